@@ -1,0 +1,193 @@
+//! Error names: what a failure is called, and the text that explains it.
+//!
+//! Step Functions reports one name for each failure and retriers are written against those names, so ours are the same
+//! strings. We know more than that one name: a refused launch is also an `ECS.AmazonECSException`, a failed task also a
+//! `Task.ExitCode.1`. A [`Failure`] therefore carries its *primary* name, the one Step Functions would report, and every
+//! other name it answers to, most specific first. This module names what the ECS API refused; `outcome.rs` names what
+//! became of a task. Neither decides whether to retry: that is `retry.rs`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::task::{LaunchAnswer, LaunchFailure};
+
+/// An error name as in ASL's `ErrorEquals`: compared exactly, case included.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ErrorName(Cow<'static, str>);
+
+impl ErrorName {
+    /// ASL wildcard: every error but `States.Timeout`.
+    pub const TASK_FAILED: ErrorName = ErrorName::fixed("States.TaskFailed");
+    /// ASL wildcard: every error.
+    pub const ALL: ErrorName = ErrorName::fixed("States.ALL");
+    /// An attempt or a start took longer than its limit.
+    pub const TIMEOUT: ErrorName = ErrorName::fixed("States.Timeout");
+    /// ASL's error of the interpreter itself; no retrier ever matches it.
+    pub const RUNTIME: ErrorName = ErrorName::fixed("States.Runtime");
+    /// ASL's payload limit; `States.ALL` passes over it.
+    pub const DATA_LIMIT_EXCEEDED: ErrorName = ErrorName::fixed("States.DataLimitExceeded");
+    /// The SDK's base class of every ECS exception.
+    pub const ECS_EXCEPTION: ErrorName = ErrorName::fixed("ECS.AmazonECSException");
+    /// No HTTP answer: DNS, connect, TLS, time-out.
+    pub const SDK_CLIENT: ErrorName = ErrorName::fixed("ECS.SdkClientException");
+    /// ECS throttled, openly or in disguise.
+    pub const THROTTLED: ErrorName = ErrorName::fixed("ECS.Throttled");
+    /// HTTP 200 with `failures`.
+    pub const ECS_UNKNOWN: ErrorName = ErrorName::fixed("AmazonECS.Unknown");
+    /// No room, or no instance that fits.
+    pub const PLACEMENT: ErrorName = ErrorName::fixed("Task.Placement");
+    /// Fargate is out of capacity.
+    pub const CAPACITY: ErrorName = ErrorName::fixed("Task.Capacity");
+    /// The image could not be pulled.
+    pub const IMAGE_PULL: ErrorName = ErrorName::fixed("Task.ImagePull");
+    /// Secrets, logs or volumes could not be set up.
+    pub const RESOURCE_INIT: ErrorName = ErrorName::fixed("Task.ResourceInit");
+    /// The network interface could not be set up.
+    pub const ENI: ErrorName = ErrorName::fixed("Task.Eni");
+    /// A container could not be created or started.
+    pub const CONTAINER_START: ErrorName = ErrorName::fixed("Task.ContainerStart");
+    /// A container was killed for its memory use.
+    pub const OUT_OF_MEMORY: ErrorName = ErrorName::fixed("Task.OutOfMemory");
+    /// Spot capacity was taken back.
+    pub const SPOT_INTERRUPTION: ErrorName = ErrorName::fixed("Task.SpotInterruption");
+    /// The host failed or was retired.
+    pub const INFRASTRUCTURE: ErrorName = ErrorName::fixed("Task.Infrastructure");
+    /// Somebody stopped the task.
+    pub const STOPPED: ErrorName = ErrorName::fixed("Task.Stopped");
+    /// ECS no longer knows the task, so its end is unknown.
+    pub const LOST: ErrorName = ErrorName::fixed("Task.Lost");
+    /// The task never reached RUNNING within its limit.
+    pub const START_TIMEOUT: ErrorName = ErrorName::fixed("Task.StartTimeout");
+    /// Whether a launch happened can no longer be known; matched by its own name only.
+    pub const LAUNCH_UNKNOWN: ErrorName = ErrorName::fixed("Tenacron.LaunchUnknown");
+
+    const fn fixed(name: &'static str) -> ErrorName {
+        ErrorName(Cow::Borrowed(name))
+    }
+
+    /// A name from a configuration or from ECS.
+    pub fn new(name: impl Into<String>) -> ErrorName {
+        ErrorName(Cow::Owned(name.into()))
+    }
+
+    /// `Task.ExitCode.<n>`.
+    pub fn exit_code(code: i32) -> ErrorName {
+        ErrorName::new(format!("Task.ExitCode.{code}"))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ErrorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What went wrong with an attempt: its names and the sentence that explains it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What Step Functions would report.
+    pub primary: ErrorName,
+    /// Every name it answers to, most specific first, the primary among them.
+    pub names: Vec<ErrorName>,
+    /// What happened, for a person.
+    pub cause: String,
+}
+
+impl Failure {
+    /// A failure with one name.
+    pub fn new(primary: ErrorName, cause: impl Into<String>) -> Failure {
+        Failure { names: vec![primary.clone()], primary, cause: cause.into() }
+    }
+
+    /// Adds finer names, most specific first, before those it has.
+    #[must_use]
+    pub fn with_finer(mut self, finer: impl IntoIterator<Item = ErrorName>) -> Failure {
+        let mut names: Vec<ErrorName> = finer.into_iter().collect();
+        names.append(&mut self.names);
+        self.names = names;
+        self
+    }
+
+    /// Adds a coarser name after those it has, unless it is there already.
+    #[must_use]
+    pub fn with_base(mut self, base: ErrorName) -> Failure {
+        if !self.names.contains(&base) {
+            self.names.push(base);
+        }
+        self
+    }
+}
+
+/// The exceptions that ECS models for RunTask; any other code is reported under the base class.
+/// Source: Amazon ECS API reference, RunTask, "Errors".
+const MODELLED: [&str; 10] = [
+    "AccessDeniedException",
+    "BlockedException",
+    "ClientException",
+    "ClusterNotFoundException",
+    "ConflictException",
+    "InvalidParameterException",
+    "PlatformTaskDefinitionIncompatibilityException",
+    "PlatformUnknownException",
+    "ServerException",
+    "UnsupportedFeatureException",
+];
+
+/// Error codes by which AWS services throttle.
+const THROTTLE_CODES: [&str; 5] =
+    ["ThrottlingException", "Throttling", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException"];
+
+/// The failure that an answer to RunTask stands for; none if a task was launched or adopted.
+pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
+    match answer {
+        LaunchAnswer::Launched { .. } => None,
+        LaunchAnswer::Refused { code, message, .. } => Some(refused(code.as_deref(), message)),
+        LaunchAnswer::Conflict { message, .. } => Some(refused(Some("ConflictException"), message)),
+        LaunchAnswer::NoAnswer { message, .. } => Some(
+            Failure::new(ErrorName::SDK_CLIENT, format!("RunTask got no answer: {message}"))
+                .with_base(ErrorName::ECS_EXCEPTION),
+        ),
+        LaunchAnswer::Failures(failures) => Some(not_placed(failures)),
+    }
+}
+
+fn refused(code: Option<&str>, message: &str) -> Failure {
+    let primary = match code {
+        Some(code) if MODELLED.contains(&code) => ErrorName::new(format!("ECS.{code}")),
+        Some(_) | None => ErrorName::ECS_EXCEPTION,
+    };
+    let said = if message.is_empty() { "no message" } else { message };
+    let cause = format!("RunTask was refused: {}: {said}", code.unwrap_or("no error code"));
+    let failure = Failure::new(primary, cause).with_base(ErrorName::ECS_EXCEPTION);
+    if is_throttling(code, message) { failure.with_finer([ErrorName::THROTTLED]) } else { failure }
+}
+
+/// EC2's throttling inside RunTask arrives as `InvalidParameterException` "… Rate exceeded (ErrorCode: Throttling)".
+fn is_throttling(code: Option<&str>, message: &str) -> bool {
+    code.is_some_and(|code| THROTTLE_CODES.contains(&code))
+        || message.contains("Rate exceeded")
+        || message.contains("ErrorCode: Throttling")
+}
+
+fn not_placed(failures: &[LaunchFailure]) -> Failure {
+    let told: Vec<String> = failures
+        .iter()
+        .map(|failure| match &failure.detail {
+            Some(detail) => format!("{} ({detail})", failure.reason),
+            None => failure.reason.clone(),
+        })
+        .collect();
+    let capacity = failures.iter().any(|failure| failure.reason.contains("Capacity is unavailable"));
+    let finer = if capacity { ErrorName::CAPACITY } else { ErrorName::PLACEMENT };
+    Failure::new(ErrorName::ECS_UNKNOWN, format!("RunTask started nothing: {}", told.join("; ")))
+        .with_finer([finer])
+        .with_base(ErrorName::ECS_EXCEPTION)
+}

@@ -1,0 +1,112 @@
+//! One launch: the frozen RunTask request, its client token and the marks by which its task can be found.
+//!
+//! The request is built once, saved before its first byte is sent and sent again unchanged, so that ECS recognises the
+//! repeat by its token and starts nothing twice. Everything in it follows from the run and the generation: the same run
+//! of the same instance always asks with the same token, even if the state was lost in between.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::job::TaskSpec;
+use super::run::Run;
+
+/// How long after its first send a request may be sent again. ECS forgets a token one hour after a task that stopped at
+/// once, so a quarter of an hour is kept in hand. Source: Amazon ECS API reference, "Ensuring idempotency".
+pub const RESEND_WINDOW: TimeDelta = TimeDelta::minutes(45);
+
+/// ECS's idempotency token: at most 64 characters of ASCII 33 to 126.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientToken(String);
+
+impl ClientToken {
+    /// The token as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClientToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The RunTask request, frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchRequest {
+    /// By which ECS recognises a repeat.
+    pub client_token: ClientToken,
+    /// By which the task is found without the token: `tenacron/<hex>`.
+    pub started_by: String,
+    /// What is asked for, with the `tenacron:*` tags and the `TENACRON_*` variables in it.
+    pub task: TaskSpec,
+}
+
+/// A request with its history of sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The n-th distinct launch of the run, from 1.
+    pub generation: u32,
+    /// What is sent.
+    pub request: LaunchRequest,
+    /// When it was first about to be sent.
+    pub first_sent_at: DateTime<Utc>,
+    /// True once an answer was ambiguous and until one is definite: a task may exist that we do not know.
+    pub unresolved: bool,
+}
+
+impl Launch {
+    /// Builds generation `generation` of a run's launch.
+    pub fn freeze(run: &Run, generation: u32, now: DateTime<Utc>) -> Launch {
+        let digest = identity(run, generation);
+        let mut task = run.definition.task.clone();
+        let marks = [
+            ("job", "JOB", run.job.to_string()),
+            ("run", "RUN_ID", run.id.to_string()),
+            ("scheduled-at", "SCHEDULED_AT", run.scheduled_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            ("attempt", "ATTEMPT", generation.to_string()),
+        ];
+        if task.add_tags {
+            task.tags.insert("tenacron:instance".into(), run.instance.to_string());
+        }
+        for (tag, variable, value) in marks {
+            if task.add_tags {
+                task.tags.insert(format!("tenacron:{tag}"), value.clone());
+            }
+            if task.add_environment {
+                for container in &mut task.containers {
+                    container.environment.insert(format!("TENACRON_{variable}"), value.clone());
+                }
+            }
+        }
+        Launch {
+            generation,
+            request: LaunchRequest {
+                started_by: format!("tenacron/{}", digest.chars().take(16).collect::<String>()),
+                client_token: ClientToken(digest),
+                task,
+            },
+            first_sent_at: now,
+            unresolved: false,
+        }
+    }
+
+    /// Until when the request may be sent again.
+    pub fn resend_until(&self) -> DateTime<Utc> {
+        self.first_sent_at + RESEND_WINDOW
+    }
+}
+
+/// 64 hex digits that name this launch; a run id holds the job and its instant.
+fn identity(run: &Run, generation: u32) -> String {
+    let mut hash = Sha256::new();
+    for part in [run.instance.as_str(), run.id.as_str(), &generation.to_string()] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,19 @@
+//! What Tenacron decides, and nothing of what it does.
+//!
+//! Schedules, admission, retry rules, error names, verdicts and the run's state machine live here. Nothing in this folder
+//! awaits, logs, reads a clock or a file: time is an argument, failures of the outside world are values, and the shell
+//! in `daemon/` performs what is decided. So every rule can be tested at memory speed, and a restart is the ordinary path.
+//! `tests/it/tidy.rs` holds the folder to that.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod admit;
+pub mod bucket;
+pub mod failure;
+pub mod job;
+pub mod launch;
+pub mod outcome;
+pub mod retry;
+pub mod run;
+pub mod schedule;
+pub mod task;

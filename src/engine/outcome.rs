@@ -1,0 +1,126 @@
+//! Facts of a stopped task to a verdict: succeeded, or the failure with every name it answers to.
+//!
+//! Success needs proof: every container that decides ended with exit code 0, and ECS says that the task ended by itself.
+//! An absent exit code, an unknown stop code or a task without containers is a failure. Which containers decide is the
+//! job's `success`: the essential ones, or all of them as `ecs:runTask.sync` does. The rules and their sources are in
+//! `docs/architecture.md`, "From facts to a verdict".
+
+use super::failure::{ErrorName, Failure};
+use super::job::{Definition, Success};
+use super::task::{ContainerFacts, TaskFacts};
+
+/// How a stopped task is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every deciding container ended with exit code 0.
+    Succeeded,
+    /// Anything else.
+    Failed(Failure),
+}
+
+/// Judges a stopped task.
+pub fn judge(facts: &TaskFacts, definition: &Definition) -> Verdict {
+    let deciding = deciding_containers(facts, definition.success);
+    let all_zero = !deciding.is_empty() && deciding.iter().all(|container| container.exit_code == Some(0));
+    if all_zero && ended_by_itself(facts, definition) {
+        return Verdict::Succeeded;
+    }
+    let culprit = deciding.iter().copied().find(|container| container.exit_code != Some(0));
+    Verdict::Failed(Failure::new(ErrorName::TASK_FAILED, cause(facts, culprit)).with_finer(finer_names(facts, culprit)))
+}
+
+/// The exit code that stands for the whole task: of the first deciding container that did not end with 0, else 0.
+pub fn exit_code(facts: &TaskFacts, success: Success) -> Option<i32> {
+    let deciding = deciding_containers(facts, success);
+    let culprit = deciding.iter().find(|container| container.exit_code != Some(0));
+    culprit.or(deciding.first()).and_then(|container| container.exit_code)
+}
+
+/// With unreadable essential flags every container decides: the stricter reading.
+fn deciding_containers(facts: &TaskFacts, success: Success) -> Vec<&ContainerFacts> {
+    let containers = facts.containers.iter();
+    match success {
+        Success::All => containers.collect(),
+        Success::Essential => containers.filter(|container| container.essential != Some(false)).collect(),
+    }
+}
+
+/// A task that was cut short is no success, whatever its containers managed to return.
+fn ended_by_itself(facts: &TaskFacts, definition: &Definition) -> bool {
+    match facts.stop_code.as_deref() {
+        None | Some("EssentialContainerExited") => true,
+        Some(code) => definition.accept_stop_codes.iter().any(|accepted| accepted == code),
+    }
+}
+
+fn finer_names(facts: &TaskFacts, culprit: Option<&ContainerFacts>) -> Vec<ErrorName> {
+    let mut names = Vec::new();
+    if let Some(code) = culprit.and_then(|container| container.exit_code) {
+        names.push(ErrorName::exit_code(code));
+    }
+    names.extend(kind(facts));
+    names
+}
+
+/// The one kind of end, by stop code and by the reasons' well-known beginnings.
+/// Source: Amazon ECS Developer Guide, "Stopped tasks error messages" and "API failure reasons".
+fn kind(facts: &TaskFacts) -> Option<ErrorName> {
+    let reason = facts.stopped_reason.as_deref().unwrap_or_default();
+    let said = |text: &str| {
+        reason.contains(text)
+            || facts.containers.iter().any(|container| container.reason.as_deref().is_some_and(|r| r.contains(text)))
+    };
+    if said("OutOfMemory") {
+        return Some(ErrorName::OUT_OF_MEMORY);
+    }
+    match facts.stop_code.as_deref() {
+        Some("TaskFailedToStart") => Some(start_failure(&said)),
+        Some("SpotInterruption") => Some(ErrorName::SPOT_INTERRUPTION),
+        Some("TerminationNotice" | "InfrastructureHealth") => Some(ErrorName::INFRASTRUCTURE),
+        Some("EssentialContainerExited") => said("CannotStartContainer").then_some(ErrorName::CONTAINER_START),
+        None if said("Host EC2") => Some(ErrorName::INFRASTRUCTURE),
+        None => None,
+        Some(_) => Some(ErrorName::STOPPED),
+    }
+}
+
+fn start_failure(said: &dyn Fn(&str) -> bool) -> ErrorName {
+    if said("CannotPull") {
+        ErrorName::IMAGE_PULL
+    } else if said("ResourceInitializationError") {
+        ErrorName::RESOURCE_INIT
+    } else if said("network interface") {
+        ErrorName::ENI
+    } else if said("CannotStartContainer") || said("CannotCreateContainer") || said("CannotInspectContainer") {
+        ErrorName::CONTAINER_START
+    } else if said("Capacity is unavailable") {
+        ErrorName::CAPACITY
+    } else {
+        ErrorName::PLACEMENT
+    }
+}
+
+/// One sentence, the most telling fact first: the container, then what ECS says of the task.
+fn cause(facts: &TaskFacts, culprit: Option<&ContainerFacts>) -> String {
+    let mut parts = Vec::new();
+    if let Some(container) = culprit {
+        let end = match container.exit_code {
+            Some(code) => format!("container `{}` exited with {code}", container.name),
+            None => format!("container `{}` has no exit code", container.name),
+        };
+        parts.push(match &container.reason {
+            Some(reason) => format!("{end} ({reason})"),
+            None => end,
+        });
+    }
+    if facts.containers.is_empty() {
+        parts.push("ECS reported no container".to_owned());
+    }
+    match (&facts.stop_code, &facts.stopped_reason) {
+        (Some(code), Some(reason)) => parts.push(format!("{code}: {reason}")),
+        (Some(code), None) => parts.push(code.clone()),
+        (None, Some(reason)) => parts.push(reason.clone()),
+        (None, None) => {}
+    }
+    if parts.is_empty() { "the task stopped and ECS gave no reason".to_owned() } else { parts.join("; ") }
+}

@@ -1,0 +1,307 @@
+//! The retry policy of the Amazon States Language, on names alone.
+//!
+//! A policy is an ordered list of retriers, each with a counter that starts at zero with the run. The first retrier that
+//! matches a failure decides, even when it is used up: ASL does not fall through to the next. `max_attempts` counts
+//! retries, so 3 allows four attempts. Source: AWS Step Functions Developer Guide, "Handling errors in Step Functions
+//! workflows". `tests/fixtures/retry-vectors.json` holds the rules as data.
+//!
+//! Nothing here sleeps or remembers: the counters live in the run, the wait becomes an instant in its state, and so a
+//! restart changes neither.
+
+use std::time::Duration;
+
+use backoff::backoff::Backoff as _;
+use serde::{Deserialize, Serialize};
+
+use super::failure::{ErrorName, Failure};
+
+/// The longest wait, 366 days: ASL's own limit of `MaxDelaySeconds`.
+pub const MAX_DELAY_SECONDS: u32 = 31_622_400;
+/// ASL's limit of `IntervalSeconds` and `MaxAttempts`.
+pub const MAX_INTEGER: u32 = 99_999_999;
+
+/// ASL's `JitterStrategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Jitter {
+    /// Wait exactly the computed delay.
+    #[serde(rename = "NONE")]
+    None,
+    /// Wait a random time between zero and the computed delay.
+    #[serde(rename = "FULL")]
+    Full,
+}
+
+/// One retrier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retrier {
+    /// The error names that it takes.
+    pub error_equals: Vec<ErrorName>,
+    /// Wait before the first retry, in seconds; default 1.
+    pub interval_seconds: u32,
+    /// How many retries it grants; default 3, and 0 means "never retry these".
+    pub max_attempts: u32,
+    /// By what each wait is longer than the one before; default 2.0.
+    pub backoff_rate: f64,
+    /// The longest wait, in seconds.
+    pub max_delay_seconds: Option<u32>,
+    /// Whether the wait is drawn at random.
+    pub jitter_strategy: Jitter,
+}
+
+/// Why a retrier or a policy is not valid; `field` is its key in the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidRetrier {
+    /// Which retrier, from 0.
+    pub retrier: usize,
+    /// The key that is wrong.
+    pub field: &'static str,
+    /// What is wrong and what is accepted.
+    pub message: String,
+}
+
+/// An ordered list of valid retriers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RetryPolicy(Vec<Retrier>);
+
+/// What the policy says to a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Try again after the wait; the retrier's counter goes up by one.
+    Retry {
+        /// Which retrier took it, from 0.
+        retrier: usize,
+        /// How long to wait, in whole milliseconds.
+        delay: Duration,
+    },
+    /// A retrier matches and has no retry left.
+    Exhausted {
+        /// Which retrier took it, from 0.
+        retrier: usize,
+    },
+    /// No retrier names this failure.
+    NoMatch,
+}
+
+impl Default for RetryPolicy {
+    /// What a job gets that names no retrier: ECS exceptions 10 s × 2.0, then task failures 3 s × 1.0, three retries each.
+    fn default() -> RetryPolicy {
+        let retrier = |name, interval_seconds, backoff_rate| Retrier {
+            error_equals: vec![name],
+            interval_seconds,
+            max_attempts: 3,
+            backoff_rate,
+            max_delay_seconds: None,
+            jitter_strategy: Jitter::None,
+        };
+        RetryPolicy(vec![retrier(ErrorName::ECS_EXCEPTION, 10, 2.0), retrier(ErrorName::TASK_FAILED, 3, 1.0)])
+    }
+}
+
+impl RetryPolicy {
+    /// Checks the limits of every field and that `States.ALL` stands alone and last.
+    ///
+    /// # Errors
+    /// Every mistake of every retrier.
+    pub fn new(retriers: Vec<Retrier>) -> Result<RetryPolicy, Vec<InvalidRetrier>> {
+        let last = retriers.len().saturating_sub(1);
+        let mistakes: Vec<InvalidRetrier> =
+            retriers.iter().enumerate().flat_map(|(index, retrier)| retrier.mistakes(index, index == last)).collect();
+        if mistakes.is_empty() { Ok(RetryPolicy(retriers)) } else { Err(mistakes) }
+    }
+
+    /// The retriers in their order.
+    pub fn retriers(&self) -> &[Retrier] {
+        &self.0
+    }
+
+    /// Decides about a failure. `used` holds the retries that each retrier has granted in this run, `draw` is a number
+    /// from 0 to 1 that `FULL` jitter scales the wait by.
+    pub fn decide(&self, failure: &Failure, used: &[u32], draw: f64) -> Decision {
+        let Some((index, retrier)) = self.0.iter().enumerate().find(|(_, retrier)| retrier.takes(failure)) else {
+            return Decision::NoMatch;
+        };
+        let used = used.get(index).copied().unwrap_or(0);
+        if used >= retrier.max_attempts {
+            return Decision::Exhausted { retrier: index };
+        }
+        let full = delay(retrier, used.saturating_add(1));
+        let delay = match retrier.jitter_strategy {
+            Jitter::None => full,
+            Jitter::Full => to_milliseconds(full.mul_f64(draw.clamp(0.0, 1.0))),
+        };
+        Decision::Retry { retrier: index, delay }
+    }
+}
+
+impl Retrier {
+    /// Whether any of its names matches the failure. The wildcards look at the primary name, as in ASL; a finer name
+    /// matches literally only.
+    pub fn takes(&self, failure: &Failure) -> bool {
+        failure.primary != ErrorName::RUNTIME
+            && self
+                .error_equals
+                .iter()
+                .any(|name| failure.names.contains(name) || is_wildcard_for(name, &failure.primary))
+    }
+
+    fn mistakes(&self, index: usize, is_last: bool) -> Vec<InvalidRetrier> {
+        let mut mistakes = Vec::new();
+        let mut add = |field, message: String| mistakes.push(InvalidRetrier { retrier: index, field, message });
+        if self.error_equals.is_empty() {
+            add("error_equals", "is empty; it needs at least one error name".into());
+        }
+        if self.error_equals.iter().any(|name| name.as_str().is_empty()) {
+            add("error_equals", "holds an empty error name".into());
+        }
+        if self.error_equals.contains(&ErrorName::ALL) && (self.error_equals.len() > 1 || !is_last) {
+            add("error_equals", "`States.ALL` must be the only name of the last retrier".into());
+        }
+        if self.interval_seconds == 0 || self.interval_seconds > MAX_INTEGER {
+            add("interval_seconds", format!("{} is not in 1 to {MAX_INTEGER}", self.interval_seconds));
+        }
+        if self.max_attempts > MAX_INTEGER {
+            add("max_attempts", format!("{} is not in 0 to {MAX_INTEGER}", self.max_attempts));
+        }
+        if !(self.backoff_rate.is_finite() && self.backoff_rate >= 1.0) {
+            add("backoff_rate", format!("{} is not a number of at least 1.0", self.backoff_rate));
+        }
+        if self.max_delay_seconds.is_some_and(|cap| cap == 0 || cap > MAX_DELAY_SECONDS) {
+            add("max_delay_seconds", format!("is not in 1 to {MAX_DELAY_SECONDS}"));
+        }
+        mistakes
+    }
+}
+
+/// `States.TaskFailed` is every error but `States.Timeout`; `States.ALL` is every error. Neither takes
+/// `Tenacron.LaunchUnknown`: retrying what may have run is a decision that a person writes down by name.
+fn is_wildcard_for(name: &ErrorName, primary: &ErrorName) -> bool {
+    if *primary == ErrorName::LAUNCH_UNKNOWN {
+        false
+    } else if *name == ErrorName::ALL {
+        *primary != ErrorName::DATA_LIMIT_EXCEEDED
+    } else {
+        *name == ErrorName::TASK_FAILED && *primary != ErrorName::TIMEOUT
+    }
+}
+
+/// The wait before the n-th retry that this retrier grants, n from 1: interval × rate^(n−1), never above the cap.
+///
+/// The one place that names the `backoff` crate. Its defaults give up after 15 minutes and cap at one minute, and it does
+/// not cap the first interval, so all three are set here; it adds up to a nanosecond, hence the rounding.
+pub fn delay(retrier: &Retrier, nth: u32) -> Duration {
+    let cap = Duration::from_secs(u64::from(retrier.max_delay_seconds.unwrap_or(MAX_DELAY_SECONDS)));
+    let first = Duration::from_secs(u64::from(retrier.interval_seconds)).min(cap);
+    let mut intervals = backoff::ExponentialBackoff {
+        current_interval: first,
+        initial_interval: first,
+        randomization_factor: 0.0,
+        multiplier: retrier.backoff_rate,
+        max_interval: cap,
+        max_elapsed_time: None,
+        ..backoff::ExponentialBackoff::default()
+    };
+    if retrier.backoff_rate > 1.0 {
+        for _ in 1..nth {
+            if intervals.current_interval >= cap {
+                break;
+            }
+            intervals.next_backoff();
+        }
+    }
+    to_milliseconds(intervals.next_backoff().unwrap_or(cap))
+}
+
+fn to_milliseconds(exact: Duration) -> Duration {
+    let rounded = (exact.as_nanos() + 500_000) / 1_000_000;
+    Duration::from_millis(u64::try_from(rounded).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn retrier(interval_seconds: u32, backoff_rate: f64, max_delay_seconds: Option<u32>) -> Retrier {
+        Retrier {
+            error_equals: vec![ErrorName::ALL],
+            interval_seconds,
+            max_attempts: 3,
+            backoff_rate,
+            max_delay_seconds,
+            jitter_strategy: Jitter::None,
+        }
+    }
+
+    #[test]
+    fn default_policy_backs_off_for_ecs_and_is_steady_for_tasks() {
+        let policy = RetryPolicy::default();
+        let waits = |name: ErrorName| -> Vec<u64> {
+            (0..3)
+                .map(|used| match policy.decide(&Failure::new(name.clone(), ""), &[used, used], 1.0) {
+                    Decision::Retry { delay, .. } => delay.as_secs(),
+                    Decision::Exhausted { .. } | Decision::NoMatch => 0,
+                })
+                .collect()
+        };
+        assert_eq!(waits(ErrorName::ECS_EXCEPTION), [10, 20, 40]);
+        assert_eq!(waits(ErrorName::TASK_FAILED), [3, 3, 3]);
+    }
+
+    #[test]
+    fn wildcards_judge_the_primary_name_only() {
+        let start_timeout = Failure::new(ErrorName::TIMEOUT, "").with_finer([ErrorName::START_TIMEOUT]);
+        let mut takes = retrier(1, 1.0, None);
+        takes.error_equals = vec![ErrorName::TASK_FAILED];
+        assert!(!takes.takes(&start_timeout), "a finer name must not slip past the time-out rule");
+        takes.error_equals = vec![ErrorName::START_TIMEOUT];
+        assert!(takes.takes(&start_timeout));
+    }
+
+    #[test]
+    fn launch_unknown_answers_to_its_own_name_alone() {
+        let unknown = Failure::new(ErrorName::LAUNCH_UNKNOWN, "");
+        for (name, expected) in
+            [(ErrorName::ALL, false), (ErrorName::TASK_FAILED, false), (ErrorName::LAUNCH_UNKNOWN, true)]
+        {
+            let mut candidate = retrier(1, 1.0, None);
+            candidate.error_equals = vec![name];
+            assert_eq!(candidate.takes(&unknown), expected);
+        }
+    }
+
+    #[test]
+    fn states_all_must_stand_alone_and_last() {
+        let all = retrier(1, 1.0, None);
+        let mut both = all.clone();
+        both.error_equals.push(ErrorName::TIMEOUT);
+        assert!(RetryPolicy::new(vec![both]).is_err());
+        let mistakes = RetryPolicy::new(vec![all.clone(), all]).expect_err("the first is not last");
+        assert_eq!((mistakes.len(), mistakes[0].retrier, mistakes[0].field), (1, 0, "error_equals"));
+    }
+
+    proptest! {
+        #[test]
+        fn delay_is_interval_times_rate_to_the_power(
+            interval in 1u32..100_000, rate in 1.0f64..10.0, nth in 1u32..40, cap in proptest::option::of(1u32..MAX_DELAY_SECONDS),
+        ) {
+            let exact = f64::from(interval) * rate.powf(f64::from(nth - 1));
+            let expected = exact.min(f64::from(cap.unwrap_or(MAX_DELAY_SECONDS)));
+            let got = delay(&retrier(interval, rate, cap), nth).as_secs_f64();
+            prop_assert!((got - expected).abs() <= 0.001 + expected * 1e-9, "{got} is not {expected}");
+        }
+
+        #[test]
+        fn full_jitter_stays_between_zero_and_the_delay(draw in 0.0f64..=1.0, used in 0u32..3) {
+            let mut jittered = retrier(7, 2.0, None);
+            jittered.jitter_strategy = Jitter::Full;
+            let policy = RetryPolicy::new(vec![jittered.clone()]).unwrap();
+            let Decision::Retry { delay: got, .. } = policy.decide(&Failure::new(ErrorName::TIMEOUT, ""), &[used], draw) else {
+                panic!("no retry");
+            };
+            prop_assert!(got <= delay(&jittered, used + 1));
+        }
+    }
+}

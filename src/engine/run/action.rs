@@ -1,0 +1,88 @@
+//! What a run's state asks for next, and when to ask again.
+
+use chrono::{DateTime, Utc};
+
+use super::super::launch::Launch;
+use super::super::task::TaskArn;
+use super::{Run, State, StopWhy};
+
+/// What the daemon must do for a run. It follows from the state and the instant alone.
+#[derive(Debug, PartialEq)]
+pub enum Action<'a> {
+    /// Give it a launch permit: [`super::Event::Permitted`].
+    Begin,
+    /// Send this request.
+    Launch(&'a Launch),
+    /// Look for a task of this launch.
+    Find(&'a Launch),
+    /// Follow this task.
+    Watch(&'a TaskArn),
+    /// Ask this task to stop, and follow it.
+    Stop {
+        /// The task.
+        task: &'a TaskArn,
+        /// What people see as the task's stopped reason.
+        reason: String,
+    },
+    /// Nothing until [`Run::wake_at`].
+    Rest,
+}
+
+impl Run {
+    /// What to do now.
+    pub fn action(&self, now: DateTime<Utc>) -> Action<'_> {
+        match &self.state {
+            State::Due => Action::Begin,
+            State::Launching => self.launch.as_ref().map_or(Action::Begin, Action::Launch),
+            State::Seeking { look_at, .. } if *look_at <= now => {
+                self.launch.as_ref().map_or(Action::Rest, Action::Find)
+            }
+            State::Running { task, .. } => Action::Watch(task),
+            State::Stopping { task, why, ask_at, .. } if *ask_at <= now => {
+                Action::Stop { task, reason: self.stop_reason(why) }
+            }
+            State::Stopping { task, .. } => Action::Watch(task),
+            State::Waiting { until, .. } if *until <= now => Action::Begin,
+            State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => Action::Rest,
+        }
+    }
+
+    /// When the run wants [`super::Event::Woken`] or another look at its action; none if only an event moves it.
+    pub fn wake_at(&self) -> Option<DateTime<Utc>> {
+        match &self.state {
+            State::Due | State::Launching | State::Finished { .. } => None,
+            State::Seeking { look_at, .. } => Some(*look_at),
+            State::Running { started, .. } => {
+                let start = if *started { None } else { self.start_deadline() };
+                [self.deadline, self.attempt_deadline(), start].into_iter().flatten().min()
+            }
+            State::Stopping { ask_at, .. } => Some(*ask_at),
+            State::Waiting { until, .. } => Some(self.deadline.map_or(*until, |deadline| deadline.min(*until))),
+        }
+    }
+
+    /// When `attempt_timeout` of the newest attempt is over.
+    pub(super) fn attempt_deadline(&self) -> Option<DateTime<Utc>> {
+        self.after_launch(self.definition.limits.attempt_timeout)
+    }
+
+    /// When `start_timeout` of the newest attempt is over.
+    pub(super) fn start_deadline(&self) -> Option<DateTime<Utc>> {
+        self.after_launch(self.definition.limits.start_timeout)
+    }
+
+    fn after_launch(&self, limit: Option<std::time::Duration>) -> Option<DateTime<Utc>> {
+        let launched_at = self.attempts.last()?.launched_at?;
+        launched_at.checked_add_signed(chrono::TimeDelta::from_std(limit?).ok()?)
+    }
+
+    pub(super) fn stop_reason(&self, why: &StopWhy) -> String {
+        let what = match why {
+            StopWhy::AttemptTimeout => "attempt_timeout reached".to_owned(),
+            StopWhy::StartTimeout => "start_timeout reached".to_owned(),
+            StopWhy::RunTimeout => "timeout of the run reached".to_owned(),
+            StopWhy::Cancelled => self.cancelled.clone().unwrap_or_default(),
+        };
+        format!("tenacron: {what}, run {}", self.id)
+    }
+}

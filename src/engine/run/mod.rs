@@ -1,0 +1,504 @@
+//! A run: what a firing becomes, up to its outcome.
+//!
+//! A run is a value. [`Run::step`] (in `step.rs`) takes an event and an instant and moves it on; [`Run::action`] says what
+//! its state asks for next. Because the action follows from the stored state alone, a restart or a failover is not a
+//! path of its own: load the runs, tell each [`Event::Resumed`], ask for their actions, go on.
+//!
+//! Nothing here performs anything or reads a clock, and nothing here can fail for an outside reason: a refused launch, a
+//! lost answer or a vanished task are events. The only error is [`Refused`], for an event that does not fit the state.
+
+mod action;
+mod history;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use self::action::Action;
+pub use self::history::{Entry, HistoryEvent};
+pub use self::step::{Event, Refused, Step};
+use super::failure::Failure;
+use super::job::{Definition, Instance, JobName};
+use super::launch::Launch;
+use super::task::{ContainerFacts, TaskArn};
+
+/// How long a fresh task may be MISSING: DescribeTasks is eventually consistent.
+/// Source: Amazon ECS API reference, RunTask, on eventual consistency.
+pub const VISIBLE_WITHIN: TimeDelta = TimeDelta::minutes(5);
+/// How long after the last send the look-up of an unresolved launch goes on before "found nothing" counts.
+pub const LOOKUP_SETTLE: TimeDelta = TimeDelta::seconds(10);
+/// The pause between two look-ups of the same launch.
+pub const LOOKUP_PAUSE: TimeDelta = TimeDelta::seconds(3);
+/// The pause between two StopTask calls for the same task.
+pub const STOP_REPEAT: TimeDelta = TimeDelta::seconds(15);
+
+/// The name of a run: its job and its instant, so that the same firing always has the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(Arc<str>);
+
+impl RunId {
+    /// The name of the run that a schedule's instant becomes.
+    pub fn of_firing(job: &JobName, scheduled_at: DateTime<Utc>) -> RunId {
+        let form = if scheduled_at.timestamp_subsec_millis() == 0 { "%Y%m%dT%H%M%SZ" } else { "%Y%m%dT%H%M%S%.3fZ" };
+        RunId(format!("{job}-{}", scheduled_at.format(form)).into())
+    }
+
+    /// A name that came from the store or from a person.
+    pub fn from_text(text: &str) -> RunId {
+        RunId(text.into())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What began a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// Its instant came.
+    Schedule,
+    /// Its instant passed while the daemon was away.
+    Catchup,
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Recorded; the first launch waits for its turn.
+    Due,
+    /// The run's launch is being sent; it was saved before.
+    Launching,
+    /// Looking for a task of the run's launch.
+    Seeking {
+        /// What the answer decides.
+        why: Seek,
+        /// The settled end of looking; "found nothing" before it is asked again.
+        until: DateTime<Utc>,
+        /// When to look next.
+        look_at: DateTime<Utc>,
+    },
+    /// A task lives, as far as we know.
+    Running {
+        /// The task.
+        task: TaskArn,
+        /// When ECS named it.
+        known_since: DateTime<Utc>,
+        /// Whether it has been RUNNING.
+        started: bool,
+    },
+    /// The task was asked to stop, and is followed until it has.
+    Stopping {
+        /// The task.
+        task: TaskArn,
+        /// When ECS named it.
+        known_since: DateTime<Utc>,
+        /// Why it must stop.
+        why: StopWhy,
+        /// When to ask next.
+        ask_at: DateTime<Utc>,
+    },
+    /// A failed attempt is waited out.
+    Waiting {
+        /// When the next attempt is due.
+        until: DateTime<Utc>,
+        /// Whether the next attempt sends the same launch again.
+        resend: bool,
+    },
+    /// Over.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+/// What a look-up decides. "Found" always adopts the task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "seek", rename_all = "snake_case")]
+pub enum Seek {
+    /// ECS answered `failures`, yet a task may have come up: nothing found makes it the attempt's failure.
+    Ghost {
+        /// The failure.
+        failure: Failure,
+    },
+    /// The run would end while its launch is unresolved: nothing found lets it end.
+    BeforeEnd {
+        /// How it would end.
+        outcome: Outcome,
+    },
+    /// The launch is too old to be sent again: nothing found means that nobody knows.
+    TooOld,
+}
+
+/// Why a task must stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum StopWhy {
+    /// `attempt_timeout` has passed.
+    AttemptTimeout,
+    /// `start_timeout` has passed.
+    StartTimeout,
+    /// `timeout` has passed.
+    RunTimeout,
+    /// The run was cancelled.
+    Cancelled,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// A task ended as a success.
+    Succeeded,
+    /// A failure that no retrier takes any more.
+    Failed {
+        /// The last one.
+        failure: Failure,
+    },
+    /// `timeout` has passed.
+    TimedOut {
+        /// `States.Timeout` and what was going on.
+        failure: Failure,
+    },
+    /// Stopped on request.
+    Cancelled {
+        /// By whom and why.
+        reason: String,
+    },
+    /// Never started, because of a rule.
+    Skipped {
+        /// Which rule and which run.
+        reason: String,
+    },
+    /// Never started, because its instant passed unattended.
+    Missed {
+        /// From when to when, and which rule left it out.
+        reason: String,
+    },
+    /// Whether a task was launched can no longer be known.
+    Unknown {
+        /// `Tenacron.LaunchUnknown`.
+        failure: Failure,
+    },
+}
+
+/// The status that the interface shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is described at its state or outcome")]
+pub enum Status {
+    Due,
+    Launching,
+    Running,
+    Stopping,
+    Waiting,
+    Succeeded,
+    Failed,
+    TimedOut,
+    Cancelled,
+    Skipped,
+    Missed,
+    Unknown,
+}
+
+impl Status {
+    /// Every status, in the order of a run's life.
+    pub const ALL: [Status; 12] = [
+        Status::Due,
+        Status::Launching,
+        Status::Running,
+        Status::Stopping,
+        Status::Waiting,
+        Status::Succeeded,
+        Status::Failed,
+        Status::TimedOut,
+        Status::Cancelled,
+        Status::Skipped,
+        Status::Missed,
+        Status::Unknown,
+    ];
+
+    /// The name in JSON and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Due => "due",
+            Status::Launching => "launching",
+            Status::Running => "running",
+            Status::Stopping => "stopping",
+            Status::Waiting => "waiting",
+            Status::Succeeded => "succeeded",
+            Status::Failed => "failed",
+            Status::TimedOut => "timed_out",
+            Status::Cancelled => "cancelled",
+            Status::Skipped => "skipped",
+            Status::Missed => "missed",
+            Status::Unknown => "unknown",
+        }
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Status, ()> {
+        Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or(())
+    }
+}
+
+/// One try of a run by the retry rules, with all that became of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// From 1.
+    pub attempt: u32,
+    /// Which launch it sent.
+    pub generation: u32,
+    /// When it was sent.
+    pub launched_at: Option<DateTime<Utc>>,
+    /// The task, once known.
+    pub task: Option<TaskArn>,
+    /// When the task reached RUNNING.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When the attempt ended: the task's stop, else the refusal.
+    pub stopped_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// The exit code that stands for the task.
+    pub exit_code: Option<i32>,
+    /// ECS's stop code.
+    pub stop_code: Option<String>,
+    /// ECS's words.
+    pub stopped_reason: Option<String>,
+    /// Which retrier took the failure, from 0.
+    pub retrier: Option<usize>,
+    /// How long that retrier waits.
+    pub retry_delay: Option<Duration>,
+    /// What became of the containers.
+    pub containers: Vec<ContainerFacts>,
+}
+
+/// What a firing becomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// The installation it belongs to.
+    pub instance: Instance,
+    /// Its job.
+    pub job: JobName,
+    /// What began it.
+    pub trigger: Trigger,
+    /// Its nominal instant.
+    pub scheduled_at: DateTime<Utc>,
+    /// When it was recorded.
+    pub created_at: DateTime<Utc>,
+    /// What it does, as of its firing.
+    pub definition: Arc<Definition>,
+    /// When `timeout` is over, counted from its first launch.
+    pub deadline: Option<DateTime<Utc>>,
+    /// Why it was asked to end early.
+    pub cancelled: Option<String>,
+    /// Retries granted, by retrier.
+    pub retries_used: Vec<u32>,
+    /// Its attempts so far.
+    pub attempts: Vec<Attempt>,
+    /// Its newest launch.
+    pub launch: Option<Launch>,
+    /// How many entries its history has.
+    pub history_len: u32,
+    /// Where it is.
+    pub state: State,
+}
+
+/// A firing that is to be recorded as a run.
+#[derive(Debug, Clone)]
+pub struct Firing {
+    /// The job.
+    pub job: JobName,
+    /// The nominal instant.
+    pub scheduled_at: DateTime<Utc>,
+    /// What began it.
+    pub trigger: Trigger,
+}
+
+impl Run {
+    /// A run that will launch, and the first entry of its history.
+    pub fn due(
+        firing: Firing,
+        instance: Instance,
+        definition: Arc<Definition>,
+        now: DateTime<Utc>,
+    ) -> (Run, Vec<Entry>) {
+        let mut run = Run::in_state(State::Due, firing, instance, definition, now);
+        let started = HistoryEvent::ExecutionStarted { trigger: run.trigger, scheduled_at: run.scheduled_at };
+        let entry = run.entry(started, now);
+        (run, vec![entry])
+    }
+
+    /// A run that never starts: skipped or missed, and the one entry that says why.
+    pub fn not_started(
+        firing: Firing,
+        instance: Instance,
+        definition: Arc<Definition>,
+        outcome: Outcome,
+        now: DateTime<Utc>,
+    ) -> (Run, Vec<Entry>) {
+        let ended = HistoryEvent::of_end(&outcome);
+        let mut run = Run::in_state(State::Finished { outcome, at: now }, firing, instance, definition, now);
+        let entry = run.entry(ended, now);
+        (run, vec![entry])
+    }
+
+    fn in_state(
+        state: State,
+        firing: Firing,
+        instance: Instance,
+        definition: Arc<Definition>,
+        now: DateTime<Utc>,
+    ) -> Run {
+        Run {
+            id: RunId::of_firing(&firing.job, firing.scheduled_at),
+            instance,
+            job: firing.job,
+            trigger: firing.trigger,
+            scheduled_at: firing.scheduled_at,
+            created_at: now,
+            retries_used: vec![0; definition.retry.retriers().len()],
+            definition,
+            deadline: None,
+            cancelled: None,
+            attempts: Vec::new(),
+            launch: None,
+            history_len: 0,
+            state,
+        }
+    }
+
+    /// The status that the interface shows.
+    pub fn status(&self) -> Status {
+        match &self.state {
+            State::Due => Status::Due,
+            State::Launching | State::Seeking { .. } => Status::Launching,
+            State::Running { .. } => Status::Running,
+            State::Stopping { .. } => Status::Stopping,
+            State::Waiting { .. } => Status::Waiting,
+            State::Finished { outcome, .. } => outcome.status(),
+        }
+    }
+
+    /// Whether it is over.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished { .. })
+    }
+
+    /// When it ended.
+    pub fn finished_at(&self) -> Option<DateTime<Utc>> {
+        match &self.state {
+            State::Finished { at, .. } => Some(*at),
+            State::Due
+            | State::Launching
+            | State::Seeking { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Waiting { .. } => None,
+        }
+    }
+
+    /// The task that must be polled.
+    pub fn followed_task(&self) -> Option<&TaskArn> {
+        match &self.state {
+            State::Running { task, .. } | State::Stopping { task, .. } => Some(task),
+            State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The error that the interface shows: of the end, or of the attempt that is being waited out.
+    pub fn shown_failure(&self) -> Option<&Failure> {
+        match &self.state {
+            State::Finished { outcome, .. } => outcome.failure(),
+            State::Waiting { .. } => self.attempts.last().and_then(|attempt| attempt.failure.as_ref()),
+            State::Due | State::Launching | State::Seeking { .. } | State::Running { .. } | State::Stopping { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The cause that the interface shows: the failure's, or the reason of a run that never started or was cancelled.
+    pub fn shown_cause(&self) -> Option<&str> {
+        let of_failure = self.shown_failure().map(|failure| failure.cause.as_str());
+        of_failure.or(match &self.state {
+            State::Finished { outcome, .. } => outcome.reason(),
+            State::Due
+            | State::Launching
+            | State::Seeking { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Waiting { .. } => None,
+        })
+    }
+
+    /// The exit code of the newest attempt.
+    pub fn shown_exit_code(&self) -> Option<i32> {
+        self.attempts.last().and_then(|attempt| attempt.exit_code)
+    }
+
+    /// Adds to the history.
+    fn entry(&mut self, event: HistoryEvent, now: DateTime<Utc>) -> Entry {
+        self.history_len += 1;
+        Entry { seq: self.history_len, at: now, event }
+    }
+}
+
+impl Outcome {
+    /// The status that it gives a run.
+    pub fn status(&self) -> Status {
+        match self {
+            Outcome::Succeeded => Status::Succeeded,
+            Outcome::Failed { .. } => Status::Failed,
+            Outcome::TimedOut { .. } => Status::TimedOut,
+            Outcome::Cancelled { .. } => Status::Cancelled,
+            Outcome::Skipped { .. } => Status::Skipped,
+            Outcome::Missed { .. } => Status::Missed,
+            Outcome::Unknown { .. } => Status::Unknown,
+        }
+    }
+
+    /// The failure in it.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Outcome::Failed { failure } | Outcome::TimedOut { failure } | Outcome::Unknown { failure } => Some(failure),
+            Outcome::Succeeded | Outcome::Cancelled { .. } | Outcome::Skipped { .. } | Outcome::Missed { .. } => None,
+        }
+    }
+
+    /// The reason in it.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Cancelled { reason } | Outcome::Skipped { reason } | Outcome::Missed { reason } => Some(reason),
+            Outcome::Succeeded | Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unknown { .. } => None,
+        }
+    }
+}
+
+/// An instant as texts show it.
+pub(crate) fn in_words(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}

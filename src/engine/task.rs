@@ -1,0 +1,120 @@
+//! What ECS said about a launch or a task, with nothing concluded from it.
+//!
+//! `ecs/` transcribes the SDK's answers into these values and `outcome.rs`, `failure.rs` and `run` conclude. A fact that
+//! ECS left out is `None`: a container that never started has no exit code, and none is not zero.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The ARN of an ECS task.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskArn(pub String);
+
+impl fmt::Display for TaskArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What came of one RunTask call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaunchAnswer {
+    /// HTTP 200 with a task.
+    Launched {
+        /// The task that now runs, or ran: a replayed token names the task of the first call.
+        task: TaskArn,
+    },
+    /// An HTTP answer with an error.
+    Refused {
+        /// The error code, for example `ThrottlingException`; none if the body held none.
+        code: Option<String>,
+        /// The error message, possibly empty.
+        message: String,
+        /// The HTTP status: 5xx leaves open whether a task was started.
+        status: u16,
+    },
+    /// `ConflictException`: the token was used with other parameters.
+    Conflict {
+        /// The tasks that are tied to the token.
+        tasks: Vec<TaskArn>,
+        /// The error message.
+        message: String,
+    },
+    /// HTTP 200 with `failures` and no task.
+    Failures(Vec<LaunchFailure>),
+    /// No HTTP answer.
+    NoAnswer {
+        /// False if the request surely never left: no connection could be made.
+        sent: bool,
+        /// What went wrong, for a person.
+        message: String,
+    },
+}
+
+/// One item of RunTask's `failures`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchFailure {
+    /// For example `RESOURCE:MEMORY`.
+    pub reason: String,
+    /// More about it, where ECS says more.
+    pub detail: Option<String>,
+}
+
+/// What a look-up of a launch by its `startedBy` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchAnswer {
+    /// Tasks that this launch started, live or stopped; never empty.
+    Found(Vec<TaskArn>),
+    /// ECS answered and knows none.
+    Nothing,
+    /// ECS did not answer, so nothing is known.
+    NoAnswer(String),
+}
+
+/// One task as DescribeTasks showed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskFacts {
+    /// Which task.
+    pub task: TaskArn,
+    /// `PROVISIONING` … `STOPPED`, as ECS spells it.
+    pub last_status: String,
+    /// Why it stopped, as ECS's enumeration spells it; unknown future values pass through.
+    pub stop_code: Option<String>,
+    /// Why it stopped, in words.
+    pub stopped_reason: Option<String>,
+    /// When it reached RUNNING.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it reached STOPPED.
+    pub stopped_at: Option<DateTime<Utc>>,
+    /// Its containers.
+    pub containers: Vec<ContainerFacts>,
+}
+
+impl TaskFacts {
+    /// Whether this is final: containers can have ended while their task is still being taken down.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.last_status.as_str(), "STOPPED" | "DELETED")
+    }
+
+    /// Whether the task has been RUNNING; a poll can skip any state, so later ones count.
+    pub fn has_started(&self) -> bool {
+        self.started_at.is_some()
+            || matches!(self.last_status.as_str(), "RUNNING" | "DEACTIVATING" | "STOPPING" | "DEPROVISIONING")
+    }
+}
+
+/// One container of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerFacts {
+    /// Its name in the task definition.
+    pub name: String,
+    /// Whether it is essential, from DescribeTaskDefinition; none if that could not be read.
+    pub essential: Option<bool>,
+    /// None if it never started, its host vanished, or the agent could not learn it.
+    pub exit_code: Option<i32>,
+    /// ECS's reason, which often says more than the task's.
+    pub reason: Option<String>,
+}

@@ -1,0 +1,2 @@
+//! Tenacron: a self-hosted scheduler daemon for Amazon ECS and Fargate tasks.
+pub mod engine;
