@@ -1,0 +1,1 @@
+//! Configuration: TOML text to values that the rest of the program can trust.

@@ -1,0 +1,63 @@
+//! ECS as the daemon sees it: four calls, with answers transcribed to facts.
+//!
+//! Nothing is concluded here: whether an answer is a success, a failure or worth a retry is the engine's. No call is
+//! retried by the SDK behind our back, because the engine must see every answer to RunTask once, and the client token is
+//! part of the request, never an afterthought.
+
+use std::future::Future;
+
+use crate::engine::launch::LaunchRequest;
+use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+
+/// How many tasks DescribeTasks takes. Source: Amazon ECS API reference, DescribeTasks.
+pub const DESCRIBE_TASKS_MAX: usize = 100;
+
+/// What DescribeTasks said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Described {
+    /// Tasks that it showed.
+    pub facts: Vec<TaskFacts>,
+    /// Tasks that it answered MISSING for. A task in neither list is to be asked about again.
+    pub missing: Vec<TaskArn>,
+}
+
+/// A call that was not answered as hoped; the run that it concerns is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// Whether ECS throttled, so that the next call should wait.
+    pub throttled: bool,
+    /// What went wrong, for a person.
+    pub message: String,
+}
+
+/// The calls of ECS that the daemon needs.
+pub trait Ecs: Clone + Send + Sync + 'static {
+    /// Sends RunTask, exactly as frozen.
+    fn run_task(&self, request: &LaunchRequest) -> impl Future<Output = LaunchAnswer> + Send;
+
+    /// Looks for tasks of a launch: live ones by `startedBy`, then stopped ones by family and `startedBy`.
+    fn find_tasks(&self, request: &LaunchRequest) -> impl Future<Output = SearchAnswer> + Send;
+
+    /// Sends DescribeTasks for at most [`DESCRIBE_TASKS_MAX`] tasks of one cluster. Stopped tasks come back with the
+    /// essential flags of their containers, where those can be read.
+    ///
+    /// # Errors
+    /// Nothing is known; ask again.
+    fn describe_tasks(
+        &self,
+        cluster: &str,
+        tasks: &[TaskArn],
+    ) -> impl Future<Output = Result<Described, CallError>> + Send;
+
+    /// Sends StopTask.
+    ///
+    /// # Errors
+    /// ECS did not accept it; ask again.
+    fn stop_task(
+        &self,
+        cluster: &str,
+        task: &TaskArn,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+}

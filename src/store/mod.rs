@@ -1,0 +1,202 @@
+//! Where runs are kept, and the promise that goes with it: what [`Store::commit`] acknowledged survives.
+//!
+//! The driver hands over everything that one turn of its loop decided as one [`Batch`], and acts only once that batch is
+//! durable. So a batch is the unit of atomicity and of group commit: 10,000 firings of one second are one transaction.
+//! Every write names the lease term under which it was decided; a daemon whose term is over can write nothing more.
+//!
+//! Two stores pass the same conformance suite (`tests/it/store.rs`): SQLite for daemons, memory for simulation.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::job::JobName;
+use crate::engine::run::{Attempt, Entry, Run, RunId, Status, Trigger};
+
+/// One period of leadership; a higher term ends all lower ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Term(pub u64);
+
+/// Up to where the instants of a job's schedule have been decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The job.
+    pub job: JobName,
+    /// The schedule that it belongs to, as text: another one starts anew.
+    pub schedule: String,
+    /// Every instant up to and including this one has its row.
+    pub mark: DateTime<Utc>,
+    /// Where `rate(…)` counts from.
+    pub anchor: DateTime<Utc>,
+}
+
+/// A run to be saved, with what is new about it.
+#[derive(Debug, Clone)]
+pub struct RunSave {
+    /// The whole run.
+    pub run: Run,
+    /// True for a run that was never saved: if its id exists already, the old row stays and the new one is dropped.
+    pub is_new: bool,
+    /// The first attempt (index in `run.attempts`) that changed.
+    pub attempts_from: usize,
+    /// Entries to append.
+    pub entries: Vec<Entry>,
+}
+
+/// All that one turn of the driver decided.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The term under which it was decided.
+    pub term: Term,
+    /// When it was decided.
+    pub at: DateTime<Utc>,
+    /// Marks that moved.
+    pub marks: Vec<Mark>,
+    /// Runs that changed.
+    pub runs: Vec<RunSave>,
+}
+
+/// What a starting daemon needs to know.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Every mark.
+    pub marks: Vec<Mark>,
+    /// Every run that is not finished, oldest first.
+    pub runs: Vec<Run>,
+    /// When the last batch was decided; none in a new store.
+    pub last_commit_at: Option<DateTime<Utc>>,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunQuery {
+    /// Of this job only.
+    pub job: Option<JobName>,
+    /// In this status only.
+    pub status: Option<Status>,
+    /// Recorded before this run.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A run as listings show it; the JSON object of the interface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Its id.
+    pub run: RunId,
+    /// Its job.
+    pub job: JobName,
+    /// What began it.
+    pub trigger: Trigger,
+    /// Its nominal instant.
+    pub scheduled_at: DateTime<Utc>,
+    /// Where it is.
+    pub status: Status,
+    /// How many attempts it has had.
+    pub attempts: u32,
+    /// The primary error name of its end, or of the attempt that is being waited out.
+    pub error: Option<String>,
+    /// What happened, for a person.
+    pub cause: Option<String>,
+    /// The exit code of the newest attempt.
+    pub exit_code: Option<i32>,
+    /// When it was recorded.
+    pub created_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When something is due next, if that is known.
+    pub next_action_at: Option<DateTime<Utc>>,
+}
+
+impl RunSummary {
+    /// The summary of a run.
+    pub fn of(run: &Run) -> RunSummary {
+        RunSummary {
+            run: run.id.clone(),
+            job: run.job.clone(),
+            trigger: run.trigger,
+            scheduled_at: run.scheduled_at,
+            status: run.status(),
+            attempts: u32::try_from(run.attempts.len()).unwrap_or(u32::MAX),
+            error: run.shown_failure().map(|failure| failure.primary.to_string()),
+            cause: run.shown_cause().map(str::to_owned),
+            exit_code: run.shown_exit_code(),
+            created_at: run.created_at,
+            finished_at: run.finished_at(),
+            next_action_at: run.wake_at(),
+        }
+    }
+}
+
+/// Everything about one run.
+#[derive(Debug, Clone)]
+pub struct RunStory {
+    /// Its summary.
+    pub summary: RunSummary,
+    /// Its attempts, in order.
+    pub attempts: Vec<Attempt>,
+    /// Its history, in order.
+    pub entries: Vec<Entry>,
+}
+
+/// Why a store did not do what it was asked; nothing of the batch is saved.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another daemon has begun a later term.
+    #[error("term {mine} is over: term {current} has begun")]
+    Deposed {
+        /// The term of the batch.
+        mine: u64,
+        /// The term of the store.
+        current: u64,
+    },
+    /// The database failed: full, read-only, damaged, gone.
+    #[error("failed to {doing}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Where runs are kept.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// The term that this handle was opened with.
+    fn term(&self) -> Term;
+
+    /// Saves a batch, all or nothing, and returns when it is durable. Returns the new runs that were dropped because
+    /// their id exists already.
+    ///
+    /// # Errors
+    /// Nothing was saved.
+    fn commit(&self, batch: Batch) -> impl Future<Output = Result<BTreeSet<RunId>, StoreError>> + Send;
+
+    /// Reads what is in flight.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn load(&self) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
+
+    /// Lists runs, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn runs(&self, query: RunQuery) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// The newest run of each job.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn last_runs(&self) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// Everything about one run; none if there is no such run.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn story(&self, run: RunId) -> impl Future<Output = Result<Option<RunStory>, StoreError>> + Send;
+}
