@@ -1,6 +1,8 @@
 //! Tenacron: a self-hosted scheduler daemon for Amazon ECS and Fargate tasks.
 
 pub mod config;
+pub mod daemon;
 pub mod ecs;
 pub mod engine;
+pub mod observe;
 pub mod store;

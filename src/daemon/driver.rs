@@ -1,0 +1,512 @@
+//! The driver owns every living run and every mark; nobody else changes one.
+//!
+//! One turn takes all that has happened since the last one and moves the runs concerned; what it decided leaves as one
+//! [`Batch`]. Only when that batch is durable does [`Driver::acts`] say what to perform. Acts follow from the runs' states,
+//! so a driver that is built from the store does what the one before it would have done.
+//!
+//! There is no clock, no await and no call in here: the loop in `mod.rs` hands in the time and performs the acts, and a
+//! simulation can do both instead. Which instants start, what a firing does that meets a run, and how a run moves is
+//! asked of `engine/`; the driver keeps the books.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
+use crate::engine::bucket::Bucket;
+use crate::engine::job::{Instance, Job, JobName, Overlap};
+use crate::engine::launch::Launch;
+use crate::engine::run::{Action, Entry, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
+use crate::engine::task::TaskArn;
+use crate::store::{Batch, Loaded, Mark, RunSave, Term};
+
+/// What the driver is told about a run.
+#[derive(Debug)]
+pub struct Report {
+    /// Which run.
+    pub run: RunId,
+    /// What happened.
+    pub event: Event,
+    /// Whether this answers the call that the driver had ordered for the run.
+    pub answers_call: bool,
+}
+
+/// What is to be performed, now that what led to it is durable.
+#[derive(Debug, PartialEq)]
+pub enum Act {
+    /// Send RunTask; report [`Event::Answered`].
+    Launch {
+        /// For which run.
+        run: RunId,
+        /// What to send.
+        launch: Launch,
+    },
+    /// Look for tasks of a launch; report [`Event::Sought`].
+    Find {
+        /// For which run.
+        run: RunId,
+        /// Of which launch.
+        launch: Launch,
+    },
+    /// Send StopTask; report [`Event::StopAsked`].
+    Stop {
+        /// For which run.
+        run: RunId,
+        /// Where.
+        cluster: String,
+        /// Which task.
+        task: TaskArn,
+        /// What people see as its stopped reason.
+        reason: String,
+    },
+    /// Poll a task; report [`Event::Observed`] and [`Event::Missing`].
+    Watch {
+        /// For which run.
+        run: RunId,
+        /// Where.
+        cluster: String,
+        /// Which task.
+        task: TaskArn,
+    },
+    /// Poll it no longer.
+    Unwatch {
+        /// Where.
+        cluster: String,
+        /// Which task.
+        task: TaskArn,
+    },
+}
+
+/// A job as the driver sees it, for listings.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    /// The job.
+    pub job: Arc<Job>,
+    /// Its next instant, if there is one.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Where its rates count from.
+    pub anchor: DateTime<Utc>,
+}
+
+#[derive(Debug)]
+struct JobEntry {
+    job: Arc<Job>,
+    mark: DateTime<Utc>,
+    anchor: DateTime<Utc>,
+    next_at: Option<DateTime<Utc>>,
+}
+
+/// A living run with what the driver knows beside it.
+#[derive(Debug)]
+struct Tracked {
+    run: Run,
+    /// Never saved yet.
+    is_new: bool,
+    /// Attempts that are saved and final.
+    attempts_saved: usize,
+    /// Entries to save.
+    entries: Vec<Entry>,
+    /// Must be saved.
+    is_dirty: bool,
+    /// A call for it is under way, so no other is ordered.
+    is_calling: bool,
+    /// The task that is being polled for it.
+    watched: Option<TaskArn>,
+    /// Where it stands in `wakes`.
+    wake_at: Option<DateTime<Utc>>,
+}
+
+/// The owner of all living runs.
+#[derive(Debug)]
+pub struct Driver {
+    instance: Instance,
+    term: Term,
+    jobs: BTreeMap<JobName, JobEntry>,
+    /// Jobs by their next instant.
+    agenda: BTreeSet<(DateTime<Utc>, JobName)>,
+    runs: HashMap<RunId, Tracked>,
+    /// Living runs of each job, oldest first.
+    living: HashMap<JobName, Vec<RunId>>,
+    /// Runs that want a launch permit, the earliest instant first.
+    queue: BTreeSet<(DateTime<Utc>, RunId)>,
+    wakes: BTreeSet<(DateTime<Utc>, RunId)>,
+    bucket: Bucket,
+    /// Jobs whose mark moved since the last batch.
+    moved_marks: BTreeSet<JobName>,
+    /// Runs to be looked at for acts.
+    touched: BTreeSet<RunId>,
+    last_turn_at: DateTime<Utc>,
+}
+
+impl Driver {
+    /// A driver that goes on from what the store holds. A job without a mark, or with another schedule than its mark,
+    /// begins now: nothing fires retroactively.
+    pub fn new(
+        instance: Instance,
+        term: Term,
+        jobs: Vec<Arc<Job>>,
+        bucket: Bucket,
+        loaded: Loaded,
+        now: DateTime<Utc>,
+    ) -> Driver {
+        let mut driver = Driver {
+            instance,
+            term,
+            jobs: BTreeMap::new(),
+            agenda: BTreeSet::new(),
+            runs: HashMap::new(),
+            living: HashMap::new(),
+            queue: BTreeSet::new(),
+            wakes: BTreeSet::new(),
+            bucket,
+            moved_marks: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            last_turn_at: loaded.last_commit_at.unwrap_or(now),
+        };
+        let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
+        for job in jobs {
+            let stored = marks.get(&job.name).filter(|mark| mark.schedule == job.schedule.text());
+            if stored.is_none() {
+                driver.moved_marks.insert(job.name.clone());
+            }
+            let (mark, anchor) = stored.map_or((now, now), |mark| (mark.mark, mark.anchor));
+            driver.set_job(JobEntry { next_at: job.schedule.next(mark, anchor), job, mark, anchor });
+        }
+        for run in loaded.runs {
+            driver.adopt(run, now);
+        }
+        driver
+    }
+
+    fn set_job(&mut self, entry: JobEntry) {
+        if let Some(next_at) = entry.next_at {
+            self.agenda.insert((next_at, entry.job.name.clone()));
+        }
+        self.jobs.insert(entry.job.name.clone(), entry);
+    }
+
+    /// Takes a run over from the store.
+    fn adopt(&mut self, run: Run, now: DateTime<Utc>) {
+        let id = run.id.clone();
+        self.living.entry(run.job.clone()).or_default().push(id.clone());
+        // The newest attempt may still change.
+        let attempts_saved = run.attempts.len().saturating_sub(1);
+        self.runs.insert(id.clone(), Tracked { attempts_saved, ..Tracked::new(run, false) });
+        self.step(&id, Event::Resumed, now);
+    }
+
+    /// Takes reports and the passing of time, and returns what must be saved before [`Driver::acts`] is asked; none if
+    /// nothing changed. While `is_leaving`, nothing new begins.
+    pub fn turn(&mut self, reports: Vec<Report>, now: DateTime<Utc>, is_leaving: bool) -> Option<Batch> {
+        if !is_leaving {
+            self.fire(now);
+        }
+        for report in reports {
+            if let Some(tracked) = self.runs.get_mut(&report.run) {
+                tracked.is_calling &= !report.answers_call;
+                self.step(&report.run, report.event, now);
+            }
+        }
+        while let Some((at, id)) = self.wakes.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.wakes.remove(&(at, id.clone()));
+            self.step(&id, Event::Woken, now);
+        }
+        if !is_leaving {
+            self.grant_permits(now);
+        }
+        self.last_turn_at = now;
+        self.take_batch(now)
+    }
+
+    /// Decides every instant that has come since each job was last looked at.
+    fn fire(&mut self, now: DateTime<Utc>) {
+        let absence = Absence { from: self.last_turn_at.min(now), until: now };
+        while let Some((at, name)) = self.agenda.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.agenda.remove(&(at, name.clone()));
+            let Some(entry) = self.jobs.get_mut(&name) else { continue };
+            let job = Arc::clone(&entry.job);
+            let planned = admit::plan(&job, entry.mark, entry.anchor, absence);
+            entry.mark = now;
+            entry.next_at = job.schedule.next(now, entry.anchor);
+            if let Some(next_at) = entry.next_at {
+                self.agenda.insert((next_at, name.clone()));
+            }
+            self.moved_marks.insert(name);
+            for plan in planned {
+                match plan {
+                    Planned::Start(firing) => self.begin(&job, firing, now),
+                    Planned::Missed { firing, reason } => {
+                        self.record_not_started(&job, firing, Outcome::Missed { reason }, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A firing becomes a run, or a row that says why not.
+    fn begin(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
+        match admit::meet(job.admission.overlap, &self.living_of(&job.name)) {
+            Meeting::Start => self.start(job, firing, now),
+            Meeting::Skip { reason } => self.record_not_started(job, firing, Outcome::Skipped { reason }, now),
+            Meeting::Replace(runs) => {
+                let successor = RunId::of_firing(&job.name, firing.scheduled_at);
+                for run in runs {
+                    let reason = format!("replaced by run {successor} (overlap = \"cancel_running\")");
+                    self.step(&run, Event::Cancel { reason }, now);
+                }
+                self.start(job, firing, now);
+            }
+        }
+    }
+
+    fn start(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
+        let (run, entries) = Run::due(firing, self.instance.clone(), Arc::clone(&job.definition), now);
+        let id = run.id.clone();
+        if self.runs.contains_key(&id) {
+            return;
+        }
+        self.living.entry(run.job.clone()).or_default().push(id.clone());
+        self.runs.insert(id.clone(), Tracked { entries, is_dirty: true, ..Tracked::new(run, true) });
+        self.reconsider(&id, now);
+    }
+
+    fn record_not_started(&mut self, job: &Job, firing: Firing, outcome: Outcome, now: DateTime<Utc>) {
+        let (run, entries) = Run::not_started(firing, self.instance.clone(), Arc::clone(&job.definition), outcome, now);
+        let id = run.id.clone();
+        if !self.runs.contains_key(&id) {
+            self.runs.insert(id.clone(), Tracked { entries, is_dirty: true, ..Tracked::new(run, true) });
+            self.touched.insert(id);
+        }
+    }
+
+    fn living_of(&self, job: &JobName) -> Vec<Living> {
+        let ids = self.living.get(job).map(Vec::as_slice).unwrap_or_default();
+        let living = ids.iter().filter_map(|id| self.runs.get(id));
+        living.map(|t| Living { id: t.run.id.clone(), is_due: t.run.state == State::Due }).collect()
+    }
+
+    /// Moves a run and puts it where its new state wants it.
+    fn step(&mut self, id: &RunId, event: Event, now: DateTime<Utc>) {
+        let Some(tracked) = self.runs.get_mut(id) else { return };
+        match tracked.run.step(event, now) {
+            Ok(Step::Unchanged) | Err(Refused::Stale) => {}
+            Ok(Step::Changed(entries)) => {
+                tracked.entries.extend(entries);
+                tracked.is_dirty = true;
+            }
+            Err(Refused::Illegal) => {
+                tracing::error!(run = %id, state = ?tracked.run.state, "event refused that does not fit the run's state");
+                debug_assert!(false, "illegal event for run {id} in {:?}", tracked.run.state);
+            }
+        }
+        self.reconsider(id, now);
+    }
+
+    /// After any change: does it want a permit, when must it be woken, has it ended?
+    fn reconsider(&mut self, id: &RunId, now: DateTime<Utc>) {
+        self.touched.insert(id.clone());
+        let Some(tracked) = self.runs.get_mut(id) else { return };
+        let wake_at = tracked.run.wake_at();
+        if let Some(old) = std::mem::replace(&mut tracked.wake_at, wake_at) {
+            self.wakes.remove(&(old, id.clone()));
+        }
+        if let Some(at) = wake_at.filter(|at| *at > now) {
+            self.wakes.insert((at, id.clone()));
+        }
+        let run = &tracked.run;
+        let (job, scheduled_at) = (run.job.clone(), run.scheduled_at);
+        let (is_due, is_finished) = (run.state == State::Due, run.is_finished());
+        let wants_permit = matches!(run.action(now), Action::Begin) && (!is_due || self.may_begin(&job, id));
+        if wants_permit {
+            self.queue.insert((scheduled_at, id.clone()));
+        } else {
+            self.queue.remove(&(scheduled_at, id.clone()));
+        }
+        if is_finished {
+            self.leave_living(&job, id, now);
+        }
+    }
+
+    fn may_begin(&self, job: &JobName, id: &RunId) -> bool {
+        // A job that left the configuration finishes its runs one after the other.
+        let overlap = self.jobs.get(job).map_or(Overlap::QueueAll, |entry| entry.job.admission.overlap);
+        let oldest = self.living.get(job).and_then(|ids| ids.first());
+        admit::may_begin(overlap, oldest == Some(id))
+    }
+
+    /// The end of a run lets the next one of its job begin.
+    fn leave_living(&mut self, job: &JobName, id: &RunId, now: DateTime<Utc>) {
+        let Some(ids) = self.living.get_mut(job) else { return };
+        let before = ids.len();
+        ids.retain(|living| living != id);
+        let left = ids.len() < before;
+        let oldest = ids.first().cloned();
+        if ids.is_empty() {
+            self.living.remove(job);
+        }
+        if let Some(oldest) = oldest.filter(|_| left) {
+            self.reconsider(&oldest, now);
+        }
+    }
+
+    fn grant_permits(&mut self, now: DateTime<Utc>) {
+        while let Some((at, id)) = self.queue.first().cloned() {
+            if !self.bucket.take(now) {
+                break;
+            }
+            self.queue.remove(&(at, id.clone()));
+            self.step(&id, Event::Permitted, now);
+        }
+    }
+
+    fn take_batch(&mut self, now: DateTime<Utc>) -> Option<Batch> {
+        let marks: Vec<Mark> = std::mem::take(&mut self.moved_marks)
+            .into_iter()
+            .filter_map(|name| self.jobs.get(&name))
+            .map(|entry| Mark {
+                job: entry.job.name.clone(),
+                schedule: entry.job.schedule.text(),
+                mark: entry.mark,
+                anchor: entry.anchor,
+            })
+            .collect();
+        let mut runs = Vec::new();
+        for id in &self.touched {
+            runs.extend(self.runs.get_mut(id).and_then(Tracked::take_save));
+        }
+        let is_empty = marks.is_empty() && runs.is_empty();
+        (!is_empty).then(|| Batch { term: self.term, at: now, marks, runs })
+    }
+
+    /// A batch that changes nothing and says that the daemon is alive.
+    pub fn heartbeat(&self, now: DateTime<Utc>) -> Batch {
+        Batch { term: self.term, at: now, marks: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Forgets new runs whose firing had been recorded before, for example before a clock was set back.
+    pub fn forget(&mut self, duplicates: &BTreeSet<RunId>, now: DateTime<Utc>) {
+        for id in duplicates {
+            if let Some(tracked) = self.runs.remove(id) {
+                self.queue.remove(&(tracked.run.scheduled_at, id.clone()));
+                if let Some(at) = tracked.wake_at {
+                    self.wakes.remove(&(at, id.clone()));
+                }
+                self.leave_living(&tracked.run.job, id, now);
+            }
+        }
+    }
+
+    /// What to perform, now that the last batch is durable.
+    pub fn acts(&mut self, now: DateTime<Utc>) -> Vec<Act> {
+        let mut acts = Vec::new();
+        for id in std::mem::take(&mut self.touched) {
+            let Some(tracked) = self.runs.get_mut(&id) else { continue };
+            if tracked.is_dirty {
+                // Changed after the batch was taken: it is acted upon once that is saved.
+                self.touched.insert(id);
+                continue;
+            }
+            tracked.watch(&mut acts);
+            if !tracked.is_calling {
+                acts.extend(tracked.call(now));
+            }
+            if tracked.run.is_finished() {
+                self.runs.remove(&id);
+            }
+        }
+        acts
+    }
+
+    /// When the next turn is due, unless a report comes first.
+    pub fn next_turn_at(&self) -> Option<DateTime<Utc>> {
+        let firing = self.agenda.first().map(|(at, _)| *at);
+        let wake = self.wakes.first().map(|(at, _)| *at);
+        let permit = (!self.queue.is_empty()).then(|| self.bucket.next_permit());
+        [firing, wake, permit].into_iter().flatten().min()
+    }
+
+    /// How many calls are under way.
+    pub fn calls_under_way(&self) -> usize {
+        self.runs.values().filter(|tracked| tracked.is_calling).count()
+    }
+
+    /// How many runs are alive.
+    pub fn living_runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Every job with its next instant, by name.
+    pub fn jobs(&self) -> Vec<JobView> {
+        let view =
+            |entry: &JobEntry| JobView { job: Arc::clone(&entry.job), next_at: entry.next_at, anchor: entry.anchor };
+        self.jobs.values().map(view).collect()
+    }
+}
+
+impl Tracked {
+    fn new(run: Run, is_new: bool) -> Tracked {
+        Tracked {
+            run,
+            is_new,
+            attempts_saved: 0,
+            entries: Vec::new(),
+            is_dirty: false,
+            is_calling: false,
+            watched: None,
+            wake_at: None,
+        }
+    }
+
+    fn take_save(&mut self) -> Option<RunSave> {
+        if !std::mem::take(&mut self.is_dirty) {
+            return None;
+        }
+        let save = RunSave {
+            run: self.run.clone(),
+            is_new: std::mem::take(&mut self.is_new),
+            attempts_from: self.attempts_saved,
+            entries: std::mem::take(&mut self.entries),
+        };
+        self.attempts_saved = self.run.attempts.len().saturating_sub(1);
+        Some(save)
+    }
+
+    fn cluster(&self) -> String {
+        self.run.definition.task.cluster.clone()
+    }
+
+    /// Polling follows the run's task.
+    fn watch(&mut self, acts: &mut Vec<Act>) {
+        let wanted = self.run.followed_task();
+        if self.watched.as_ref() == wanted {
+            return;
+        }
+        let wanted = wanted.cloned();
+        if let Some(task) = std::mem::replace(&mut self.watched, wanted.clone()) {
+            acts.push(Act::Unwatch { cluster: self.cluster(), task });
+        }
+        if let Some(task) = wanted {
+            acts.push(Act::Watch { run: self.run.id.clone(), cluster: self.cluster(), task });
+        }
+    }
+
+    /// The call that the run's state asks for.
+    fn call(&mut self, now: DateTime<Utc>) -> Option<Act> {
+        let run = self.run.id.clone();
+        let act = match self.run.action(now) {
+            Action::Launch(launch) => Act::Launch { run, launch: launch.clone() },
+            Action::Find(launch) => Act::Find { run, launch: launch.clone() },
+            Action::Stop { task, reason } => Act::Stop { run, cluster: self.cluster(), task: task.clone(), reason },
+            Action::Begin | Action::Watch(_) | Action::Rest => return None,
+        };
+        self.is_calling = true;
+        Some(act)
+    }
+}

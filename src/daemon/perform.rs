@@ -1,0 +1,83 @@
+//! Performs what the driver ordered, each call in a task of its own, and reports what came of it.
+//!
+//! Nothing is decided here. Every call ends in exactly one report, also if its task panics, because the driver orders
+//! nothing more for a run until the last call for it has been answered.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+
+use super::clock;
+use super::driver::{Act, Report};
+use super::watch::Watcher;
+use crate::ecs::Ecs;
+use crate::engine::run::{Event, RunId};
+use crate::engine::task::LaunchAnswer;
+
+/// How many calls are under way at once; the others wait their turn.
+pub(super) const CALLS_MAX: usize = 128;
+
+/// Performs acts.
+#[derive(Debug)]
+pub(super) struct Performer<E> {
+    ecs: E,
+    watcher: Watcher<E>,
+    reports: mpsc::Sender<Vec<Report>>,
+    tracker: TaskTracker,
+    slots: Arc<Semaphore>,
+}
+
+impl<E: Ecs> Performer<E> {
+    /// A performer that reports to `reports`.
+    pub(super) fn new(
+        ecs: E,
+        watcher: Watcher<E>,
+        reports: mpsc::Sender<Vec<Report>>,
+        tracker: TaskTracker,
+    ) -> Performer<E> {
+        Performer { ecs, watcher, reports, tracker, slots: Arc::new(Semaphore::new(CALLS_MAX)) }
+    }
+
+    /// Begins one act and returns at once.
+    pub(super) fn perform(&mut self, act: Act) {
+        let ecs = self.ecs.clone();
+        match act {
+            Act::Watch { run, cluster, task } => self.watcher.watch(cluster, task, run),
+            Act::Unwatch { cluster, task } => self.watcher.unwatch(cluster, task),
+            Act::Launch { run, launch } => self.call(run, async move {
+                if launch.unresolved && clock::now() >= launch.resend_until() {
+                    // The machine slept between the decision and this line; the run must look before it sends.
+                    return Event::Resumed;
+                }
+                Event::Answered(ecs.run_task(&launch.request).await)
+            }),
+            Act::Find { run, launch } => {
+                self.call(run, async move { Event::Sought(ecs.find_tasks(&launch.request).await) });
+            }
+            Act::Stop { run, cluster, task, reason } => self.call(run.clone(), async move {
+                if let Err(error) = ecs.stop_task(&cluster, &task, &reason).await {
+                    tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");
+                }
+                Event::StopAsked
+            }),
+        }
+    }
+
+    fn call(&self, run: RunId, call: impl Future<Output = Event> + Send + 'static) {
+        let reports = self.reports.clone();
+        let slots = Arc::clone(&self.slots);
+        self.tracker.spawn(async move {
+            // The semaphore is never closed.
+            let _slot = slots.acquire_owned().await;
+            let event = tokio::spawn(call).await.unwrap_or_else(|panic| {
+                tracing::error!(%run, %panic, "a call to ECS ended without an answer");
+                Event::Answered(LaunchAnswer::NoAnswer { sent: true, message: "the call was aborted".into() })
+            });
+            let answered = vec![Report { run, event, answers_call: true }];
+            if reports.send(answered).await.is_err() {
+                tracing::debug!("an answer came after the daemon had stopped");
+            }
+        });
+    }
+}

@@ -1,0 +1,109 @@
+//! What people see of the daemon from outside: log lines, one for each transition, all written here.
+//!
+//! Texts are constant and in the past tense, what varies is in fields, so that a search for the text finds every case and
+//! a search for a run finds its whole story. On a terminal the lines are for eyes, elsewhere they are JSON.
+
+use std::error::Error;
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::engine::run::HistoryEvent;
+use crate::store::RunSave;
+
+/// The environment variable that chooses what is logged.
+pub const LOG_VARIABLE: &str = "TENACRON_LOG";
+
+/// Starts logging to standard error. `TENACRON_LOG` takes `tracing-subscriber`'s filter syntax; default `info`.
+pub fn start_logging() {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        builder.with_target(false).init();
+    } else {
+        builder.json().flatten_event(true).with_target(false).with_current_span(false).init();
+    }
+}
+
+/// An error with everything that led to it, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
+
+/// Writes the log lines of a run that was just saved.
+pub fn transition(save: &RunSave) {
+    let (job, run) = (save.run.job.as_str(), save.run.id.as_str());
+    for entry in &save.entries {
+        log_entry(job, run, &entry.event);
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "one arm for each event, so that none is forgotten")]
+fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
+    match event {
+        HistoryEvent::ExecutionStarted { trigger, scheduled_at } => {
+            tracing::info!(job, run, ?trigger, %scheduled_at, "run recorded");
+        }
+        HistoryEvent::TaskScheduled { attempt, generation, cluster, task_definition, client_token, resend } => {
+            tracing::info!(
+                job,
+                run,
+                attempt,
+                generation,
+                cluster,
+                task_definition,
+                client_token,
+                resend,
+                "launch recorded"
+            );
+        }
+        HistoryEvent::TaskSubmitted { attempt, task_arn } => {
+            tracing::info!(job, run, attempt, %task_arn, "task launched")
+        }
+        HistoryEvent::TaskSubmitFailed { attempt, error, cause, ambiguous } => {
+            tracing::warn!(job, run, attempt, %error, cause, ambiguous, "launch failed");
+        }
+        HistoryEvent::TaskAdopted { attempt, task_arn, others, reason } => {
+            tracing::warn!(job, run, attempt, %task_arn, ?others, reason, "task adopted");
+        }
+        HistoryEvent::TaskStarted { attempt, task_arn } => tracing::info!(job, run, attempt, %task_arn, "task started"),
+        HistoryEvent::TaskSucceeded { attempt, exit_code } => {
+            tracing::info!(job, run, attempt, exit_code, "task succeeded");
+        }
+        HistoryEvent::TaskFailed { attempt, error, cause, exit_code } => {
+            tracing::warn!(job, run, attempt, %error, cause, exit_code, "task failed");
+        }
+        HistoryEvent::TaskTimedOut { attempt, error, cause } => {
+            tracing::warn!(job, run, attempt, %error, cause, "task timed out");
+        }
+        HistoryEvent::TaskStopRequested { attempt, task_arn, reason } => {
+            tracing::info!(job, run, attempt, %task_arn, reason, "task stop requested");
+        }
+        HistoryEvent::RetryScheduled { attempt, retrier, delay_seconds, until } => {
+            tracing::info!(job, run, attempt, retrier, delay_seconds, %until, "retry scheduled");
+        }
+        HistoryEvent::LaunchLookup { attempt, started_by, reason } => {
+            tracing::info!(job, run, attempt, started_by, reason, "launch looked up");
+        }
+        HistoryEvent::LaunchRerun { attempt, cause } => {
+            tracing::warn!(job, run, attempt, cause, "launch of unknown outcome repeated");
+        }
+        HistoryEvent::Resumed { state } => tracing::info!(job, run, state, "run resumed"),
+        HistoryEvent::CancelRequested { reason } => tracing::info!(job, run, reason, "run cancel requested"),
+        HistoryEvent::ExecutionSucceeded {} => tracing::info!(job, run, "run succeeded"),
+        HistoryEvent::ExecutionFailed { error, cause } => tracing::error!(job, run, %error, cause, "run failed"),
+        HistoryEvent::ExecutionTimedOut { error, cause } => tracing::error!(job, run, %error, cause, "run timed out"),
+        HistoryEvent::ExecutionAborted { reason } => tracing::warn!(job, run, reason, "run cancelled"),
+        HistoryEvent::ExecutionSkipped { reason } => tracing::warn!(job, run, reason, "run skipped"),
+        HistoryEvent::ExecutionMissed { reason } => tracing::error!(job, run, reason, "run missed"),
+        HistoryEvent::ExecutionUnknown { error, cause } => {
+            tracing::error!(job, run, %error, cause, "run ended as unknown");
+        }
+    }
+}
