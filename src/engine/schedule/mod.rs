@@ -1,53 +1,214 @@
-//! placeholder
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-#[derive(Debug, Clone)]
-pub struct Schedule(Tz);
+//! When a job is due: cron expressions, rates and single instants, in a zone, as a strictly increasing sequence of instants.
+//!
+//! A [`Schedule`] is the union of one or more expressions. It holds no clock and no memory: [`Schedule::next`] depends on its
+//! arguments alone, so the daemon may ask from any moment, after any absence, and gets the tail of the same sequence.
+//! Expressions are read in `expression.rs` and the files of the dialects; `calendar.rs` walks the wall clock with the `cron`
+//! crate; `local_time.rs` maps wall clock to instants; `interval.rs` counts elapsed time.
+//!
+//! # When the clocks change
+//!
+//! An expression *runs every hour* if its hour field names all 24 hours (`*`, `*/1`, `0-23`, `@hourly`). Then it follows the
+//! clock as it is shown: it fires at every instant at which the zone's clock shows a named time, in both passes of a repeated
+//! hour, and at nothing that the clock skips. `*/15 * * * *` thus keeps its quarter-hour steps through both nights.
+//!
+//! Any other expression, and `at(…)`, names points of a day, and each of them counts once:
+//!
+//! * a named time that the clock skips fires at the first instant after the gap ([`Gap::After`]), or not at all
+//!   ([`Gap::Skip`]). Several of them in one gap, or one beside a named time at its end, are one firing.
+//! * a named time that the clock shows twice fires when first shown ([`Overlap::First`]), or both times ([`Overlap::Both`]).
+//!
+//! `rate(…)` knows no wall clock. Where zones shift by half an hour (Lord Howe), the clock that is shown still rules: from
+//! 02:00 to 02:30 there is no 02:00, and an hourly expression waits from 01:00 to 03:00.
+//!
+//! # Limits
+//!
+//! Years are 1970 to 2199. The compiled zone database knows changes of the clocks up to 2099; later instants use the last
+//! offset. Instants have whole seconds, but for the fraction of a rate's anchor.
+
+mod calendar;
+mod crontab;
+mod day_rule;
+mod error;
+mod eventbridge;
+mod expression;
+mod field;
+mod interval;
+mod local_time;
+mod seconds_first;
+#[cfg(test)]
+mod tests;
+
+pub use error::ScheduleError;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono_tz::{TZ_VARIANTS, Tz};
+use expression::Expression;
+use local_time::LocalTime;
+
+/// What becomes of a local time that the clock skips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Gap {
+    /// It fires at the first instant after the gap.
     #[default]
     After,
+    /// It does not fire, as in EventBridge Scheduler.
     Skip,
 }
+
+/// What becomes of a local time that the clock shows twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overlap {
+    /// It fires when it is first shown, as in EventBridge Scheduler.
     #[default]
     First,
+    /// It fires both times.
     Both,
 }
+
+/// How a schedule meets a change of the clocks; the module's documentation says which expressions it concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dst {
+    /// Times that the clock skips.
     pub gap: Gap,
+    /// Times that the clock shows twice.
     pub overlap: Overlap,
 }
+
+/// When one job is due: the union of its expressions in a zone.
 #[derive(Debug, Clone)]
-pub struct ScheduleError {
-    pub span: (usize, usize),
+pub struct Schedule {
+    texts: Vec<String>,
+    expressions: Vec<Expression>,
+    zone: Tz,
+    dst: Dst,
 }
-impl std::fmt::Display for ScheduleError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("x")
+
+/// Schedules are equal if they are written alike: the text, the zone and the rule decide everything else.
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Schedule) -> bool {
+        self.texts == other.texts && self.zone == other.zone && self.dst == other.dst
     }
 }
+
+impl Eq for Schedule {}
+
 impl Schedule {
-    pub fn parse(_e: &[&str], zone: Tz, _dst: Dst) -> Result<Schedule, Vec<(usize, ScheduleError)>> {
-        Ok(Schedule(zone))
+    /// Reads expressions of any dialect; the number beside a mistake is the index of its expression.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake of every expression, so that one look at the file is enough. Also a list without expressions.
+    pub fn parse(expressions: &[&str], zone: Tz, dst: Dst) -> Result<Schedule, Vec<(usize, ScheduleError)>> {
+        let mut schedule = Schedule { texts: Vec::new(), expressions: Vec::new(), zone, dst };
+        let mut mistakes = Vec::new();
+        for (index, text) in expressions.iter().enumerate() {
+            match expression::read(text) {
+                Ok(expression) => {
+                    if let Some(mistake) = schedule.never_shown(text, &expression) {
+                        mistakes.push((index, mistake));
+                    }
+                    schedule.texts.push((*text).to_owned());
+                    schedule.expressions.push(expression);
+                }
+                Err(found) => mistakes.extend(found.into_iter().map(|mistake| (index, mistake))),
+            }
+        }
+        if expressions.is_empty() {
+            let mistake = ScheduleError::new("a schedule needs at least one expression", 0..0);
+            mistakes.push((0, mistake));
+        }
+        if mistakes.is_empty() { Ok(schedule) } else { Err(mistakes) }
     }
-    pub fn next(&self, after: DateTime<Utc>, _anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        Some(after)
+
+    /// The first instant strictly after `after`. A rate counts from `anchor`; its first instant is `anchor` plus the period.
+    pub fn next(&self, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.expressions.iter().filter_map(|expression| self.next_of(expression, after, anchor)).min()
     }
+
+    /// The instants of the range (`after`, `until`], strictly increasing, computed as they are taken.
     pub fn firings(
         &self,
-        _after: DateTime<Utc>,
-        _until: DateTime<Utc>,
-        _anchor: DateTime<Utc>,
-    ) -> impl Iterator<Item = DateTime<Utc>> + use<> {
-        std::iter::empty()
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+        anchor: DateTime<Utc>,
+    ) -> impl Iterator<Item = DateTime<Utc>> + '_ {
+        let within = move |instant: &DateTime<Utc>| *instant <= until;
+        let first = self.next(after, anchor).filter(within);
+        std::iter::successors(first, move |last| self.next(*last, anchor).filter(within))
     }
+
+    /// The zone whose clock the expressions name.
     pub fn zone(&self) -> Tz {
-        self.0
+        self.zone
     }
+
+    /// How changes of the clocks are met.
+    pub fn dst(&self) -> Dst {
+        self.dst
+    }
+
+    /// The expressions as they were written.
+    pub fn expressions(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// The expressions as they were written, in one line.
     pub fn text(&self) -> String {
-        String::new()
+        self.texts.join("; ")
     }
+
+    fn next_of(&self, expression: &Expression, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match expression {
+            Expression::Calendar(calendar) => {
+                self.local_time(calendar.every_hour()).next(after, |wall| calendar.next(wall))
+            }
+            Expression::Once(once) => self.next_once(*once, after),
+            Expression::Interval(interval) => interval.next(after, anchor),
+        }
+    }
+
+    fn next_once(&self, once: NaiveDateTime, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.local_time(false).next(after, |wall| (wall < once).then_some(once))
+    }
+
+    fn local_time(&self, every_hour: bool) -> LocalTime {
+        LocalTime { zone: self.zone, dst: self.dst, every_hour }
+    }
+
+    /// A single local time that falls into a gap, under the rule that such times do not fire.
+    fn never_shown(&self, text: &str, expression: &Expression) -> Option<ScheduleError> {
+        match expression {
+            Expression::Once(once) if self.next_once(*once, DateTime::<Utc>::MIN_UTC).is_none() => {
+                let message = format!("\"{}\" never fires: the clock of {} skips this time", text.trim(), self.zone);
+                let start = text.len() - text.trim_start().len();
+                let end = text.trim_end().len();
+                Some(ScheduleError::new(message, start..end))
+            }
+            Expression::Once(_) | Expression::Calendar(_) | Expression::Interval(_) => None,
+        }
+    }
+}
+
+/// A time zone name that the IANA database does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "time zone \"{name}\" is not in the IANA database {version}, such as UTC or Europe/Berlin",
+    version = chrono_tz::IANA_TZDB_VERSION
+)]
+pub struct UnknownZone {
+    name: String,
+}
+
+/// Finds a zone by its IANA name, letter for letter.
+///
+/// # Errors
+///
+/// A name that the compiled database does not hold; [`zone_names`] lists those that it does.
+pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
+    name.parse().map_err(|_| UnknownZone { name: name.to_owned() })
+}
+
+/// All zone names, for suggestions.
+pub fn zone_names() -> impl Iterator<Item = &'static str> {
+    TZ_VARIANTS.iter().map(|zone| zone.name())
 }

@@ -1,0 +1,157 @@
+//! The walk of the wall clock: from one local time to the next that the fields name.
+//!
+//! This is the only file that names the `cron` crate. It matches the ordinary fields; around it stand the three things that it
+//! lacks. Day rules (`L`, `W`, `#`) and years are asked of each day that it offers, and a refusal jumps over the whole day or
+//! to the next year named. And its years end at 2100 where EventBridge's end at 2199: from 2101 on it is asked 124 years
+//! earlier, in years with the same weekdays and leap days (2101-2199 lie between two century years, 1977-2075 around the
+//! leap year 2000), so the answer is the same day.
+//!
+//! The crate is handed naive local times dressed as UTC and never a zone: with one, it walks backwards through the repeated
+//! hour of autumn and forgets its second half after a restart. Zones are `local_time.rs`'s.
+
+use super::day_rule::{DayRule, Days};
+use super::error::{ScheduleError, Word};
+use super::field::{DAY_OF_MONTH, Field, HOUR, MINUTE, MONTH, NUMBERED_DAY, SECOND, Values};
+use chrono::{Datelike, Days as DayCount, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+
+/// Each turn of the walk passes at least one day, and there are fewer days than this between 1970 and 2199.
+const TURNS_MAX: usize = 84_100;
+/// The last second that the crate knows.
+const CRATE_END: NaiveDateTime = end_of_year(2100);
+const FIRST: NaiveDateTime = end_of_year(1969);
+const LAST: NaiveDateTime = end_of_year(2199);
+/// From 1977-01-01 to 2101-01-01: 124 years with 30 leap days, whole weeks.
+const SHIFT: DayCount = DayCount::new(124 * 365 + 30);
+
+/// The fields that are not days, as sets.
+#[derive(Debug)]
+pub(super) struct Fields {
+    pub(super) seconds: Values,
+    pub(super) minutes: Values,
+    pub(super) hours: Values,
+    pub(super) months: Values,
+    /// None for every year.
+    pub(super) years: Option<Values>,
+}
+
+/// The local times named by one expression.
+#[derive(Debug, Clone)]
+pub(super) struct Calendar {
+    /// One, or two where crontab joins its day fields with OR.
+    alternatives: Vec<Alternative>,
+    years: Option<Values>,
+    every_hour: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Alternative {
+    fields: cron::Schedule,
+    rule: DayRule,
+}
+
+impl Calendar {
+    /// Refuses fields that name no day of any year; `word` is the expression, for the caret.
+    pub(super) fn new(fields: Fields, days: &[Days], word: Word<'_>) -> Result<Calendar, ScheduleError> {
+        let alternatives =
+            days.iter().map(|days| Alternative::new(&fields, days, word)).collect::<Result<Vec<_>, _>>()?;
+        let calendar = Calendar { alternatives, every_hour: fields.hours == HOUR.all(), years: fields.years };
+        match calendar.next(FIRST) {
+            Some(_) => Ok(calendar),
+            None => Err(word.error(format!("\"{}\" never fires: no year from 1970 to 2199 has such a day", word.text))),
+        }
+    }
+
+    /// Whether all 24 hours are named, which decides how the expression meets a change of the clocks.
+    pub(super) fn every_hour(&self) -> bool {
+        self.every_hour
+    }
+
+    /// The first local time strictly after `after`, in whole seconds, up to the end of 2199.
+    pub(super) fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.alternatives.iter().filter_map(|alternative| self.walk(alternative, after)).min()
+    }
+
+    fn walk(&self, alternative: &Alternative, after: NaiveDateTime) -> Option<NaiveDateTime> {
+        let mut cursor = self.skip_years(after.max(FIRST))?;
+        for _ in 0..TURNS_MAX {
+            let found = alternative.next(cursor)?;
+            if !alternative.rule.admits(found.date()) {
+                cursor = found.date().and_time(NaiveTime::MIN) + TimeDelta::seconds(86_399);
+            } else if self.has_year(found.year()) {
+                return Some(found);
+            } else {
+                cursor = found;
+            }
+            cursor = self.skip_years(cursor)?;
+        }
+        None
+    }
+
+    fn has_year(&self, year: i32) -> bool {
+        let named = |years: &Values| u32::try_from(year).is_ok_and(|year| years.contains(&year));
+        self.years.as_ref().is_none_or(named)
+    }
+
+    /// The same cursor if the second after it lies in a year that is named, else the end of the year before the next named one.
+    fn skip_years(&self, cursor: NaiveDateTime) -> Option<NaiveDateTime> {
+        let Some(years) = &self.years else {
+            return Some(cursor);
+        };
+        let start = cursor.checked_add_signed(TimeDelta::seconds(1))?;
+        let next = *years.range(u32::try_from(start.year()).ok()?..).next()?;
+        let before = i32::try_from(next).ok()?.checked_sub(1)?;
+        Some(cursor.max(end_of_year(before)))
+    }
+}
+
+impl Alternative {
+    fn new(fields: &Fields, days: &Days, word: Word<'_>) -> Result<Alternative, ScheduleError> {
+        let text = format!(
+            "{} {} {} {} {} {}",
+            written(&SECOND, &fields.seconds),
+            written(&MINUTE, &fields.minutes),
+            written(&HOUR, &fields.hours),
+            written(&DAY_OF_MONTH, &days.of_month),
+            written(&MONTH, &fields.months),
+            written(&NUMBERED_DAY, &days.of_week),
+        );
+        let fields = text.parse().map_err(|error| word.error(format!("\"{}\" is refused: {error}", word.text)))?;
+        Ok(Alternative { fields, rule: days.rule })
+    }
+
+    fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
+        if after >= LAST {
+            return None;
+        }
+        if let Some(found) = self.ask(after) {
+            return Some(found);
+        }
+        let shifted = after.max(CRATE_END).checked_sub_days(SHIFT)?;
+        let found = self.ask(shifted)?.checked_add_days(SHIFT)?;
+        (found <= LAST).then_some(found)
+    }
+
+    fn ask(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
+        let found = self.fields.after(&after.and_utc()).next()?;
+        Some(found.naive_utc())
+    }
+}
+
+/// The numbers as the crate reads them.
+fn written(field: &Field, values: &Values) -> String {
+    if *values == field.all() {
+        return "*".to_owned();
+    }
+    let numbers: Vec<String> = values.iter().map(u32::to_string).collect();
+    numbers.join(",")
+}
+
+const fn end_of_year(year: i32) -> NaiveDateTime {
+    match NaiveDate::from_ymd_opt(year, 12, 31) {
+        Some(date) => match date.and_hms_opt(23, 59, 59) {
+            Some(end) => end,
+            None => NaiveDateTime::MAX,
+        },
+        None => NaiveDateTime::MAX,
+    }
+}

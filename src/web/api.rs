@@ -1,0 +1,157 @@
+//! The routes. `docs/` names them; `objects.rs` is what they answer with.
+
+use std::collections::HashMap;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+use super::objects::{ErrorObject, JobObject, RunObject};
+use crate::daemon::{Health, Mailbox, clock};
+use crate::engine::job::JobName;
+use crate::engine::run::{RunId, Status};
+use crate::observe;
+use crate::store::{RunQuery, Store, StoreError};
+
+/// How many runs a listing shows unless told.
+pub const RUNS_DEFAULT: usize = 20;
+/// How many runs one answer holds at most.
+pub const RUNS_MAX: usize = 1_000;
+/// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
+const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
+
+/// What the routes read from.
+#[derive(Debug, Clone)]
+pub struct Sources<S> {
+    /// Runs.
+    pub store: S,
+    /// Jobs and health.
+    pub mailbox: Mailbox,
+}
+
+/// Every route.
+pub fn router<S: Store>(sources: Sources<S>) -> Router {
+    Router::new()
+        .route("/api/v1/jobs", get(jobs::<S>))
+        .route("/api/v1/jobs/{job}", get(job::<S>))
+        .route("/api/v1/runs", get(runs::<S>))
+        .route("/api/v1/runs/{run}", get(run::<S>))
+        .route("/healthz", get(healthz::<S>))
+        .route("/readyz", get(readyz::<S>))
+        .fallback(|| async { Problem::not_found("there is no such path") })
+        .with_state(sources)
+}
+
+/// The routes for a TCP listener: requests must name this machine, whatever a foreign name resolves to.
+pub fn for_tcp(router: Router) -> Router {
+    router.layer(middleware::from_fn(|request: Request, next: Next| async move {
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+        let is_local = matches!(name, "localhost" | "[::1]") || name.starts_with("127.");
+        if is_local {
+            next.run(request).await
+        } else {
+            Problem::bad_request("the Host header is not of this machine").into_response()
+        }
+    }))
+}
+
+/// An answer that is not what was asked for.
+struct Problem(StatusCode, String);
+
+impl Problem {
+    fn not_found(what: impl Into<String>) -> Problem {
+        Problem(StatusCode::NOT_FOUND, what.into())
+    }
+
+    fn bad_request(what: impl Into<String>) -> Problem {
+        Problem(StatusCode::BAD_REQUEST, what.into())
+    }
+
+    fn stopping() -> Problem {
+        Problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        Problem(StatusCode::SERVICE_UNAVAILABLE, observe::chain(&error))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.0, Json(ErrorObject { error: self.1 })).into_response()
+    }
+}
+
+async fn jobs<S: Store>(State(sources): State<Sources<S>>) -> Result<Json<Vec<JobObject>>, Problem> {
+    let views = sources.mailbox.jobs().await.ok_or_else(Problem::stopping)?;
+    let last = sources.store.last_runs().await?;
+    let mut last: HashMap<JobName, _> = last.into_iter().map(|run| (run.job.clone(), run)).collect();
+    Ok(Json(views.iter().map(|view| JobObject::new(view, last.remove(&view.job.name))).collect()))
+}
+
+async fn job<S: Store>(
+    State(sources): State<Sources<S>>,
+    Path(name): Path<String>,
+) -> Result<Json<JobObject>, Problem> {
+    let views = sources.mailbox.jobs().await.ok_or_else(Problem::stopping)?;
+    let view = views.iter().find(|view| view.job.name.as_str() == name);
+    let view = view.ok_or_else(|| Problem::not_found(format!("there is no job `{name}`")))?;
+    let newest = RunQuery { job: Some(view.job.name.clone()), limit: 1, ..RunQuery::default() };
+    let last_run = sources.store.runs(newest).await?.pop();
+    Ok(Json(JobObject::new(view, last_run)))
+}
+
+/// The query of `/api/v1/runs`.
+#[derive(Debug, Deserialize)]
+struct RunsQuery {
+    job: Option<String>,
+    status: Option<String>,
+    limit: Option<usize>,
+    before: Option<String>,
+}
+
+async fn runs<S: Store>(
+    State(sources): State<Sources<S>>,
+    Query(query): Query<RunsQuery>,
+) -> Result<Response, Problem> {
+    let job = query.job.map(|job| JobName::new(&job)).transpose();
+    let status = query.status.map(|text| text.parse::<Status>().map_err(|()| text)).transpose();
+    let query = RunQuery {
+        job: job.map_err(|error| Problem::bad_request(error.to_string()))?,
+        status: status.map_err(|text| Problem::bad_request(format!("`{text}` is not a status: {}", statuses())))?,
+        before: query.before.as_deref().map(RunId::from_text),
+        limit: query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX),
+    };
+    Ok(Json(sources.store.runs(query).await?).into_response())
+}
+
+/// The accepted statuses, for messages.
+pub fn statuses() -> String {
+    Status::ALL.map(Status::as_str).join(", ")
+}
+
+async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>) -> Result<Json<RunObject>, Problem> {
+    let story = sources.store.story(RunId::from_text(&id)).await?;
+    story.map(|story| Json(story.into())).ok_or_else(|| Problem::not_found(format!("there is no run `{id}`")))
+}
+
+/// The loop turns.
+async fn healthz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
+    let health = sources.mailbox.health();
+    let turns = health.turned_at.is_some_and(|at| clock::now() - at <= STILL_MAX);
+    (if turns { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
+}
+
+/// The loop turns and the state can be saved.
+async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
+    let (status, health) = healthz(State(sources)).await;
+    (if health.store_error.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status }, health)
+}

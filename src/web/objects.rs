@@ -1,0 +1,117 @@
+//! The JSON objects of the interface. Instants are RFC 3339 in UTC, absent values are `null`.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::daemon::driver::JobView;
+use crate::engine::run::{Attempt, Entry};
+use crate::engine::task::ContainerFacts;
+use crate::store::{RunStory, RunSummary};
+
+/// A job in listings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobObject {
+    /// Its name.
+    pub job: String,
+    /// Its expressions as written.
+    pub schedule: String,
+    /// Its IANA zone.
+    pub timezone: String,
+    /// Whether it fires at all.
+    pub paused: bool,
+    /// Its next instant.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Its newest run.
+    pub last_run: Option<RunSummary>,
+    /// Where its rates count from.
+    pub anchor: DateTime<Utc>,
+}
+
+impl JobObject {
+    /// A job with its newest run.
+    pub fn new(view: &JobView, last_run: Option<RunSummary>) -> JobObject {
+        JobObject {
+            job: view.job.name.to_string(),
+            schedule: view.job.schedule.text(),
+            timezone: view.job.schedule.zone().name().to_owned(),
+            paused: false,
+            next_at: view.next_at,
+            last_run,
+            anchor: view.anchor,
+        }
+    }
+}
+
+/// Everything about one run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunObject {
+    /// What listings show.
+    #[serde(flatten)]
+    pub summary: RunSummary,
+    /// Its attempts, in order.
+    pub attempt_list: Vec<AttemptObject>,
+    /// Its history, in order.
+    pub events: Vec<Entry>,
+}
+
+impl From<RunStory> for RunObject {
+    fn from(story: RunStory) -> RunObject {
+        RunObject {
+            summary: story.summary,
+            attempt_list: story.attempts.into_iter().map(AttemptObject::from).collect(),
+            events: story.entries,
+        }
+    }
+}
+
+/// One attempt of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields carry the names of the interface; engine::run::Attempt describes them")]
+pub struct AttemptObject {
+    pub attempt: u32,
+    pub generation: u32,
+    pub launched_at: Option<DateTime<Utc>>,
+    pub task_arn: Option<String>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub stopped_at: Option<DateTime<Utc>>,
+    pub error_names: Vec<String>,
+    pub cause: Option<String>,
+    pub exit_code: Option<i32>,
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+    pub retrier: Option<usize>,
+    pub retry_delay_seconds: Option<f64>,
+    pub containers: Vec<ContainerFacts>,
+}
+
+impl From<Attempt> for AttemptObject {
+    fn from(attempt: Attempt) -> AttemptObject {
+        let (error_names, cause) = match attempt.failure {
+            Some(failure) => (failure.names.iter().map(ToString::to_string).collect(), Some(failure.cause)),
+            None => (Vec::new(), None),
+        };
+        AttemptObject {
+            attempt: attempt.attempt,
+            generation: attempt.generation,
+            launched_at: attempt.launched_at,
+            task_arn: attempt.task.map(|task| task.0),
+            started_at: attempt.started_at,
+            stopped_at: attempt.stopped_at,
+            error_names,
+            cause,
+            exit_code: attempt.exit_code,
+            stop_code: attempt.stop_code,
+            stopped_reason: attempt.stopped_reason,
+            retrier: attempt.retrier,
+            retry_delay_seconds: attempt.retry_delay.map(|delay| delay.as_secs_f64()),
+            containers: attempt.containers,
+        }
+    }
+}
+
+/// What went wrong with a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorObject {
+    /// For a person.
+    pub error: String,
+}
