@@ -1,1 +1,7 @@
-fn main() {}
+//! The `tenacron` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tenacron::cli::main()
+}

@@ -8,7 +8,7 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::engine::run::HistoryEvent;
+use crate::engine::run::{HistoryEvent, in_words};
 use crate::store::RunSave;
 
 /// The environment variable that chooses what is logged.
@@ -48,7 +48,8 @@ pub fn transition(save: &RunSave) {
 fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
     match event {
         HistoryEvent::ExecutionStarted { trigger, scheduled_at } => {
-            tracing::info!(job, run, ?trigger, %scheduled_at, "run recorded");
+            let (trigger, scheduled_at) = (trigger.as_str(), in_words(*scheduled_at));
+            tracing::info!(job, run, trigger, scheduled_at, "run recorded");
         }
         HistoryEvent::TaskScheduled { attempt, generation, cluster, task_definition, client_token, resend } => {
             tracing::info!(
@@ -86,7 +87,8 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
             tracing::info!(job, run, attempt, %task_arn, reason, "task stop requested");
         }
         HistoryEvent::RetryScheduled { attempt, retrier, delay_seconds, until } => {
-            tracing::info!(job, run, attempt, retrier, delay_seconds, %until, "retry scheduled");
+            let until = in_words(*until);
+            tracing::info!(job, run, attempt, retrier, delay_seconds, until, "retry scheduled");
         }
         HistoryEvent::LaunchLookup { attempt, started_by, reason } => {
             tracing::info!(job, run, attempt, started_by, reason, "launch looked up");

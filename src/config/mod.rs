@@ -1,1 +1,114 @@
 //! Configuration: TOML text to values that the rest of the program can trust.
+//!
+//! [`load`] reads one file and `jobs.d/*.toml` beside it and answers with a [`Config`], or with every mistake of every file
+//! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
+//! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
+//! (`syntax.rs`), the tree is read key by key (`reader.rs`) into what each file says (`file.rs`, `task.rs`, `retry.rs`,
+//! `local.rs`), and what the files say together becomes domain values (`check.rs`). Whatever is wrong on the way is put
+//! down in one report (`report.rs`) with its place, and the way goes on.
+//!
+//! A value that is wrong is neither absent nor replaced by its default: it is `Field::Wrong`, so that one
+//! mistake makes one finding and not a second one about a missing key. A wrong default is thus reported at its own place,
+//! once, however many jobs inherit it.
+//!
+//! Every step is linear in the size of the files; work that is worth it for a few findings only (suggestions, rendering)
+//! is bounded by a count.
+
+mod check;
+mod file;
+mod load;
+mod local;
+mod reader;
+mod render;
+mod report;
+mod retry;
+mod syntax;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::engine::job::{Instance, Job, JobName};
+use crate::local::TaskDefinition;
+
+pub use report::{Finding, Level};
+
+/// Where the state lives if `[state] url` is not set; the caller applies it, because `--local` has a place of its own.
+pub const DEFAULT_STATE: &str = "/var/lib/tenacron/state.db";
+/// Where the control socket is if `[control] socket` is not set; the caller applies it, for the same reason.
+pub const DEFAULT_CONTROL_SOCKET: &str = "/run/tenacron/control.sock";
+
+/// All of the configuration, valid by construction.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The main file, as it was given.
+    pub path: PathBuf,
+    /// The name of this installation.
+    pub instance: Instance,
+    /// The SQLite file of `[state] url`; see [`DEFAULT_STATE`].
+    pub state: Option<PathBuf>,
+    /// The Unix socket of `[control] socket`; see [`DEFAULT_CONTROL_SOCKET`].
+    pub control_socket: Option<PathBuf>,
+    /// Where HTTP is served; nowhere if it is not set.
+    pub http_listen: Option<SocketAddr>,
+    /// How ECS is talked to.
+    pub ecs: EcsSettings,
+    /// The jobs of all files.
+    pub jobs: BTreeMap<JobName, Job>,
+    /// What `--local` runs.
+    pub local: Vec<TaskDefinition>,
+}
+
+/// `[ecs]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EcsSettings {
+    /// The region; else from the usual AWS environment.
+    pub region: Option<String>,
+    /// The endpoint; else the region's own.
+    pub endpoint: Option<String>,
+    /// How often tasks are looked at, 500 ms at least.
+    pub poll_interval: Duration,
+    /// RunTask calls a second, above 0 and at most 1000.
+    pub launch_rate: f64,
+    /// How many RunTask calls may go out at once, 1 to 10000.
+    pub launch_burst: u32,
+}
+
+impl Default for EcsSettings {
+    /// Fargate's own launch quota, and a look every five seconds.
+    fn default() -> EcsSettings {
+        EcsSettings {
+            region: None,
+            endpoint: None,
+            poll_interval: Duration::from_secs(5),
+            launch_rate: 20.0,
+            launch_burst: 20,
+        }
+    }
+}
+
+/// What loading came to.
+#[derive(Debug)]
+pub struct Loaded {
+    /// None if and only if a finding is an error.
+    pub config: Option<Config>,
+    /// Everything that was found: errors first, then by file and place.
+    pub findings: Vec<Finding>,
+    sources: Vec<report::Source>,
+}
+
+impl Loaded {
+    /// The findings for a terminal, each with its line and a caret, and their number.
+    pub fn render(&self, color: bool) -> String {
+        render::render(&self.findings, &self.sources, color)
+    }
+}
+
+/// Reads `path` and `jobs.d/*.toml` beside it.
+pub fn load(path: &Path) -> Loaded {
+    load::load(path)
+}

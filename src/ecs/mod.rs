@@ -3,9 +3,26 @@
 //! Nothing is concluded here: whether an answer is a success, a failure or worth a retry is the engine's. No call is
 //! retried by the SDK behind our back, because the engine must see every answer to RunTask once, and the client token is
 //! part of the request, never an afterthought.
+//!
+//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `http.rs` is the HTTP client beneath the
+//! SDK, `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
+//! launch, `essential.rs` remembers which containers are essential.
+
+mod answer;
+mod client;
+mod connect;
+mod essential;
+mod facts;
+mod http;
+mod request;
+mod search;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 
+pub use self::client::AwsEcs;
+pub use self::connect::{ConnectError, Settings, Timeouts};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 

@@ -6,6 +6,10 @@
 //!
 //! Two stores pass the same conformance suite (`tests/it/store.rs`): SQLite for daemons, memory for simulation.
 
+pub mod memory;
+mod row;
+pub mod sqlite;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 

@@ -1,0 +1,90 @@
+//! Asks a running daemon over its control socket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::exit::{Exit, Failed};
+use crate::web::objects::ErrorObject;
+use crate::web::socket;
+
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// The largest answer.
+const BODY_MAX: usize = 256 << 20;
+
+/// A daemon's control socket, connected anew for each request.
+#[derive(Debug)]
+pub(super) struct Client {
+    path: PathBuf,
+}
+
+impl Client {
+    /// The first of these sockets that answers.
+    pub(super) async fn connect(candidates: &[PathBuf]) -> Result<Client, Failed> {
+        let mut tried = Vec::new();
+        for path in candidates {
+            match open(path).await {
+                Ok(_) => return Ok(Client { path: path.clone() }),
+                Err(error) => tried.push(format!("  {}: {error}", path.display())),
+            }
+        }
+        let message = format!("no daemon answers; is it running with this --config? Tried:\n{}", tried.join("\n"));
+        Err(Failed::new(Exit::NoDaemon, message))
+    }
+
+    /// Sends GET and reads the object.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+        let (status, body) = tokio::time::timeout(ANSWER_WITHIN, self.exchange(path))
+            .await
+            .map_err(|_| Failed::new(Exit::NoDaemon, "the daemon did not answer in time"))?
+            .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}")))?;
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|error| Failed::new(Exit::Failed, format!("failed to read the daemon's answer: {error}")));
+        }
+        let message =
+            serde_json::from_slice::<ErrorObject>(&body).map_or_else(|_| status.to_string(), |body| body.error);
+        let exit = match status {
+            StatusCode::NOT_FOUND => Exit::NotFound,
+            StatusCode::BAD_REQUEST => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Err(Failed::new(exit, message))
+    }
+
+    async fn exchange(&self, path: &str) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+        let stream = open(&self.path).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new())?;
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes();
+        Ok((status, body))
+    }
+}
+
+async fn open(path: &Path) -> std::io::Result<UnixStream> {
+    let (short, _folder) = socket::reachable(path)?;
+    UnixStream::connect(short).await
+}
+
+/// A path segment or a query value, with everything escaped that could end it.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

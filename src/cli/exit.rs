@@ -1,0 +1,49 @@
+//! Exit codes. They are an interface: service files, scripts and checks rely on them, and `docs/commands.md` lists them.
+
+use std::process::ExitCode;
+
+/// How a command ended, as its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// It failed in a way that has no code of its own.
+    Failed = 1,
+    /// The command line was not understood; `clap` uses this number too.
+    Usage = 2,
+    /// There is no such job or run.
+    NotFound = 3,
+    /// No daemon answers on the control socket.
+    NoDaemon = 4,
+    /// Something outside is not to be had: a port, a region, credentials.
+    Unavailable = 69,
+    /// The state can't be read or written.
+    State = 74,
+    /// Another daemon holds the state.
+    Held = 75,
+    /// The configuration is broken; a service manager should not restart on it.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command ended early: what to tell, and the exit code.
+#[derive(Debug)]
+pub struct Failed {
+    /// The exit code.
+    pub exit: Exit,
+    /// For a person, on standard error.
+    pub message: String,
+}
+
+impl Failed {
+    /// A message with its exit code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Failed {
+        Failed { exit, message: message.into() }
+    }
+}

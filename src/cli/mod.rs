@@ -1,0 +1,144 @@
+//! The command line: one file for each command, exit codes in `exit.rs`.
+//!
+//! `run` builds the parts of the daemon and hands them over. `validate` and `next` need no daemon. All others ask a
+//! running one over its control socket, and never open its store.
+
+mod client;
+pub mod exit;
+mod jobs;
+mod local;
+mod next;
+mod output;
+mod places;
+mod run;
+mod runs;
+mod show;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::client::Client;
+use self::exit::{Exit, Failed};
+use crate::config::{self, Config};
+
+/// Version, commit and time zone database.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ", time zones ");
+
+/// A self-hosted scheduler for Amazon ECS and Fargate tasks.
+#[derive(Debug, Parser)]
+#[command(name = "tenacron", disable_version_flag = true, arg_required_else_help = true)]
+struct Arguments {
+    /// The configuration file; `jobs.d/*.toml` beside it belongs to it
+    #[arg(
+        long,
+        global = true,
+        env = "TENACRON_CONFIG",
+        default_value = "/etc/tenacron/tenacron.toml",
+        value_name = "PATH"
+    )]
+    config: PathBuf,
+    /// The control socket of the daemon, if it is not where the configuration says
+    #[arg(long, global = true, env = "TENACRON_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print version, commit and time zone database
+    #[arg(short = 'V', long)]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Run(run::Arguments),
+    /// Run the local ECS endpoint alone
+    Local(local::Arguments),
+    /// Check the configuration and show every mistake at once
+    Validate(validate::Arguments),
+    /// Show when jobs fire next; needs no daemon
+    Next(next::Arguments),
+    /// List the jobs of the running daemon
+    Jobs(jobs::Arguments),
+    /// List runs, newest first
+    Runs(runs::Arguments),
+    /// Show everything about one run
+    Show(show::Arguments),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.version {
+        output::print(&format!("tenacron {VERSION}{})\n", chrono_tz::IANA_TZDB_VERSION));
+        return Exit::Ok.into();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::print_error(&format!("tenacron: failed to start: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    match runtime.block_on(dispatch(arguments)) {
+        Ok(exit) => exit.into(),
+        Err(failed) => {
+            output::print_error(&format!("tenacron: {}", failed.message));
+            failed.exit.into()
+        }
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
+    let context = Context { config: arguments.config, socket: arguments.socket };
+    match arguments.command {
+        Some(Command::Run(run)) => run::run(&context, run).await,
+        Some(Command::Local(local)) => local::run(&context, local).await,
+        Some(Command::Validate(validate)) => Ok(validate::run(&context, &validate)),
+        Some(Command::Next(next)) => next::run(&context, next).await,
+        Some(Command::Jobs(jobs)) => jobs::run(&context, &jobs).await,
+        Some(Command::Runs(runs)) => runs::run(&context, runs).await,
+        Some(Command::Show(show)) => show::run(&context, &show).await,
+        None => Err(Failed::new(Exit::Usage, "no command given; see --help")),
+    }
+}
+
+/// What every command is given.
+#[derive(Debug)]
+struct Context {
+    config: PathBuf,
+    socket: Option<PathBuf>,
+}
+
+impl Context {
+    /// The configuration; its warnings are printed, its mistakes end the command.
+    fn load(&self) -> Result<Config, Failed> {
+        let loaded = config::load(&self.config);
+        let told = loaded.render(output::colors());
+        match loaded.config {
+            Some(config) => {
+                if !loaded.findings.is_empty() {
+                    output::print_error(told.trim_end());
+                }
+                Ok(config)
+            }
+            None => {
+                let message = format!("the configuration {} is not usable\n{}", self.config.display(), told.trim_end());
+                Err(Failed::new(Exit::Config, message))
+            }
+        }
+    }
+
+    /// The running daemon of this configuration.
+    async fn daemon(&self) -> Result<Client, Failed> {
+        match &self.socket {
+            Some(socket) => Client::connect(std::slice::from_ref(socket)).await,
+            None => {
+                let config = config::load(&self.config).config;
+                Client::connect(&places::control_sockets(&self.config, config.as_ref())).await
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `next`: when jobs fire, from the configuration alone or from an expression alone.
+//!
+//! `rate(…)` counts from the instant at which the daemon first saw the schedule. A running daemon is asked for it; without
+//! one, rates count from `--from`.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::Context;
+use super::exit::{Exit, Failed};
+use super::output::{or_dash, print_json, print_table};
+use crate::daemon::clock;
+use crate::engine::schedule::{Dst, Schedule, parse_zone};
+use crate::web::objects::JobObject;
+
+/// How many instants are shown unless told.
+const COUNT_DEFAULT: usize = 10;
+/// How many instants are shown at most.
+const COUNT_MAX: usize = 100_000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Of this job only
+    #[arg(conflicts_with = "schedule")]
+    job: Option<String>,
+    /// How many instants; default 10, or all up to --until
+    #[arg(short = 'n', value_name = "N")]
+    count: Option<usize>,
+    /// Instants after this one (RFC 3339, or UTC without an offset); default now
+    #[arg(long, value_name = "T", value_parser = instant)]
+    from: Option<DateTime<Utc>>,
+    /// Instants up to and with this one
+    #[arg(long, value_name = "T", value_parser = instant)]
+    until: Option<DateTime<Utc>>,
+    /// An expression, with no configuration at all; may be repeated
+    #[arg(long, value_name = "EXPR")]
+    schedule: Vec<String>,
+    /// The zone of --schedule
+    #[arg(long, value_name = "ZONE", requires = "schedule", default_value = "UTC")]
+    timezone: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The JSON object of a firing.
+#[derive(Debug, Serialize)]
+struct FiringObject {
+    job: Option<String>,
+    scheduled_at: DateTime<Utc>,
+    local: String,
+}
+
+/// A schedule that is asked.
+struct Asked {
+    job: Option<String>,
+    schedule: Schedule,
+    anchor: DateTime<Utc>,
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
+    let from = arguments.from.unwrap_or_else(clock::now);
+    let asked = if arguments.schedule.is_empty() {
+        of_configuration(context, arguments.job.as_deref(), from).await?
+    } else {
+        vec![of_expressions(&arguments.schedule, &arguments.timezone, from)?]
+    };
+    let count = arguments.count.unwrap_or(if arguments.until.is_some() { COUNT_MAX } else { COUNT_DEFAULT });
+    let firings = merge(&asked, from, arguments.until, count.min(COUNT_MAX));
+    if arguments.json {
+        print_json(&firings);
+    } else {
+        let rows: Vec<[String; 3]> = firings.into_iter().map(row).collect();
+        print_table(["JOB", "SCHEDULED AT", "LOCAL"], &rows);
+    }
+    Ok(Exit::Ok)
+}
+
+fn row(firing: FiringObject) -> [String; 3] {
+    [or_dash(firing.job), firing.scheduled_at.to_rfc3339_opts(SecondsFormat::AutoSi, true), firing.local]
+}
+
+async fn of_configuration(context: &Context, job: Option<&str>, from: DateTime<Utc>) -> Result<Vec<Asked>, Failed> {
+    let config = context.load()?;
+    if let Some(name) = job.filter(|name| !config.jobs.keys().any(|known| known.as_str() == *name)) {
+        let known: Vec<&str> = config.jobs.keys().take(20).map(|known| known.as_str()).collect();
+        let message = format!("there is no job `{name}`; the configuration has {}", known.join(", "));
+        return Err(Failed::new(Exit::NotFound, message));
+    }
+    let chosen = config.jobs.into_values().filter(|known| job.is_none_or(|name| known.name.as_str() == name));
+    let anchors = anchors(context).await;
+    let asked = chosen.map(|job| {
+        // The anchor of another schedule than the daemon's own would be wrong.
+        let known = anchors.get(job.name.as_str()).filter(|(text, _)| *text == job.schedule.text());
+        let anchor = known.map_or(from, |(_, anchor)| *anchor);
+        Asked { job: Some(job.name.to_string()), schedule: job.schedule, anchor }
+    });
+    Ok(asked.collect())
+}
+
+/// Schedule and anchor of the running daemon's jobs; none without a daemon.
+async fn anchors(context: &Context) -> HashMap<String, (String, DateTime<Utc>)> {
+    let Ok(client) = context.daemon().await else { return HashMap::new() };
+    let jobs: Vec<JobObject> = client.get("/api/v1/jobs").await.unwrap_or_default();
+    jobs.into_iter().map(|job| (job.job, (job.schedule, job.anchor))).collect()
+}
+
+fn of_expressions(expressions: &[String], zone: &str, anchor: DateTime<Utc>) -> Result<Asked, Failed> {
+    let usage = |message: String| Failed::new(Exit::Usage, message);
+    let zone: Tz = parse_zone(zone).map_err(|error| usage(format!("--timezone: {error}")))?;
+    let texts: Vec<&str> = expressions.iter().map(String::as_str).collect();
+    let schedule = Schedule::parse(&texts, zone, Dst::default()).map_err(|mistakes| {
+        let told = mistakes.iter().map(|(nth, mistake)| {
+            let text = texts.get(*nth).copied().unwrap_or_default();
+            format!("--schedule `{text}`: {mistake}")
+        });
+        usage(told.collect::<Vec<_>>().join("\n"))
+    })?;
+    Ok(Asked { job: None, schedule, anchor })
+}
+
+/// The instants of all schedules in their order.
+fn merge(asked: &[Asked], from: DateTime<Utc>, until: Option<DateTime<Utc>>, count: usize) -> Vec<FiringObject> {
+    let next = |nth: usize, after| {
+        let asked = asked.get(nth)?;
+        let at = asked.schedule.next(after, asked.anchor)?;
+        until.is_none_or(|until| at <= until).then_some(Reverse((at, nth)))
+    };
+    let mut heads: BinaryHeap<_> = (0..asked.len()).filter_map(|nth| next(nth, from)).collect();
+    let mut firings = Vec::new();
+    while firings.len() < count {
+        let Some(Reverse((scheduled_at, nth))) = heads.pop() else { break };
+        if let Some(asked) = asked.get(nth) {
+            let local =
+                scheduled_at.with_timezone(&asked.schedule.zone()).to_rfc3339_opts(SecondsFormat::AutoSi, false);
+            firings.push(FiringObject { job: asked.job.clone(), scheduled_at, local });
+        }
+        heads.extend(next(nth, scheduled_at));
+    }
+    firings
+}
+
+/// RFC 3339, or a date or a date and time in UTC.
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(at.to_utc());
+    }
+    let naive = text.parse::<NaiveDateTime>().ok();
+    let naive = naive.or_else(|| text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0));
+    naive.map(|naive| naive.and_utc()).ok_or_else(|| "expected an instant such as 2026-01-15T10:00:00Z".into())
+}

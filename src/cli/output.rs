@@ -1,0 +1,59 @@
+//! What commands print: text, JSON and tables.
+
+use std::io::{self, Write as _};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+/// Prints to standard output. A reader that went away (`| head`) is no failure.
+pub(super) fn print(text: &str) {
+    drop(io::stdout().lock().write_all(text.as_bytes()));
+}
+
+/// Prints to standard error.
+pub(super) fn print_error(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Prints a value as indented JSON.
+pub(super) fn print_json(value: &impl Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => print(&format!("{text}\n")),
+        Err(error) => print_error(&format!("tenacron: failed to write JSON: {error}")),
+    }
+}
+
+/// Prints rows in aligned columns under their headings.
+pub(super) fn print_table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) {
+    let mut widths = headings.map(|heading| heading.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(&mut headings.iter().copied());
+    for row in rows {
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    print(&text);
+}
+
+/// An instant, or a dash.
+pub(super) fn instant(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "-".into(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
+/// A value, or a dash.
+pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+/// Whether standard error is a terminal that wants colours.
+pub(super) fn colors() -> bool {
+    use std::io::IsTerminal as _;
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}

@@ -1,0 +1,160 @@
+//! `run`: builds the parts of the daemon from the configuration and hands them over.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{Exit, Failed};
+use super::places::Places;
+use super::{Context, local};
+use crate::config::Config;
+use crate::daemon::{Daemon, DaemonError, Settings, clock};
+use crate::ecs::{self, AwsEcs};
+use crate::observe;
+use crate::store::sqlite::{Holder, OpenError, SqliteStore, World};
+use crate::web::api::{self, Sources};
+use crate::web::listen::{self, ControlSocket, ListenError};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Run tasks as processes of this machine, on an ECS endpoint inside this process; needs no AWS account
+    #[arg(long)]
+    local: bool,
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
+    let config = context.load()?;
+    observe::start_logging();
+    let mut places = Places::of(&config, arguments.local);
+    if let Some(socket) = &context.socket {
+        places.control_socket.clone_from(socket);
+    }
+    let store = open_store(&config, &places)?;
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone())?;
+    let endpoint = if arguments.local { Some(LocalEndpoint::start(&config, &places).await?) } else { None };
+    let ecs = connect(&config, endpoint.as_ref()).await?;
+    let ended = serve(config, places, store, ecs, stop).await;
+    if let Some(endpoint) = endpoint {
+        endpoint.stop().await;
+    }
+    ended
+}
+
+async fn serve(
+    config: Config,
+    places: Places,
+    store: SqliteStore,
+    ecs: AwsEcs,
+    stop: CancellationToken,
+) -> Result<Exit, Failed> {
+    let listen_failed = |error: ListenError| Failed::new(Exit::Unavailable, observe::chain(&error));
+    let control = ControlSocket::bind(&places.control_socket).await.map_err(listen_failed)?;
+    let tcp = match config.http_listen {
+        Some(address) => Some(listen::bind_tcp(address).await.map_err(listen_failed)?),
+        None => None,
+    };
+    let settings = Settings {
+        instance: config.instance,
+        jobs: config.jobs.into_values().map(Arc::new).collect(),
+        launch_rate: config.ecs.launch_rate,
+        launch_burst: config.ecs.launch_burst,
+        poll_interval: config.ecs.poll_interval,
+    };
+    let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
+    let router = api::router(Sources { store, mailbox });
+    let listeners = CancellationToken::new();
+    let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
+    let tcp = tcp.map(|tcp| tokio::spawn(listen::serve_tcp(tcp, router, listeners.clone())));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        state = %places.state.display(),
+        control_socket = %places.control_socket.display(),
+        http = config.http_listen.map(tracing::field::display),
+        "daemon started"
+    );
+    let ended = daemon.run(stop).await.map_err(daemon_failed);
+    listeners.cancel();
+    for listener in [Some(control), tcp].into_iter().flatten() {
+        finish(listener).await;
+    }
+    ended?;
+    tracing::info!("daemon stopped");
+    Ok(Exit::Ok)
+}
+
+async fn finish(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a part of the daemon ended abnormally");
+    }
+}
+
+fn daemon_failed(error: DaemonError) -> Failed {
+    let exit = match error {
+        DaemonError::Load(_) | DaemonError::StoppedUnsaved(_) => Exit::State,
+        DaemonError::Deposed(_) => Exit::Held,
+    };
+    Failed::new(exit, observe::chain(&error))
+}
+
+fn open_store(config: &Config, places: &Places) -> Result<SqliteStore, Failed> {
+    let world = if places.journal.is_some() { World::Local } else { World::Aws };
+    let holder = Holder::this_process(config.instance.clone());
+    SqliteStore::open(&places.state, world, &holder, clock::now()).map_err(|error| {
+        let exit = if matches!(error, OpenError::Held { .. }) { Exit::Held } else { Exit::State };
+        Failed::new(exit, format!("failed to open the state: {}", observe::chain(&error)))
+    })
+}
+
+async fn connect(config: &Config, endpoint: Option<&LocalEndpoint>) -> Result<AwsEcs, Failed> {
+    let connected = match endpoint {
+        Some(endpoint) => AwsEcs::local(&format!("http://{}", endpoint.address)),
+        None => {
+            let settings = ecs::Settings { region: config.ecs.region.clone(), endpoint: config.ecs.endpoint.clone() };
+            AwsEcs::connect(&settings).await
+        }
+    };
+    connected.map_err(|error| Failed::new(Exit::Unavailable, observe::chain(&error)))
+}
+
+/// The local ECS endpoint inside this process.
+struct LocalEndpoint {
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl LocalEndpoint {
+    async fn start(config: &Config, places: &Places) -> Result<LocalEndpoint, Failed> {
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = local::bind(anywhere, local::settings(Some(config), places.journal.clone())).await?;
+        let (address, stop) = (server.local_addr(), CancellationToken::new());
+        tracing::info!(endpoint = %address, journal = places.journal.as_deref().map(Path::display).map(tracing::field::display), "local ECS endpoint started");
+        Ok(LocalEndpoint { address, serving: tokio::spawn(server.serve(stop.clone())), stop })
+    }
+
+    /// Ends it, and the tasks that it runs.
+    async fn stop(self) {
+        self.stop.cancel();
+        finish(self.serving).await;
+    }
+}
+
+/// Cancels the token on SIGTERM or SIGINT.
+pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<(), Failed> {
+    let listen =
+        |kind| signal(kind).map_err(|error| Failed::new(Exit::Failed, format!("failed to wait for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! `show`: the whole story of one run.
+
+use super::Context;
+use super::client::escaped;
+use super::exit::{Exit, Failed};
+use super::output::{instant, or_dash, print, print_json};
+use crate::web::objects::{AttemptObject, RunObject};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The run, as `runs` names it
+    run: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
+    let path = format!("/api/v1/runs/{}", escaped(&arguments.run));
+    let run: RunObject = context.daemon().await?.get(&path).await?;
+    if arguments.json {
+        print_json(&run);
+    } else {
+        print(&story(&run));
+    }
+    Ok(Exit::Ok)
+}
+
+fn story(run: &RunObject) -> String {
+    let summary = &run.summary;
+    let mut lines = vec![
+        format!("run        {}", summary.run),
+        format!("job        {}", summary.job),
+        format!("status     {}", summary.status.as_str()),
+        format!("scheduled  {}", instant(Some(summary.scheduled_at))),
+        format!("created    {}", instant(Some(summary.created_at))),
+        format!("finished   {}", instant(summary.finished_at)),
+    ];
+    if let Some(at) = summary.next_action_at {
+        lines.push(format!("next       {}", instant(Some(at))));
+    }
+    if let Some(error) = &summary.error {
+        lines.push(format!("error      {error}"));
+    }
+    if let Some(cause) = &summary.cause {
+        lines.push(format!("cause      {cause}"));
+    }
+    for attempt in &run.attempt_list {
+        lines.push(String::new());
+        lines.extend(attempt_lines(attempt));
+    }
+    lines.push(String::new());
+    lines.push("history".into());
+    for entry in &run.events {
+        let name = serde_json::to_value(&entry.event).ok();
+        let name = name.as_ref().and_then(|value| value.get("type")).and_then(|name| name.as_str()).unwrap_or_default();
+        let line = format!("{:>5}  {}  {name:<20}  {}", entry.seq, instant(Some(entry.at)), entry.event);
+        lines.push(line.trim_end().to_owned());
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn attempt_lines(attempt: &AttemptObject) -> Vec<String> {
+    let mut lines = vec![
+        format!("attempt {} (generation {})", attempt.attempt, attempt.generation),
+        format!("  task     {}", or_dash(attempt.task_arn.as_ref())),
+        format!(
+            "  times    launched {}, started {}, stopped {}",
+            instant(attempt.launched_at),
+            instant(attempt.started_at),
+            instant(attempt.stopped_at)
+        ),
+    ];
+    if !attempt.error_names.is_empty() {
+        lines.push(format!("  error    {}", attempt.error_names.join(", ")));
+    }
+    if let Some(cause) = &attempt.cause {
+        lines.push(format!("  cause    {cause}"));
+    }
+    if attempt.stop_code.is_some() || attempt.stopped_reason.is_some() {
+        let (code, reason) = (attempt.stop_code.as_ref(), attempt.stopped_reason.as_ref());
+        lines.push(format!("  stopped  {}: {}", or_dash(code), or_dash(reason)));
+    }
+    for container in &attempt.containers {
+        let essential = match container.essential {
+            Some(true) => "essential, ",
+            Some(false) => "not essential, ",
+            None => "",
+        };
+        let exit = or_dash(container.exit_code);
+        let reason = container.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
+        lines.push(format!("  container {}: {essential}exit code {exit}{reason}", container.name));
+    }
+    if let (Some(retrier), Some(delay)) = (attempt.retrier, attempt.retry_delay_seconds) {
+        lines.push(format!("  retry    retry[{retrier}] waits {delay} s"));
+    }
+    lines
+}

@@ -1,0 +1,209 @@
+//! What the files say together: a job's own keys over the defaults, and the rules that need more than one key.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::engine::job::{
+    Admission, Capacity, Catchup, Definition, Job, JobName, Limits, OnUnknown, Overlap, Success, TaskOverride, TaskSpec,
+};
+use crate::engine::retry::RetryPolicy;
+use crate::engine::schedule::{Dst, Gap, Overlap as Shown, Schedule};
+
+use super::file::{Expression, JobFile};
+use super::reader::{At, Field};
+use super::report::{Note, Place, Report, shown};
+use super::task;
+
+const CATCHUP_WINDOW: Duration = Duration::from_secs(3_600);
+
+/// What every job of a configuration is checked against.
+#[derive(Debug)]
+pub(super) struct Frame<'f> {
+    pub(super) report: &'f Report,
+    pub(super) defaults: &'f JobFile,
+    /// Of `[ecs]`.
+    pub(super) poll_interval: Duration,
+}
+
+/// A job's own keys over the defaults; a key of its own replaces the whole value.
+fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
+    JobFile {
+        schedule: own.schedule,
+        timezone: own.timezone.or(&defaults.timezone),
+        dst_gap: own.dst_gap.or(&defaults.dst_gap),
+        dst_overlap: own.dst_overlap.or(&defaults.dst_overlap),
+        cluster: own.cluster.or(&defaults.cluster),
+        task_definition: own.task_definition.or(&defaults.task_definition),
+        capacity: own.capacity.or(&defaults.capacity),
+        platform_version: own.platform_version.or(&defaults.platform_version),
+        network: own.network.or(&defaults.network),
+        container: own.container.or(&defaults.container),
+        overrides: own.overrides.or(&defaults.overrides),
+        group: own.group.or(&defaults.group),
+        tags: own.tags.or(&defaults.tags),
+        propagate_tags: own.propagate_tags.or(&defaults.propagate_tags),
+        enable_ecs_managed_tags: own.enable_ecs_managed_tags.or(&defaults.enable_ecs_managed_tags),
+        enable_execute_command: own.enable_execute_command.or(&defaults.enable_execute_command),
+        add_tags: own.add_tags.or(&defaults.add_tags),
+        add_environment: own.add_environment.or(&defaults.add_environment),
+        retry: own.retry.or(&defaults.retry),
+        timeout: own.timeout.or(&defaults.timeout),
+        attempt_timeout: own.attempt_timeout.or(&defaults.attempt_timeout),
+        start_timeout: own.start_timeout.or(&defaults.start_timeout),
+        overlap: own.overlap.or(&defaults.overlap),
+        catchup: own.catchup.or(&defaults.catchup),
+        catchup_window: own.catchup_window.or(&defaults.catchup_window),
+        success: own.success.or(&defaults.success),
+        accept_stop_codes: own.accept_stop_codes.or(&defaults.accept_stop_codes),
+        on_unknown: own.on_unknown.or(&defaults.on_unknown),
+    }
+}
+
+/// Makes a job of what its table and the defaults say; none if any of it is wrong.
+pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> Option<Job> {
+    let report = frame.report;
+    let checked_name = JobName::new(name)
+        .map_err(|mistake| report.add(Note::error("bad-name", place, format!("jobs: {}", shown(&mistake.to_string())))))
+        .ok();
+    let said = inherit(own, frame.defaults);
+    for (key, is_absent, hint) in [
+        ("schedule", said.schedule.is_absent(), ""),
+        ("cluster", said.cluster.is_absent(), ", and [defaults] has none"),
+        ("task_definition", said.task_definition.is_absent(), ", and [defaults] has none"),
+    ] {
+        if is_absent {
+            report.missing(place, format!("jobs.{}: {key} is missing{hint}", shown(name)));
+        }
+    }
+    let schedule = schedule(report, name, &said);
+    let fits = fits(frame, place, name, &said);
+    warn_of_time(frame, place, name, &said);
+    let admission = Admission {
+        overlap: said.overlap.clone().or_default(Overlap::Skip)?,
+        catchup: said.catchup.clone().or_default(Catchup::Last)?,
+        catchup_window: said.catchup_window.clone().or_default(CATCHUP_WINDOW)?,
+    };
+    let definition = definition(said)?;
+    fits.then_some(Job { name: checked_name?, schedule: schedule?, admission, definition: Arc::new(definition) })
+}
+
+fn definition(said: JobFile) -> Option<Definition> {
+    Some(Definition {
+        retry: said.retry.or_default(RetryPolicy::default())?,
+        limits: Limits {
+            timeout: said.timeout.optional()?,
+            attempt_timeout: said.attempt_timeout.optional()?,
+            start_timeout: said.start_timeout.optional()?,
+        },
+        success: said.success.or_default(Success::Essential)?,
+        accept_stop_codes: said.accept_stop_codes.or_default(Vec::new())?,
+        on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
+        task: TaskSpec {
+            cluster: said.cluster.optional()??,
+            task_definition: said.task_definition.optional()??,
+            capacity: said.capacity.or_default(Capacity::ClusterDefault)?,
+            platform_version: said.platform_version.optional()?,
+            network: said.network.optional()?,
+            containers: said.container.or_default(Vec::new())?,
+            overrides: said.overrides.or_default(TaskOverride::default())?,
+            group: said.group.optional()?,
+            tags: said.tags.or_default(BTreeMap::new())?,
+            propagate_tags: said.propagate_tags.optional()?,
+            enable_ecs_managed_tags: said.enable_ecs_managed_tags.or_default(false)?,
+            enable_execute_command: said.enable_execute_command.or_default(false)?,
+            add_tags: said.add_tags.or_default(true)?,
+            add_environment: said.add_environment.or_default(true)?,
+        },
+    })
+}
+
+/// Reads the expressions, in UTC where the zone is wrong, so that their mistakes show all the same.
+fn schedule(report: &Report, name: &str, said: &JobFile) -> Option<Schedule> {
+    let expressions = &said.schedule.valid()?.value;
+    let zone = said.timezone.clone().or_default(Tz::UTC);
+    let gap = said.dst_gap.clone().or_default(Gap::default());
+    let overlap = said.dst_overlap.clone().or_default(Shown::default());
+    let dst = Dst { gap: gap.unwrap_or_default(), overlap: overlap.unwrap_or_default() };
+    let texts: Vec<&str> = expressions.iter().map(|expression| expression.text.as_str()).collect();
+    let read = Schedule::parse(&texts, zone.unwrap_or(Tz::UTC), dst);
+    let is_settled = zone.is_some() && gap.is_some() && overlap.is_some();
+    match read {
+        Ok(schedule) => is_settled.then_some(schedule),
+        Err(mistakes) => {
+            for (index, mistake) in mistakes {
+                if let Some(expression) = expressions.get(index) {
+                    let message = format!("jobs.{}.schedule: {}", shown(name), shown_long(&mistake.to_string()));
+                    report.add(Note::error("bad-schedule", part(expression, &mistake.span()), message));
+                }
+            }
+            None
+        }
+    }
+}
+
+/// The bytes of the file that some bytes of an expression stand for.
+fn part(expression: &Expression, span: &std::ops::Range<usize>) -> Place {
+    let inner = expression.inner.span();
+    if expression.inner == expression.whole || span.is_empty() || inner.start + span.end > inner.end {
+        return expression.whole;
+    }
+    Place::new(expression.whole.source, inner.start + span.start..inner.start + span.end)
+}
+
+/// Messages of the schedule quote what they are about, which can be anything.
+fn shown_long(message: &str) -> String {
+    const MESSAGE_MAX: usize = 400;
+    let mut text: String = message.chars().take(MESSAGE_MAX).map(|c| if c.is_control() { '�' } else { c }).collect();
+    if text.len() < message.len() {
+        text.push('…');
+    }
+    text
+}
+
+/// ECS's limits on all tags and on all overrides of a request, ours among them.
+fn fits(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) -> bool {
+    let mut fits = true;
+    let set = |field: &Field<bool>| field.valid().is_none_or(|at| at.value);
+    let allowed = task::tags_allowed(set(&said.add_tags));
+    if let Some(At { value: tags, place }) = said.tags.valid().filter(|tags| tags.value.len() > allowed) {
+        let own = if allowed < task::TAGS_MAX { format!(", {} of them ours", task::OWN_TAGS) } else { String::new() };
+        let message = format!("tags: {} are too many; a task has at most {}{own}", tags.len(), task::TAGS_MAX);
+        frame.report.add(Note::error("bad-tag", *place, message));
+        fits = false;
+    }
+    let none = TaskOverride::default();
+    let containers = said.container.valid().map(|at| at.value.as_slice()).unwrap_or_default();
+    let overrides = said.overrides.valid().map_or(&none, |at| &at.value);
+    let size = task::overrides_size(containers, overrides, set(&said.add_environment));
+    if size > task::OVERRIDES_MAX {
+        let place = said.container.valid().map_or(place, |at| at.place);
+        let message = format!(
+            "jobs.{}: the container overrides have about {size} characters as JSON, TENACRON_* variables included; ECS takes {}",
+            shown(name),
+            task::OVERRIDES_MAX
+        );
+        let help = "put what is large into the task definition, or into a file that the command reads";
+        frame.report.add(Note::error("overrides-too-large", place, message).help(help.to_owned()));
+        fits = false;
+    }
+    fits
+}
+
+fn warn_of_time(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) {
+    if said.timeout.is_absent() {
+        let message = format!("jobs.{}: timeout is not set, so a run has no limit of time", shown(name));
+        frame.report.add(Note::warning("no-timeout", place, message));
+    }
+    let shorter = said.attempt_timeout.valid().filter(|limit| limit.value < frame.poll_interval);
+    if let Some(limit) = shorter {
+        let message = format!(
+            "attempt_timeout: {} is shorter than ecs.poll_interval = \"{}\", so it is noticed late",
+            humantime::format_duration(limit.value),
+            humantime::format_duration(frame.poll_interval)
+        );
+        frame.report.add(Note::warning("slow-poll", limit.place, message));
+    }
+}

@@ -1,0 +1,304 @@
+//! What a file says: every key of a job and of the settings, each absent, wrong or valid, nothing inherited yet.
+//!
+//! A [`JobFile`] is one `[jobs.NAME]` table or `[defaults]`; both have the same keys but for the schedule. Values that can
+//! be judged alone are judged here, so `check.rs` only sees what needs more than one key or more than one table.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::engine::job::{
+    Capacity, Catchup, ContainerOverride, Instance, Network, OnUnknown, Overlap, Success, TaskOverride,
+};
+use crate::engine::retry::RetryPolicy;
+use crate::engine::schedule::{self, Gap};
+
+use super::EcsSettings;
+use super::reader::{Field, Table, Value};
+use super::report::{Place, one_of, shown};
+use super::retry;
+use super::task;
+
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(500);
+const LAUNCH_RATE_MAX: f64 = 1_000.0;
+const LAUNCH_BURST_MAX: i64 = 10_000;
+/// A Unix socket's path has 108 bytes, the last of them zero. Source: unix(7).
+const SOCKET_PATH_MAX: usize = 107;
+/// What ECS puts into `stopCode`, but for `EssentialContainerExited`, which needs no permission. Source: Amazon ECS API
+/// reference, Task.
+const STOP_CODES: [&str; 7] = [
+    "EssentialContainerExited",
+    "InfrastructureHealth",
+    "ServiceSchedulerInitiated",
+    "SpotInterruption",
+    "TaskFailedToStart",
+    "TerminationNotice",
+    "UserInitiated",
+];
+/// How many zones an unknown one is answered with.
+const ZONES_SHOWN: usize = 3;
+
+/// One `[jobs.NAME]`, or `[defaults]`.
+#[derive(Debug, Clone)]
+pub(super) struct JobFile {
+    /// Expressions, each with the place of its text.
+    pub(super) schedule: Field<Vec<Expression>>,
+    pub(super) timezone: Field<Tz>,
+    pub(super) dst_gap: Field<Gap>,
+    pub(super) dst_overlap: Field<schedule::Overlap>,
+    pub(super) cluster: Field<String>,
+    pub(super) task_definition: Field<String>,
+    pub(super) capacity: Field<Capacity>,
+    pub(super) platform_version: Field<String>,
+    pub(super) network: Field<Network>,
+    pub(super) container: Field<Vec<ContainerOverride>>,
+    pub(super) overrides: Field<TaskOverride>,
+    pub(super) group: Field<String>,
+    pub(super) tags: Field<BTreeMap<String, String>>,
+    pub(super) propagate_tags: Field<String>,
+    pub(super) enable_ecs_managed_tags: Field<bool>,
+    pub(super) enable_execute_command: Field<bool>,
+    pub(super) add_tags: Field<bool>,
+    pub(super) add_environment: Field<bool>,
+    pub(super) retry: Field<RetryPolicy>,
+    pub(super) timeout: Field<Duration>,
+    pub(super) attempt_timeout: Field<Duration>,
+    pub(super) start_timeout: Field<Duration>,
+    pub(super) overlap: Field<Overlap>,
+    pub(super) catchup: Field<Catchup>,
+    pub(super) catchup_window: Field<Duration>,
+    pub(super) success: Field<Success>,
+    pub(super) accept_stop_codes: Field<Vec<String>>,
+    pub(super) on_unknown: Field<OnUnknown>,
+}
+
+/// A schedule expression, and where each of its bytes stands.
+#[derive(Debug, Clone)]
+pub(super) struct Expression {
+    pub(super) text: String,
+    /// Of the value with its quotes.
+    pub(super) whole: Place,
+    /// Of the text within; the same as `whole` if escapes make the bytes differ.
+    pub(super) inner: Place,
+}
+
+/// `[jobs.NAME]`.
+pub(super) fn job(table: &Table<'_>) -> JobFile {
+    let schedule = table.get("schedule", expressions);
+    JobFile { schedule, ..common(table) }
+}
+
+/// `[defaults]`: every key of a job but the schedule.
+pub(super) fn defaults(table: &Table<'_>) -> JobFile {
+    common(table)
+}
+
+fn common(table: &Table<'_>) -> JobFile {
+    use schedule::Overlap as Shown;
+    let text = |key| table.get(key, |value| value.string());
+    let yes_no = |key| table.get(key, |value| value.boolean());
+    let limit = |key| table.get(key, |value| value.duration());
+    JobFile {
+        schedule: Field::Absent,
+        timezone: table.get("timezone", zone),
+        dst_gap: table.get("dst_gap", |value| value.word(&[("after", Gap::After), ("skip", Gap::Skip)])),
+        dst_overlap: table.get("dst_overlap", |value| value.word(&[("first", Shown::First), ("both", Shown::Both)])),
+        cluster: text("cluster"),
+        task_definition: text("task_definition"),
+        capacity: task::capacity(table),
+        platform_version: text("platform_version"),
+        network: table.get("network", |value| value.table(task::network)),
+        container: table.get("container", task::containers),
+        overrides: table.get("overrides", |value| value.table(task::overrides)),
+        group: text("group"),
+        tags: table.get("tags", task::tags),
+        propagate_tags: table.get("propagate_tags", |value| {
+            let words = [("TASK_DEFINITION", "TASK_DEFINITION"), ("NONE", "NONE")];
+            value.word(&words).map(str::to_owned)
+        }),
+        enable_ecs_managed_tags: yes_no("enable_ecs_managed_tags"),
+        enable_execute_command: yes_no("enable_execute_command"),
+        add_tags: yes_no("add_tags"),
+        add_environment: yes_no("add_environment"),
+        retry: table.get("retry", retry::policy),
+        timeout: limit("timeout"),
+        attempt_timeout: limit("attempt_timeout"),
+        start_timeout: limit("start_timeout"),
+        overlap: table.get("overlap", overlap),
+        catchup: table.get("catchup", |value| {
+            value.word(&[("none", Catchup::None), ("last", Catchup::Last), ("all", Catchup::All)])
+        }),
+        catchup_window: limit("catchup_window"),
+        success: table.get("success", |value| value.word(&[("essential", Success::Essential), ("all", Success::All)])),
+        accept_stop_codes: table.get("accept_stop_codes", |value| value.list(stop_code)),
+        on_unknown: table
+            .get("on_unknown", |value| value.word(&[("fail", OnUnknown::Fail), ("rerun", OnUnknown::Rerun)])),
+    }
+}
+
+fn overlap(value: &Value<'_>) -> Option<Overlap> {
+    value.word(&[
+        ("skip", Overlap::Skip),
+        ("allow", Overlap::Allow),
+        ("queue_one", Overlap::QueueOne),
+        ("queue_all", Overlap::QueueAll),
+        ("cancel_running", Overlap::CancelRunning),
+    ])
+}
+
+fn expressions(value: &Value<'_>) -> Option<Vec<Expression>> {
+    let expression = |value: &Value<'_>| {
+        let text = value.text()?.to_owned();
+        Some(Expression { whole: value.place, inner: value.part(0..text.len()), text })
+    };
+    if !value.is_list() {
+        return expression(value).map(|one| vec![one]);
+    }
+    match value.list(expression)? {
+        none if none.is_empty() => value.refuse("bad-value", "is empty; a schedule needs at least one expression"),
+        some => Some(some),
+    }
+}
+
+fn zone(value: &Value<'_>) -> Option<Tz> {
+    let text = value.text()?;
+    schedule::parse_zone(text).ok().or_else(|| {
+        let near = nearest_zones(text, value);
+        let mut message = format!("the time zone \"{}\" is unknown", shown(text));
+        if !near.is_empty() {
+            message.push_str(&format!("; did you mean {}?", one_of(near)));
+        }
+        let help = "accepted: names of the IANA time zone database, such as UTC or Europe/Berlin";
+        value.refuse_with_help("unknown-zone", message, Some(help.to_owned()))
+    })
+}
+
+/// The zones whose name, or whose city, looks most alike.
+fn nearest_zones(text: &str, value: &Value<'_>) -> Vec<&'static str> {
+    let city = text.rsplit('/').next().unwrap_or(text);
+    let cities = schedule::zone_names().filter_map(|zone| zone.rsplit('/').next());
+    let mut near: Vec<&'static str> = value.report().suggest(text, schedule::zone_names()).into_iter().collect();
+    if let Some(meant) = value.report().suggest(city, cities) {
+        near.extend(
+            schedule::zone_names()
+                .filter(|zone| zone.rsplit('/').next() == Some(meant) && !near.contains(zone))
+                .collect::<Vec<_>>(),
+        );
+    }
+    near.truncate(ZONES_SHOWN);
+    near
+}
+
+fn stop_code(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if !STOP_CODES.contains(&text.as_str()) {
+        let mut message = format!("ECS is not known to have the stop code \"{}\"", shown(&text));
+        if let Some(meant) = value.report().suggest(&text, STOP_CODES) {
+            message.push_str(&format!("; did you mean \"{meant}\"?"));
+        }
+        value.warn("unknown-stop-code", message);
+    }
+    Some(text)
+}
+
+/// Everything of the main file but its jobs.
+#[derive(Debug)]
+pub(super) struct SettingsFile {
+    pub(super) instance: Field<Instance>,
+    pub(super) state: Field<Option<PathBuf>>,
+    pub(super) control_socket: Field<Option<PathBuf>>,
+    pub(super) http_listen: Field<Option<SocketAddr>>,
+    pub(super) ecs: Field<EcsSettings>,
+    pub(super) defaults: Field<JobFile>,
+}
+
+/// Reads the settings; relative paths are meant from `folder`.
+pub(super) fn settings(whole: &Table<'_>, folder: &Path) -> SettingsFile {
+    SettingsFile {
+        instance: whole.get("instance", |value| {
+            let text = value.text()?;
+            Instance::new(text).map_or_else(|mistake| value.refuse("bad-name", mistake.to_string()), Some)
+        }),
+        state: whole
+            .get("state", |value| value.table(|table| table.get("url", |value| state(value, folder)).optional())),
+        control_socket: whole
+            .get("control", |value| value.table(|table| table.get("socket", |value| socket(value, folder)).optional())),
+        http_listen: whole.get("http", |value| value.table(|table| table.get("listen", listen).optional())),
+        ecs: whole.get("ecs", |value| value.table(ecs)),
+        defaults: whole.get("defaults", |value| value.table(|table| Some(defaults(table)))),
+    }
+}
+
+fn state(value: &Value<'_>, folder: &Path) -> Option<PathBuf> {
+    const FORMS: &str = "expected \"sqlite:///path\" or \"sqlite://path/beside/this/file\"";
+    let text = value.text()?;
+    if text.starts_with("postgres") {
+        return value.refuse("bad-value", format!("PostgreSQL is not supported by this version; {FORMS}"));
+    }
+    match text.strip_prefix("sqlite://") {
+        None | Some("" | "/") => value.refuse("bad-value", format!("{FORMS}, found \"{}\"", shown(text))),
+        Some(path) if path.contains(['?', '#']) => value.refuse("bad-value", format!("takes no parameters; {FORMS}")),
+        Some(path) => Some(folder.join(path)),
+    }
+}
+
+fn socket(value: &Value<'_>, folder: &Path) -> Option<PathBuf> {
+    let path = folder.join(value.string()?);
+    let length = path.as_os_str().len();
+    if length > SOCKET_PATH_MAX {
+        return value
+            .refuse("bad-value", format!("{length} bytes are too long for a socket, at most {SOCKET_PATH_MAX}"));
+    }
+    Some(path)
+}
+
+fn listen(value: &Value<'_>) -> Option<SocketAddr> {
+    let text = value.text()?;
+    match text.parse::<SocketAddr>() {
+        Err(_) => {
+            let message =
+                format!("expected an address and a port such as \"127.0.0.1:8474\", found \"{}\"", shown(text));
+            value.refuse("bad-value", message)
+        }
+        Ok(address) if !address.ip().is_loopback() => value.refuse(
+            "bad-value",
+            format!("{address} is not loopback: that needs a token, which this version does not have"),
+        ),
+        Ok(address) => Some(address),
+    }
+}
+
+fn ecs(table: &Table<'_>) -> Option<EcsSettings> {
+    let preset = EcsSettings::default();
+    let region = table.get("region", |value| value.string());
+    let endpoint = table.get("endpoint", endpoint);
+    let poll_interval = table.get("poll_interval", |value| match value.duration()? {
+        short if short < POLL_INTERVAL_MIN => value.refuse("bad-value", "is shorter than 500ms"),
+        interval => Some(interval),
+    });
+    let launch_rate = table.get("launch_rate", |value| match value.number()? {
+        rate if rate > 0.0 && rate <= LAUNCH_RATE_MAX => Some(rate),
+        rate => value.refuse("bad-value", format!("{rate} is not above 0 and at most {LAUNCH_RATE_MAX}")),
+    });
+    let launch_burst = table.get("launch_burst", |value| value.integer(1..=LAUNCH_BURST_MAX));
+    Some(EcsSettings {
+        region: region.optional()?,
+        endpoint: endpoint.optional()?,
+        poll_interval: poll_interval.or_default(preset.poll_interval)?,
+        launch_rate: launch_rate.or_default(preset.launch_rate)?,
+        launch_burst: launch_burst.or_default(preset.launch_burst)?,
+    })
+}
+
+fn endpoint(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    if host.is_empty() || text.contains(char::is_whitespace) {
+        let message = format!("expected a URL such as \"http://127.0.0.1:5100\", found \"{}\"", shown(&text));
+        return value.refuse("bad-value", message);
+    }
+    Some(text)
+}

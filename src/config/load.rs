@@ -1,0 +1,256 @@
+//! Files to a [`Config`]: which files, in which order, and what they may hold.
+//!
+//! The main file comes first, because its `[defaults]` are needed by every job; then `jobs.d/*.toml` by name. Jobs are
+//! checked one by one as their tables are read, so that a large configuration is not held three times. Every kind of
+//! trouble with a file itself is a finding like any other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use crate::engine::job::{Instance, Job, JobName};
+use crate::local::TaskDefinition;
+
+use super::check::{self, Frame};
+use super::file::{self, SettingsFile};
+use super::local;
+use super::reader::{Field, Origin, Table, Value};
+use super::report::{Level, Note, Place, Report, Source, shown};
+use super::syntax;
+use super::{Config, EcsSettings, Loaded};
+
+/// The largest file that is read.
+const FILE_MAX: u64 = 64 << 20;
+/// How many files of `jobs.d` are read.
+const FILES_MAX: usize = 10_000;
+/// The folder beside the main file.
+const FOLDER: &str = "jobs.d";
+/// The tables that only the main file may hold.
+const MAIN_ONLY: [&str; 6] = ["instance", "state", "control", "http", "ecs", "defaults"];
+/// The name of an installation that was given none.
+const INSTANCE: &str = "default";
+/// The main file is the first source.
+const MAIN: u32 = 0;
+
+/// Reads `path` and `jobs.d/*.toml` beside it.
+pub(super) fn load(path: &Path) -> Loaded {
+    let report = Report::default();
+    let mut sources = Vec::new();
+    read_file(path, &mut sources, &report);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for file in files_of(&folder.join(FOLDER), &mut sources, &report) {
+        read_file(&file, &mut sources, &report);
+    }
+    let config = assemble(path, folder, &sources, &report);
+    let findings = report.finish(&sources);
+    let is_refused = findings.iter().any(|finding| finding.level == Level::Error);
+    Loaded { config: config.filter(|_| !is_refused), findings, sources }
+}
+
+/// Reads a file into `sources`. One that cannot be read stays there with no text, so that its findings have a name.
+fn read_file(path: &Path, sources: &mut Vec<Source>, report: &Report) {
+    let source = u32::try_from(sources.len()).unwrap_or(u32::MAX);
+    let text = read_text(path).unwrap_or_else(|(code, message)| {
+        report.set_broken(source);
+        report.add(Note::on_file(Level::Error, code, source, message));
+        String::new()
+    });
+    sources.push(Source { file: path.to_owned(), text });
+}
+
+fn read_text(path: &Path) -> Result<String, (&'static str, String)> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            ("missing-file", "does not exist; give the path of a configuration with --config".to_owned())
+        }
+        _ => ("unreadable-file", format!("cannot be read: {error}")),
+    };
+    let about = fs::metadata(path).map_err(unreadable)?;
+    if about.is_dir() {
+        return Err(("not-a-file", "is a directory; give the path of a file".to_owned()));
+    }
+    if !about.is_file() {
+        // Reading a pipe could wait for ever, and a reload would find it empty.
+        return Err(("not-a-file", "is not a regular file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(("too-large", format!("is larger than {} MiB", FILE_MAX >> 20)));
+    }
+    text_of(bytes)
+}
+
+/// UTF-8 text without its byte order mark.
+fn text_of(bytes: Vec<u8>) -> Result<String, (&'static str, String)> {
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return Err(("not-text", "is UTF-16; save it as UTF-8".to_owned()));
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(("not-text", format!("is no text: byte {} is zero", at + 1)));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        ("not-text", format!("is not UTF-8: byte {} in line {line}", at + 1))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The files of `jobs.d` by name; none if there is no such folder.
+fn files_of(folder: &Path, sources: &mut Vec<Source>, report: &Report) -> Vec<PathBuf> {
+    let mut refuse = |code, message: String| {
+        let source = u32::try_from(sources.len()).unwrap_or(u32::MAX);
+        report.add(Note::on_file(Level::Error, code, source, message));
+        sources.push(Source { file: folder.to_owned(), text: String::new() });
+        Vec::new()
+    };
+    let names: io::Result<BTreeSet<PathBuf>> = match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return refuse("not-a-file", "is a file; the job files belong into a directory of this name".to_owned());
+        }
+        Err(error) => Err(error),
+    };
+    let names = match names {
+        Ok(names) => names,
+        Err(error) => return refuse("unreadable-file", format!("cannot be read: {error}")),
+    };
+    let is_hidden = |path: &Path| path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    let files: Vec<PathBuf> = names
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml") && !is_hidden(path))
+        .collect();
+    if files.len() > FILES_MAX {
+        return refuse("too-large", format!("holds {} files; at most {FILES_MAX} are read", files.len()));
+    }
+    files
+}
+
+fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> Option<Config> {
+    let text = sources.first().map_or("", |source| source.text.as_str());
+    let (tree, nothing) = (syntax::parse(text, MAIN, report), DeTable::new());
+    let origin = Origin { report, source: MAIN, text };
+    let main = Table::whole(origin, &tree);
+    let settings = file::settings(&main, folder);
+    if matches!(settings.defaults, Field::Wrong) {
+        // What the jobs would inherit is not known, so nothing of theirs can be called missing.
+        report.set_broken(MAIN);
+    }
+    let no_defaults = file::defaults(&Table::whole(origin, &nothing));
+    let frame = Frame {
+        report,
+        defaults: settings.defaults.valid().map_or(&no_defaults, |at| &at.value),
+        poll_interval: settings.ecs.valid().map_or(EcsSettings::default().poll_interval, |at| at.value.poll_interval),
+    };
+    let mut gathered = Gathered::default();
+    gathered.add(&frame, &main);
+    main.refuse_others();
+    if main.is_empty() && !report.is_broken(MAIN) {
+        let message = "is empty; a configuration needs at least one [jobs.NAME]";
+        report.add(Note::on_file(Level::Error, "empty-file", MAIN, message));
+    }
+    for (source, file) in (0..).zip(sources).skip(1) {
+        let tree = syntax::parse(&file.text, source, report);
+        let whole = Table::whole(Origin { report, source, text: &file.text }, &tree);
+        if whole.is_empty() && !report.is_broken(source) {
+            report.add(Note::on_file(Level::Warning, "empty-file", source, "is empty"));
+        }
+        refuse_settings(&whole);
+        gathered.add(&frame, &whole);
+        whole.refuse_others();
+    }
+    settle(path, settings, gathered, report)
+}
+
+/// The tables of the main file in a file of `jobs.d`.
+fn refuse_settings(whole: &Table<'_>) {
+    for (place, key, _) in whole.entries().filter(|(_, key, _)| MAIN_ONLY.contains(key)) {
+        let message =
+            format!("`{key}` belongs into the main file; a file of {FOLDER} holds [jobs.NAME] and [local] only");
+        whole.report().add(Note::error("misplaced-table", place, message));
+    }
+    whole.accept(&MAIN_ONLY);
+}
+
+/// The settings with their defaults, and the doubts about the whole.
+fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Report) -> Option<Config> {
+    if settings.instance.is_absent() && !report.is_broken(MAIN) {
+        let message = format!(
+            "instance is not set, so this installation is called \"{INSTANCE}\"; another one of this name on the same cluster \
+             would take its tasks for its own"
+        );
+        report.add(Note::on_file(Level::Warning, "no-instance", MAIN, message));
+    }
+    if gathered.job_places.is_empty() && !report.is_any_broken() {
+        report.add(Note::on_file(Level::Warning, "no-jobs", MAIN, "no file defines a job, so nothing will ever run"));
+    }
+    Some(Config {
+        path: path.to_owned(),
+        instance: match settings.instance {
+            Field::Absent => Instance::new(INSTANCE).ok()?,
+            Field::Wrong => return None,
+            Field::Is(at) => at.value,
+        },
+        state: settings.state.optional()?.flatten(),
+        control_socket: settings.control_socket.optional()?.flatten(),
+        http_listen: settings.http_listen.optional()?.flatten(),
+        ecs: settings.ecs.optional()?.unwrap_or_default(),
+        jobs: gathered.jobs,
+        local: gathered.local,
+    })
+}
+
+/// Everything of all files that has a name, and where each name was first defined.
+#[derive(Debug, Default)]
+struct Gathered {
+    jobs: BTreeMap<JobName, Job>,
+    job_places: BTreeMap<String, Place>,
+    local: Vec<TaskDefinition>,
+    local_places: BTreeMap<String, Place>,
+}
+
+impl Gathered {
+    fn add(&mut self, frame: &Frame<'_>, whole: &Table<'_>) {
+        whole.get("jobs", |value| {
+            value.names(|table| Some(table.entries().for_each(|entry| self.add_job(frame, entry))))
+        });
+        whole.get("local", |value| {
+            value.table(|local| {
+                local.get("task_definitions", |value| {
+                    value.names(|table| Some(table.entries().for_each(|entry| self.add_local(frame.report, entry))))
+                });
+                Some(())
+            })
+        });
+    }
+
+    fn add_job(&mut self, frame: &Frame<'_>, (key, name, value): (Place, &str, Value<'_>)) {
+        if let Some(first) = self.job_places.get(name) {
+            let message = format!("the job `{}` is defined twice", shown(name));
+            frame.report.add(Note::error("duplicate-job", key, message).also(Some(*first), "first defined here"));
+        } else {
+            self.job_places.insert(name.to_owned(), key);
+        }
+        let job = value.table(|table| Some(file::job(table))).and_then(|own| check::job(frame, value.place, name, own));
+        if let Some(job) = job {
+            self.jobs.insert(job.name.clone(), job);
+        }
+    }
+
+    fn add_local(&mut self, report: &Report, (key, name, value): (Place, &str, Value<'_>)) {
+        if let Some(first) = self.local_places.get(name) {
+            let message = format!("the local task definition `{}` is defined twice", shown(name));
+            let note = Note::error("duplicate-task-definition", key, message);
+            report.add(note.also(Some(*first), "first defined here"));
+        } else {
+            self.local_places.insert(name.to_owned(), key);
+        }
+        self.local.extend(local::task_definition(name, &value));
+    }
+}

@@ -1,0 +1,201 @@
+//! `[[jobs.NAME.retry]]`: the retriers of a job, with the names of the Amazon States Language in snake_case.
+//!
+//! The engine knows the limits and refuses what breaks them; here their mistakes get a place. What the engine accepts may
+//! still not be what was meant, because ASL takes any string for an error name: a misspelt name is a custom name that never
+//! occurs, and a retrier behind a wildcard is never asked. Those are warnings, because the same lines load in Step Functions.
+
+use crate::engine::failure::{self, ErrorName};
+use crate::engine::retry::{Jitter, MAX_DELAY_SECONDS, MAX_INTEGER, Retrier, RetryPolicy};
+use crate::engine::task::LaunchAnswer;
+
+use super::reader::{At, Field, Table, Value};
+use super::report::{Note, Place, Report, shown};
+
+/// Names of the Amazon States Language that are no wildcard; Source: AWS Step Functions Developer Guide,
+/// "Handling errors in Step Functions workflows".
+const STATES: [&str; 15] = [
+    "States.ALL",
+    "States.BranchFailed",
+    "States.DataLimitExceeded",
+    "States.ExceedToleratedFailureThreshold",
+    "States.HeartbeatTimeout",
+    "States.Http.Socket",
+    "States.IntrinsicFailure",
+    "States.ItemReaderFailed",
+    "States.NoChoiceMatched",
+    "States.ParameterPathFailure",
+    "States.Permissions",
+    "States.QueryEvaluationError",
+    "States.ResultPathMatchFailure",
+    "States.ResultWriterFailed",
+    "States.Runtime",
+];
+
+/// What this engine reports; `Task.ExitCode.<n>` comes beside it.
+const REPORTED: [ErrorName; 19] = [
+    ErrorName::TASK_FAILED,
+    ErrorName::TIMEOUT,
+    ErrorName::ECS_EXCEPTION,
+    ErrorName::SDK_CLIENT,
+    ErrorName::THROTTLED,
+    ErrorName::ECS_UNKNOWN,
+    ErrorName::PLACEMENT,
+    ErrorName::CAPACITY,
+    ErrorName::IMAGE_PULL,
+    ErrorName::RESOURCE_INIT,
+    ErrorName::ENI,
+    ErrorName::CONTAINER_START,
+    ErrorName::OUT_OF_MEMORY,
+    ErrorName::SPOT_INTERRUPTION,
+    ErrorName::INFRASTRUCTURE,
+    ErrorName::STOPPED,
+    ErrorName::LOST,
+    ErrorName::START_TIMEOUT,
+    ErrorName::LAUNCH_UNKNOWN,
+];
+
+/// A retrier with the places that its findings point at.
+struct Read {
+    retrier: Retrier,
+    place: Place,
+    error_equals: Vec<Place>,
+    backoff_rate: Option<Place>,
+}
+
+/// Reads the value of `retry`.
+pub(super) fn policy(value: &Value<'_>) -> Option<RetryPolicy> {
+    let read = value.list(|item| item.table(retrier))?;
+    warn_of_unreachable(value, &read);
+    let (retriers, places): (Vec<Retrier>, Vec<_>) =
+        read.into_iter().map(|read| (read.retrier, (read.place, read.error_equals, read.backoff_rate))).unzip();
+    let mistakes = match RetryPolicy::new(retriers) {
+        Ok(policy) => return Some(policy),
+        Err(mistakes) => mistakes,
+    };
+    for mistake in mistakes {
+        let place = places.get(mistake.retrier).map(|(whole, names, rate)| match mistake.field {
+            "error_equals" => names.first().copied().unwrap_or(*whole),
+            "backoff_rate" => rate.unwrap_or(*whole),
+            _ => *whole,
+        });
+        let message = format!("{}[{}].{}: {mistake}", value.path(), mistake.retrier, mistake.field);
+        value.report().add(Note::error("bad-retrier", place.unwrap_or(value.place), message));
+    }
+    None
+}
+
+fn retrier(table: &Table<'_>) -> Option<Read> {
+    let names = table.required("error_equals", |value| value.list(error_name));
+    let interval = table.get("interval_seconds", |value| value.integer(1..=i64::from(MAX_INTEGER)));
+    let max_attempts = table.get("max_attempts", |value| value.integer(0..=i64::from(MAX_INTEGER)));
+    let rate = table.get("backoff_rate", |value| value.number());
+    let max_delay = table.get("max_delay_seconds", |value| value.integer(1..=i64::from(MAX_DELAY_SECONDS)));
+    let jitter = table.get("jitter_strategy", |value| value.word(&[("NONE", Jitter::None), ("FULL", Jitter::Full)]));
+    warn_of_short_delay(table, &interval, &max_delay);
+    let (error_equals, places) = names?.into_iter().map(|at| (at.value, at.place)).unzip();
+    let backoff_rate = rate.valid().map(|at| at.place);
+    let retrier = Retrier {
+        error_equals,
+        interval_seconds: interval.or_default(1)?,
+        max_attempts: max_attempts.or_default(3)?,
+        backoff_rate: rate.or_default(2.0)?,
+        max_delay_seconds: max_delay.optional()?,
+        jitter_strategy: jitter.or_default(Jitter::None)?,
+    };
+    Some(Read { retrier, place: table.place, error_equals: places, backoff_rate })
+}
+
+fn warn_of_short_delay(table: &Table<'_>, interval: &Field<u32>, max_delay: &Field<u32>) {
+    let Some(most) = max_delay.valid() else { return };
+    let first = interval.valid().map_or(1, |at| at.value);
+    if most.value < first {
+        let message = format!(
+            "{}.max_delay_seconds: {} is below interval_seconds = {first}, so every wait is {} s",
+            table.path, most.value, most.value
+        );
+        table.report().add(Note::warning("short-max-delay", most.place, message));
+    }
+}
+
+fn error_name(value: &Value<'_>) -> Option<At<ErrorName>> {
+    let text = value.text()?;
+    if is_doubtful(text) {
+        let mut message = format!("\"{}\" never occurs", shown(text));
+        let known: Vec<String> = known_names().collect();
+        let spelling = likely(text, &known, value.report());
+        if let Some(meant) = spelling {
+            message.push_str(&format!("; did you mean \"{meant}\"?"));
+        }
+        value.warn("unknown-error-name", message);
+    }
+    Some(At { value: ErrorName::new(text), place: value.place })
+}
+
+/// Whether a name looks like one of ASL, ECS or ours and is none. Any other is somebody's own and passes.
+fn is_doubtful(text: &str) -> bool {
+    let (prefix, rest) = text.split_once('.').unwrap_or((text, ""));
+    let is_ours = ["states", "state", "ecs", "amazonecs", "task", "tenacron"]
+        .iter()
+        .any(|known| prefix.eq_ignore_ascii_case(known));
+    let is_exit_code =
+        prefix == "Task" && rest.strip_prefix("ExitCode.").is_some_and(|code| code.parse::<i32>().is_ok());
+    is_ours && !is_exit_code && !is_modelled(text) && !known_names().any(|known| known == text)
+}
+
+fn known_names() -> impl Iterator<Item = String> {
+    let own = REPORTED.into_iter().map(|name| name.to_string());
+    STATES.into_iter().map(str::to_owned).chain(own)
+}
+
+/// Whether ECS models this exception; the engine knows, so it is asked.
+fn is_modelled(text: &str) -> bool {
+    let Some(code) = text.strip_prefix("ECS.") else { return false };
+    let refused = LaunchAnswer::Refused { code: Some(code.to_owned()), message: String::new(), status: 400 };
+    failure::of_answer(&refused).is_some_and(|failure| failure.primary.as_str() == text)
+}
+
+/// The known name that differs in the least: in its case, in its prefix, in a letter.
+fn likely(text: &str, known: &[String], report: &Report) -> Option<String> {
+    if let Some((_, code)) = text.split_once('.') {
+        let modelled = format!("ECS.{code}");
+        if is_modelled(&modelled) {
+            return Some(modelled);
+        }
+        if code.to_ascii_lowercase().contains("thrott") {
+            return Some(ErrorName::THROTTLED.to_string());
+        }
+    }
+    report.suggest(text, known.iter().map(String::as_str)).map(str::to_owned)
+}
+
+fn warn_of_unreachable(value: &Value<'_>, read: &[Read]) {
+    let mut earlier: Vec<&ErrorName> = Vec::new();
+    for (index, one) in read.iter().enumerate() {
+        let names = &one.retrier.error_equals;
+        let never = |name: &ErrorName| *name == ErrorName::RUNTIME || is_taken(name, &earlier);
+        if !names.is_empty() && names.iter().all(never) {
+            let message = if names.iter().all(|name| *name == ErrorName::RUNTIME) {
+                "can never match: no retrier takes States.Runtime"
+            } else {
+                "can never match: the retriers before it take every error that it names"
+            };
+            let message = format!("{}[{index}]: {message}", value.path());
+            let place = one.error_equals.first().copied().unwrap_or(one.place);
+            value.report().add(Note::warning("unreachable-retrier", place, message));
+        }
+        earlier.extend(names);
+    }
+}
+
+/// Whether every failure of this name is taken by one of the earlier names.
+fn is_taken(name: &ErrorName, earlier: &[&ErrorName]) -> bool {
+    let has = |one: &ErrorName| earlier.contains(&one);
+    let is_timeout = [ErrorName::TIMEOUT, ErrorName::START_TIMEOUT].contains(name);
+    let is_wild = ![ErrorName::ALL, ErrorName::LAUNCH_UNKNOWN].contains(name);
+    let is_refusal = name.as_str().starts_with("ECS.") || *name == ErrorName::ECS_UNKNOWN;
+    has(name)
+        || (has(&ErrorName::TASK_FAILED) && is_wild && !is_timeout)
+        || (has(&ErrorName::TIMEOUT) && is_timeout)
+        || (has(&ErrorName::ECS_EXCEPTION) && is_refusal)
+        || (has(&ErrorName::TASK_FAILED) && has(&ErrorName::TIMEOUT) && *name == ErrorName::ALL)
+}

@@ -1,0 +1,206 @@
+//! From settings and environment to a client that can call ECS, or a clear word why not.
+//!
+//! The SDK finds region, credentials and endpoint by its own chain, which its users know; the configuration of the daemon
+//! comes before it. Left alone, the SDK reports a missing region and missing credentials as failures of each call, which
+//! look like a failing network. Both are therefore asked for once, here, so that a daemon that can never call ECS does not
+//! start; both waits are bounded, since off EC2 the chain ends in asking an address where nobody listens.
+//!
+//! The calls themselves are never repeated by the SDK: the engine must see every answer to RunTask, and the other calls
+//! are asked again by whoever needs them.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_sdk_ecs::config::{Builder, Config, Region};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+use super::answer::chain;
+use super::http;
+
+/// How long reading profiles, and asking EC2 for the region, may take.
+const LOAD_WAIT: Duration = Duration::from_secs(10);
+/// How long the first credentials may take; programs and single sign-on are slower than roles.
+const CREDENTIALS_WAIT: Duration = Duration::from_secs(20);
+
+/// What the configuration says about ECS; all else is found by the SDK's own chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `[ecs] region`; otherwise `AWS_REGION`, the profile or EC2.
+    pub region: Option<String>,
+    /// `[ecs] endpoint`; otherwise `AWS_ENDPOINT_URL_ECS`, `AWS_ENDPOINT_URL`, the profile or the region's.
+    pub endpoint: Option<String>,
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To make the connection, TLS included.
+    pub connect: Duration,
+    /// From connecting to the end of the answer.
+    pub attempt: Duration,
+    /// The whole call, fresh credentials included.
+    pub operation: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            connect: Duration::from_secs(3),
+            attempt: Duration::from_secs(10),
+            operation: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Why ECS cannot be called at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// No region anywhere.
+    #[error("no AWS region: set `region` in [ecs], or AWS_REGION, or a region in the AWS profile")]
+    NoRegion,
+    /// No credentials, and why.
+    #[error(
+        "no AWS credentials: tried the environment, the AWS profile, web identity, the ECS task role and the EC2 \
+         instance role; give the task or the instance a role, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY ({0})"
+    )]
+    NoCredentials(String),
+    /// The chain took too long.
+    #[error(
+        "found no {what} within {} seconds: set it in the environment or in the AWS profile, or set \
+         AWS_EC2_METADATA_DISABLED=true if this is no EC2 instance", .wait.as_secs()
+    )]
+    TooSlow {
+        /// What was looked for.
+        what: &'static str,
+        /// How long.
+        wait: Duration,
+    },
+    /// The endpoint is no URL.
+    #[error("`{0}` is no endpoint: use http://host:port or https://host")]
+    Endpoint(String),
+}
+
+/// Finds out what the SDK's chain knows, checks it, and makes the configuration of a client.
+pub(super) async fn configure(settings: &Settings, timeouts: Timeouts) -> Result<Config, ConnectError> {
+    let endpoint = settings.endpoint.as_deref().map(checked_endpoint).transpose()?;
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http::client_with_env_proxy());
+    if let Some(region) = &settings.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    let slow = |_elapsed| ConnectError::TooSlow { what: "AWS configuration and region", wait: LOAD_WAIT };
+    let shared = tokio::time::timeout(LOAD_WAIT, loader.load()).await.map_err(slow)?;
+    check(&shared).await?;
+    let mut config = Builder::from(&shared);
+    if let Some(endpoint) = endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    Ok(finish(config, timeouts))
+}
+
+/// A configuration that reads nothing from the environment, for an endpoint that takes any credentials.
+pub(super) fn configure_local(endpoint: &str, timeouts: Timeouts) -> Result<Config, ConnectError> {
+    let config = Builder::default()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http::client_without_proxy())
+        .credentials_provider(Credentials::new("local", "local", None, None, "tenacron"))
+        .region(Region::new("local"))
+        .endpoint_url(checked_endpoint(endpoint)?);
+    Ok(finish(config, timeouts))
+}
+
+fn finish(config: Builder, timeouts: Timeouts) -> Config {
+    let Timeouts { connect, attempt, operation } = timeouts;
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(connect)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build();
+    config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
+}
+
+async fn check(shared: &SdkConfig) -> Result<(), ConnectError> {
+    if shared.region().is_none_or(|region| region.as_ref().is_empty()) {
+        return Err(ConnectError::NoRegion);
+    }
+    let Some(provider) = shared.credentials_provider() else {
+        return Err(ConnectError::NoCredentials("no provider is set".to_owned()));
+    };
+    match tokio::time::timeout(CREDENTIALS_WAIT, provider.provide_credentials()).await {
+        Ok(Ok(_credentials)) => Ok(()),
+        Ok(Err(error)) => Err(ConnectError::NoCredentials(chain(&error))),
+        Err(_elapsed) => Err(ConnectError::TooSlow { what: "AWS credentials", wait: CREDENTIALS_WAIT }),
+    }
+}
+
+fn checked_endpoint(text: &str) -> Result<&str, ConnectError> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let plain = |host: &str| !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace);
+    if host.is_some_and(plain) { Ok(text) } else { Err(ConnectError::Endpoint(text.to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Provider(Option<&'static str>);
+
+    impl ProvideCredentials for Provider {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            match self.0 {
+                Some(why) => future::ProvideCredentials::ready(Err(CredentialsError::not_loaded(why))),
+                None => future::ProvideCredentials::new(std::future::pending()),
+            }
+        }
+    }
+
+    fn shared(region: Option<&'static str>, provider: Provider) -> SdkConfig {
+        SdkConfig::builder()
+            .region(region.map(Region::new))
+            .credentials_provider(SharedCredentialsProvider::new(provider))
+            .build()
+    }
+
+    #[tokio::test]
+    async fn missing_region_is_named_before_credentials_are_asked_for() {
+        let refused = check(&shared(None, Provider(None))).await.unwrap_err();
+        assert_eq!(refused, ConnectError::NoRegion);
+        assert!(refused.to_string().contains("AWS_REGION"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_say_what_was_tried_and_why_it_failed() {
+        let refused = check(&shared(Some("eu-central-1"), Provider(Some("profile `x` is unknown")))).await.unwrap_err();
+        let told = refused.to_string();
+        for part in ["no AWS credentials", "ECS task role", "AWS_PROFILE", "profile `x` is unknown"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_never_come_are_waited_for_no_longer_than_the_limit() {
+        let refused = check(&shared(Some("eu-central-1"), Provider(None))).await.unwrap_err();
+        assert_eq!(refused, ConnectError::TooSlow { what: "AWS credentials", wait: CREDENTIALS_WAIT });
+        assert!(refused.to_string().contains("within 20 seconds"), "{refused}");
+    }
+
+    #[test]
+    fn endpoint_must_be_a_url_with_a_host() {
+        for good in ["http://127.0.0.1:8000", "https://ecs.example.com"] {
+            assert_eq!(checked_endpoint(good), Ok(good));
+        }
+        for bad in ["", "127.0.0.1:8000", "ftp://host", "http://", "https:///x", "http://a b"] {
+            assert_eq!(checked_endpoint(bad), Err(ConnectError::Endpoint(bad.to_owned())));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Answers of ECS transcribed to the engine's values.
+//!
+//! Nothing is added and nothing concluded: a fact that ECS left out stays none, a value that this SDK does not know yet
+//! passes through as ECS spelt it, and an answer that says neither yes nor no stays open. What an answer means is decided
+//! in the engine.
+
+use aws_sdk_ecs::operation::run_task::{RunTaskError, RunTaskOutput};
+use aws_sdk_ecs::types;
+use chrono::{DateTime, SubsecRound as _, Utc};
+
+use super::answer::{Unfulfilled, one_line};
+use crate::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, TaskArn, TaskFacts};
+
+/// What HTTP 200 says about a launch.
+pub(super) fn launched(output: &RunTaskOutput) -> LaunchAnswer {
+    // A task beside failures is a task: one was asked for.
+    if let Some(task) = output.tasks().iter().find_map(|task| task.task_arn()) {
+        return LaunchAnswer::Launched { task: TaskArn(task.to_owned()) };
+    }
+    if output.failures().is_empty() {
+        // Sending it again with the same token is harmless; taking it for a refusal might not be.
+        let message = "HTTP 200 with neither a task nor a failure".to_owned();
+        return LaunchAnswer::NoAnswer { sent: true, message };
+    }
+    LaunchAnswer::Failures(output.failures().iter().map(launch_failure).collect())
+}
+
+/// What an error says about a launch.
+pub(super) fn not_launched(unfulfilled: Unfulfilled, error: Option<&RunTaskError>, saw_sending: bool) -> LaunchAnswer {
+    match (unfulfilled, error) {
+        (Unfulfilled::Refused { message, .. }, Some(RunTaskError::ConflictException(conflict))) => {
+            let tasks = conflict.resource_ids().iter().cloned().map(TaskArn).collect();
+            LaunchAnswer::Conflict { tasks, message }
+        }
+        (Unfulfilled::Refused { code, message, status }, _) => LaunchAnswer::Refused { code, message, status },
+        (Unfulfilled::NoAnswer { unconnected, message }, _) => {
+            LaunchAnswer::NoAnswer { sent: saw_sending && !unconnected, message }
+        }
+    }
+}
+
+fn launch_failure(failure: &types::Failure) -> LaunchFailure {
+    LaunchFailure {
+        reason: failure.reason().map_or_else(|| "no reason given".to_owned(), one_line),
+        detail: failure.detail().map(one_line),
+    }
+}
+
+/// What DescribeTasks showed of a task; none without an ARN. The essential flags are still to be found.
+pub(super) fn task(task: &types::Task) -> Option<TaskFacts> {
+    Some(TaskFacts {
+        task: TaskArn(task.task_arn()?.to_owned()),
+        last_status: task.last_status().unwrap_or_default().to_owned(),
+        stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
+        stopped_reason: task.stopped_reason().map(one_line),
+        started_at: task.started_at().and_then(instant),
+        stopped_at: task.stopped_at().and_then(instant),
+        containers: task.containers().iter().map(container).collect(),
+    })
+}
+
+fn container(container: &types::Container) -> ContainerFacts {
+    ContainerFacts {
+        name: container.name().unwrap_or_default().to_owned(),
+        essential: None,
+        exit_code: container.exit_code(),
+        reason: container.reason().map(one_line),
+    }
+}
+
+/// Rounded, not cut: ECS sends seconds with a fraction, and 12.345 arrives as 12.344999790.
+fn instant(sent: &aws_sdk_ecs::primitives::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(sent.secs(), sent.subsec_nanos()).map(|instant| instant.round_subsecs(3))
+}

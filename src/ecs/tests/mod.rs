@@ -1,0 +1,76 @@
+//! The adapter over real loopback sockets: what it puts on the wire and what it makes of the answers.
+
+mod describe;
+mod launch;
+mod smoke;
+mod stub;
+mod wire;
+
+use std::time::Duration;
+
+use super::{AwsEcs, Timeouts};
+use crate::engine::launch::LaunchRequest;
+use crate::engine::task::TaskArn;
+
+const TASK: &str = "arn:aws:ecs:eu-central-1:123456789012:task/main/0123456789abcdef0123456789abcdef";
+const DEFINITION: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/nightly:7";
+
+/// Far beyond what a loopback answer takes, and not reached by a test that passes.
+const AMPLE: Duration = Duration::from_secs(30);
+
+fn adapter(endpoint: &str) -> AwsEcs {
+    AwsEcs::local_within(endpoint, Timeouts { connect: AMPLE, attempt: AMPLE, operation: AMPLE }).unwrap()
+}
+
+fn arn(n: usize) -> TaskArn {
+    TaskArn(format!("arn:aws:ecs:eu-central-1:123456789012:task/main/{n:032x}"))
+}
+
+/// A launch that uses every field.
+fn full_request() -> LaunchRequest {
+    serde_json::from_value(serde_json::json!({
+        "client_token": "6f1c9e0a",
+        "started_by": "tenacron/6f1c9e0a",
+        "task": {
+            "cluster": "main",
+            "task_definition": "nightly:7",
+            "capacity": { "strategy": [
+                { "capacity_provider": "FARGATE_SPOT", "weight": 3, "base": 0 },
+                { "capacity_provider": "FARGATE", "weight": 1, "base": 2 },
+            ] },
+            "platform_version": "1.4.0",
+            "network": {
+                "subnets": ["subnet-b", "subnet-a"],
+                "security_groups": ["sg-2", "sg-1"],
+                "assign_public_ip": true,
+            },
+            "containers": [
+                {
+                    "name": "worker",
+                    "command": ["run", "--date", "2026-11-23"],
+                    "environment": { "ZONE": "b", "AREA": "a" },
+                    "cpu": 256,
+                    "memory": 512,
+                    "memory_reservation": 128,
+                },
+                { "name": "log", "command": null, "environment": {}, "cpu": null, "memory": null,
+                  "memory_reservation": null },
+            ],
+            "overrides": {
+                "cpu": "1024",
+                "memory": "2 GB",
+                "task_role_arn": "arn:aws:iam::123456789012:role/worker",
+                "execution_role_arn": "arn:aws:iam::123456789012:role/puller",
+                "ephemeral_storage_gib": 42,
+            },
+            "group": "batch",
+            "tags": { "team": "night", "cost": "7" },
+            "propagate_tags": "TASK_DEFINITION",
+            "enable_ecs_managed_tags": true,
+            "enable_execute_command": true,
+            "add_tags": true,
+            "add_environment": true,
+        },
+    }))
+    .unwrap()
+}

@@ -1,0 +1,137 @@
+//! What a launch looks like on the wire, and by which way it goes.
+
+use aws_credential_types::Credentials;
+use aws_sdk_ecs::config::{BehaviorVersion, Builder, Region};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use serde_json::{Value, json};
+
+use super::stub::{Stub, ok};
+use super::{TASK, adapter, full_request};
+use crate::ecs::{AwsEcs, Ecs as _, http};
+use crate::engine::job::{Capacity, TaskOverride};
+use crate::engine::launch::LaunchRequest;
+use crate::engine::task::{LaunchAnswer, TaskArn};
+
+async fn launched_stub() -> Stub {
+    Stub::always(ok(json!({ "tasks": [{ "taskArn": TASK, "lastStatus": "PROVISIONING" }], "failures": [] }))).await
+}
+
+#[tokio::test]
+async fn every_field_of_a_launch_is_on_the_wire() {
+    let stub = launched_stub().await;
+    let answer = adapter(&stub.endpoint).run_task(&full_request()).await;
+    assert_eq!(answer, LaunchAnswer::Launched { task: TaskArn(TASK.into()) });
+    let seen = stub.seen();
+    let [seen] = seen.as_slice() else { panic!("{seen:?}") };
+    assert_eq!(seen.operation, "RunTask");
+    assert_eq!(
+        seen.json(),
+        json!({
+            "clientToken": "6f1c9e0a",
+            "startedBy": "tenacron/6f1c9e0a",
+            "count": 1,
+            "cluster": "main",
+            "taskDefinition": "nightly:7",
+            "capacityProviderStrategy": [
+                { "capacityProvider": "FARGATE_SPOT", "weight": 3, "base": 0 },
+                { "capacityProvider": "FARGATE", "weight": 1, "base": 2 },
+            ],
+            "platformVersion": "1.4.0",
+            "networkConfiguration": { "awsvpcConfiguration": {
+                "subnets": ["subnet-b", "subnet-a"],
+                "securityGroups": ["sg-2", "sg-1"],
+                "assignPublicIp": "ENABLED",
+            } },
+            "overrides": {
+                "containerOverrides": [
+                    {
+                        "name": "worker",
+                        "command": ["run", "--date", "2026-11-23"],
+                        "environment": [{ "name": "AREA", "value": "a" }, { "name": "ZONE", "value": "b" }],
+                        "cpu": 256,
+                        "memory": 512,
+                        "memoryReservation": 128,
+                    },
+                    { "name": "log" },
+                ],
+                "cpu": "1024",
+                "memory": "2 GB",
+                "taskRoleArn": "arn:aws:iam::123456789012:role/worker",
+                "executionRoleArn": "arn:aws:iam::123456789012:role/puller",
+                "ephemeralStorage": { "sizeInGiB": 42 },
+            },
+            "group": "batch",
+            "tags": [{ "key": "cost", "value": "7" }, { "key": "team", "value": "night" }],
+            "propagateTags": "TASK_DEFINITION",
+            "enableECSManagedTags": true,
+            "enableExecuteCommand": true,
+        })
+    );
+}
+
+#[tokio::test]
+async fn what_a_launch_leaves_open_is_not_on_the_wire() {
+    let stub = launched_stub().await;
+    let mut request = full_request();
+    request.task.capacity = Capacity::LaunchType("FARGATE".into());
+    request.task.platform_version = None;
+    request.task.network = None;
+    request.task.containers.clear();
+    request.task.overrides = TaskOverride::default();
+    request.task.group = None;
+    request.task.tags.clear();
+    request.task.propagate_tags = None;
+    adapter(&stub.endpoint).run_task(&request).await;
+    request.task.capacity = Capacity::ClusterDefault;
+    adapter(&stub.endpoint).run_task(&request).await;
+    let seen = stub.seen();
+    let mut bare = json!({
+        "clientToken": "6f1c9e0a",
+        "startedBy": "tenacron/6f1c9e0a",
+        "count": 1,
+        "cluster": "main",
+        "taskDefinition": "nightly:7",
+        "enableECSManagedTags": true,
+        "enableExecuteCommand": true,
+    });
+    assert_eq!(seen[1].json(), bare);
+    bare["launchType"] = Value::from("FARGATE");
+    assert_eq!(seen[0].json(), bare);
+}
+
+#[tokio::test]
+async fn a_launch_sent_again_has_the_same_bytes_also_after_the_store() {
+    let stub = launched_stub().await;
+    let request = full_request();
+    let stored: LaunchRequest = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
+    let ecs = adapter(&stub.endpoint);
+    ecs.run_task(&request).await;
+    ecs.run_task(&request).await;
+    // A new process: nothing is shared with the first client.
+    adapter(&stub.endpoint).run_task(&stored).await;
+    let seen = stub.seen();
+    assert_eq!(seen.len(), 3);
+    assert_eq!(seen[0].body, seen[1].body);
+    assert_eq!(seen[0].body, seen[2].body);
+    assert!(seen[0].body.contains(r#""clientToken":"6f1c9e0a""#), "{}", seen[0].body);
+}
+
+#[tokio::test]
+async fn loopback_endpoint_is_called_directly_and_the_world_through_the_proxy() {
+    let endpoint = launched_stub().await;
+    let proxy = launched_stub().await;
+    let through = |url: String| {
+        let config = Builder::default()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(http::client_with_proxy(ProxyConfig::all(proxy.endpoint.as_str()).unwrap()))
+            .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+            .region(Region::new("local"))
+            .endpoint_url(url);
+        AwsEcs::with_config(config.build())
+    };
+    through(endpoint.endpoint.clone()).run_task(&full_request()).await;
+    assert_eq!((endpoint.seen().len(), proxy.seen().len()), (1, 0));
+    through("http://ecs.example.invalid".into()).run_task(&full_request()).await;
+    assert_eq!((endpoint.seen().len(), proxy.seen().len()), (1, 1));
+    assert!(proxy.seen()[0].head.starts_with("POST http://ecs.example.invalid/ "), "{}", proxy.seen()[0].head);
+}

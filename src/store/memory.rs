@@ -1,0 +1,333 @@
+//! Runs in memory: the same promises without a disk, for simulation and tests.
+//!
+//! It keeps the rows that SQLite would keep and reads them back the same way, so that a run which does not survive being
+//! stored is found here too. Every operation ends at once, without a thread, so that paused clocks stay paused. What a disk
+//! and a second daemon do is asked for: [`MemoryStore::begin_term`] is a new daemon on the same data, and
+//! [`MemoryStore::fail_next_commits`] a disk that fails.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use super::row::{self, DefinitionIds, EventRow, Extent, Fault, LaunchRow, Misfit, Origin, Parts, Progress};
+use super::{Batch, Loaded, Mark, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
+use crate::engine::job::{Definition, JobName};
+use crate::engine::run::{Run, RunId};
+
+/// A handle on a store in memory; clones share it.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    term: Term,
+    data: Arc<Mutex<Data>>,
+}
+
+#[derive(Debug, Default)]
+struct Data {
+    term: u64,
+    last_commit_at: Option<i64>,
+    /// Schedule, mark and anchor.
+    marks: BTreeMap<JobName, (String, i64, i64)>,
+    definitions: Vec<String>,
+    definition_ids: DefinitionIds,
+    by_hash: HashMap<String, i64>,
+    /// In the order in which they were recorded.
+    runs: Vec<Stored>,
+    places: HashMap<RunId, usize>,
+    /// Of runs that are the only ones for their instant.
+    firings: BTreeSet<(JobName, i64)>,
+    unfinished: BTreeSet<usize>,
+    commits_to_fail: u32,
+}
+
+#[derive(Debug)]
+struct Stored {
+    origin: Origin,
+    progress: Progress,
+    definition: i64,
+    attempts: Vec<String>,
+    /// By generation.
+    launches: BTreeMap<u32, LaunchRow>,
+    events: Vec<EventRow>,
+}
+
+/// What a save will do, with everything prepared that can fail.
+struct Prepared {
+    origin: Origin,
+    progress: Progress,
+    place: Place,
+    definition: Option<i64>,
+    attempts_from: usize,
+    attempts: Vec<String>,
+    launch: Option<LaunchRow>,
+    events: Vec<EventRow>,
+}
+
+enum Place {
+    New,
+    At(usize),
+}
+
+impl MemoryStore {
+    /// An empty store, in its first term.
+    pub fn new() -> MemoryStore {
+        MemoryStore { term: Term(0), data: Arc::default() }.begin_term()
+    }
+
+    /// What a new daemon opens: a handle on the same data under a new term, which ends all earlier ones.
+    pub fn begin_term(&self) -> MemoryStore {
+        let mut data = self.data();
+        data.term += 1;
+        MemoryStore { term: Term(data.term), data: Arc::clone(&self.data) }
+    }
+
+    /// Lets the next `commits` commits fail with nothing saved, whichever handle they come from.
+    pub fn fail_next_commits(&self, commits: u32) {
+        self.data().commits_to_fail = commits;
+    }
+
+    fn data(&self) -> MutexGuard<'_, Data> {
+        // Nothing is changed before everything that can fail has been prepared, so a panic leaves no half-saved batch.
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> MemoryStore {
+        MemoryStore::new()
+    }
+}
+
+impl Store for MemoryStore {
+    fn term(&self) -> Term {
+        self.term
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<BTreeSet<RunId>, StoreError> {
+        let mut data = self.data();
+        let failed = |source| StoreError::Database { doing: "save a batch", source };
+        if data.commits_to_fail > 0 {
+            data.commits_to_fail -= 1;
+            return Err(failed("the disk fails on request".into()));
+        }
+        if data.term != batch.term.0 {
+            return Err(StoreError::Deposed { mine: batch.term.0, current: data.term });
+        }
+        data.save(&batch).map_err(failed)
+    }
+
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        self.data().load().map_err(|source| StoreError::Database { doing: "read what is in flight", source })
+    }
+
+    async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, StoreError> {
+        self.data().list(&query).map_err(|source| StoreError::Database { doing: "list runs", source })
+    }
+
+    async fn last_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
+        let doing = "list the newest run of each job";
+        self.data().last_runs().map_err(|source| StoreError::Database { doing, source })
+    }
+
+    async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
+        self.data().story(&run).map_err(|source| StoreError::Database { doing: "read a run", source })
+    }
+}
+
+impl Data {
+    fn save(&mut self, batch: &Batch) -> Result<BTreeSet<RunId>, Fault> {
+        let mut dropped = BTreeSet::new();
+        let mut prepared = Vec::with_capacity(batch.runs.len());
+        // What earlier saves of this batch will have stored.
+        let mut ahead = Ahead { next: self.runs.len(), ..Ahead::default() };
+        for save in &batch.runs {
+            match self.prepare(save, &mut ahead)? {
+                Some(ready) => prepared.push(ready),
+                None => {
+                    dropped.insert(save.run.id.clone());
+                }
+            }
+        }
+        for mark in &batch.marks {
+            let (at, anchor) = (mark.mark.timestamp_millis(), mark.anchor.timestamp_millis());
+            self.marks.insert(mark.job.clone(), (mark.schedule.clone(), at, anchor));
+        }
+        for ready in prepared {
+            self.apply(ready);
+        }
+        self.last_commit_at = Some(batch.at.timestamp_millis());
+        Ok(dropped)
+    }
+
+    /// Everything of a save that can fail; none if it is a new run that is there already.
+    fn prepare<'a>(&mut self, save: &'a RunSave, ahead: &mut Ahead<'a>) -> Result<Option<Prepared>, Fault> {
+        let run = &save.run;
+        let known = ahead.places.get(&run.id).or_else(|| self.places.get(&run.id)).copied();
+        let (origin, progress) = row::of_run(run)?;
+        let (place, stored) = match (known, save.is_new) {
+            (None, true) => {
+                let firing = (origin.job.clone(), origin.scheduled_at);
+                let is_unique = row::is_unique(origin.trigger);
+                if is_unique && (self.firings.contains(&firing) || !ahead.firings.insert(firing)) {
+                    return Ok(None);
+                }
+                ahead.places.insert(&run.id, ahead.next);
+                ahead.next += 1;
+                (Place::New, Extent::default())
+            }
+            (Some(_), true) => return Ok(None),
+            (Some(place), false) => {
+                let extent = ahead.extents.get(&place).copied();
+                let stored = self.runs.get(place).map(|stored| stored.progress.extent);
+                (Place::At(place), extent.or(stored).unwrap_or_default())
+            }
+            (None, false) => return Err(Misfit::NeverSaved(run.id.clone()).into()),
+        };
+        let extent = stored.continued_by(save)?;
+        let at = match place {
+            Place::New => ahead.next - 1,
+            Place::At(at) => at,
+        };
+        ahead.extents.insert(at, extent);
+        Ok(Some(Prepared {
+            definition: if save.is_new { Some(self.definition_id(&run.definition)?) } else { None },
+            attempts_from: save.attempts_from,
+            attempts: run.attempts.iter().skip(save.attempts_from).map(row::to_json).collect::<Result<_, _>>()?,
+            launch: run.launch.as_ref().map(LaunchRow::of).transpose()?,
+            events: save.entries.iter().map(EventRow::of).collect::<Result<_, _>>()?,
+            origin,
+            progress,
+            place,
+        }))
+    }
+
+    fn definition_id(&mut self, definition: &Arc<Definition>) -> Result<i64, Fault> {
+        let Data { definitions, definition_ids, by_hash, .. } = self;
+        definition_ids.id_of(definition, |hash, body| {
+            if let Some(id) = by_hash.get(hash) {
+                return Ok(*id);
+            }
+            let id = i64::try_from(definitions.len())?;
+            definitions.push(body.to_owned());
+            by_hash.insert(hash.to_owned(), id);
+            Ok(id)
+        })
+    }
+
+    fn apply(&mut self, ready: Prepared) {
+        let place = match ready.place {
+            Place::New => {
+                let place = self.runs.len();
+                self.places.insert(ready.origin.id.clone(), place);
+                if row::is_unique(ready.origin.trigger) {
+                    self.firings.insert((ready.origin.job.clone(), ready.origin.scheduled_at));
+                }
+                self.runs.push(Stored {
+                    origin: ready.origin,
+                    progress: ready.progress.clone(),
+                    definition: ready.definition.unwrap_or_default(),
+                    attempts: Vec::new(),
+                    launches: BTreeMap::new(),
+                    events: Vec::new(),
+                });
+                place
+            }
+            Place::At(place) => place,
+        };
+        if ready.progress.finished_at.is_none() {
+            self.unfinished.insert(place);
+        } else {
+            self.unfinished.remove(&place);
+        }
+        let Some(stored) = self.runs.get_mut(place) else { return };
+        stored.progress = ready.progress;
+        stored.attempts.truncate(ready.attempts_from);
+        stored.attempts.extend(ready.attempts);
+        stored.events.extend(ready.events);
+        if let Some(launch) = ready.launch {
+            // The frozen request stays as it was first stored.
+            let kept = stored.launches.entry(launch.generation).or_insert_with(|| launch.clone());
+            (kept.first_sent_at, kept.unresolved) = (launch.first_sent_at, launch.unresolved);
+        }
+    }
+
+    fn load(&self) -> Result<Loaded, Fault> {
+        let mut definitions = HashMap::new();
+        let unfinished = self.unfinished.iter().filter_map(|place| self.runs.get(*place));
+        let runs = unfinished.map(|stored| self.whole_run(stored, &mut definitions)).collect::<Result<_, _>>()?;
+        let at = |millis, job: &JobName| row::instant(millis, &format!("mark of job {job}"), "mark");
+        let mark = |(job, (schedule, mark, anchor)): (&JobName, &(String, i64, i64))| {
+            let (mark, anchor) = (at(*mark, job)?, at(*anchor, job)?);
+            Ok(Mark { job: job.clone(), schedule: schedule.clone(), mark, anchor })
+        };
+        let marks = self.marks.iter().map(mark).collect::<Result<_, Fault>>()?;
+        Ok(Loaded { marks, runs, last_commit_at: self.last_commit_at.and_then(DateTime::<Utc>::from_timestamp_millis) })
+    }
+
+    fn whole_run(&self, stored: &Stored, read: &mut HashMap<i64, Arc<Definition>>) -> Result<Run, Fault> {
+        let id = &stored.origin.id;
+        let definition = match read.get(&stored.definition) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let place = usize::try_from(stored.definition)?;
+                let body = self.definitions.get(place).ok_or("a run's definition is not stored")?;
+                let definition = Arc::new(row::from_json(body, &row::named(id), "definition.body")?);
+                read.insert(stored.definition, Arc::clone(&definition));
+                definition
+            }
+        };
+        let newest = stored.launches.last_key_value().map(|(_, launch)| launch.clone());
+        let parts = Parts {
+            definition,
+            attempts: stored.attempts.iter().map(|body| row::to_attempt(body, id)).collect::<Result<_, _>>()?,
+            launch: newest.map(|launch| launch.into_launch(id)).transpose()?,
+        };
+        Ok(row::to_run(stored.origin.clone(), stored.progress.clone(), parts)?)
+    }
+
+    fn list(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
+        let end = match &query.before {
+            None => self.runs.len(),
+            // Nothing was recorded before a run that was never recorded.
+            Some(run) => self.places.get(run).copied().unwrap_or_default(),
+        };
+        self.runs
+            .iter()
+            .take(end)
+            .rev()
+            .filter(|run| query.job.as_ref().is_none_or(|job| *job == run.origin.job))
+            .filter(|run| query.status.is_none_or(|status| status == run.progress.status))
+            .take(query.limit)
+            .map(Stored::summary)
+            .collect()
+    }
+
+    fn last_runs(&self) -> Result<Vec<RunSummary>, Fault> {
+        let newest: BTreeMap<&JobName, &Stored> = self.runs.iter().map(|run| (&run.origin.job, run)).collect();
+        newest.into_values().map(Stored::summary).collect()
+    }
+
+    fn story(&self, run: &RunId) -> Result<Option<RunStory>, Fault> {
+        let Some(stored) = self.places.get(run).and_then(|place| self.runs.get(*place)) else { return Ok(None) };
+        Ok(Some(RunStory {
+            summary: stored.summary()?,
+            attempts: stored.attempts.iter().map(|body| row::to_attempt(body, run)).collect::<Result<_, _>>()?,
+            entries: stored.events.iter().map(|event| event.clone().into_entry(run)).collect::<Result<_, _>>()?,
+        }))
+    }
+}
+
+impl Stored {
+    fn summary(&self) -> Result<RunSummary, Fault> {
+        Ok(row::to_summary(self.origin.clone(), self.progress.clone())?)
+    }
+}
+
+/// What the saves before this one, in the same batch, will have stored.
+#[derive(Default)]
+struct Ahead<'a> {
+    next: usize,
+    places: HashMap<&'a RunId, usize>,
+    firings: BTreeSet<(JobName, i64)>,
+    extents: HashMap<usize, Extent>,
+}

@@ -1,0 +1,152 @@
+//! Runs in an embedded SQLite database: the store of a daemon that needs no other server.
+//!
+//! Two threads own the two connections, one writes and one reads, because SQLite blocks and the daemon's loop must not.
+//! [`SqliteStore`] is a handle on both. A commit whose future is dropped may still be saved; nothing is ever half saved.
+//! If COMMIT itself fails, for instance because the disk does, this process takes the batch as not saved, while a restart
+//! may find it: both are states from which the run goes on safely.
+//!
+//! Under a paused tokio clock use [`super::memory::MemoryStore`]: tokio does not know that a thread is about to answer and
+//! moves its clock on.
+
+mod open;
+mod read;
+mod sql;
+mod write;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::open::{Holder, OpenError, World};
+use self::write::Writer;
+use super::row::Fault;
+use super::{Batch, Loaded, RunQuery, RunStory, RunSummary, Store, StoreError, Term};
+use crate::engine::run::RunId;
+
+/// The key in `meta` of the instant of the last batch.
+const LAST_COMMIT_AT: &str = "last_commit_at";
+/// How many requests wait for a thread before those who ask wait too.
+const QUEUE_MAX: usize = 256;
+
+/// A handle on an open database; clones share it. The last one to go waits until what was asked for is written, closes
+/// the database and gives the lock back.
+#[derive(Debug, Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+/// The order of the fields is the order in which they are dropped: the threads end because their queues do.
+struct Inner {
+    term: Term,
+    writer: mpsc::Sender<write::Request>,
+    reader: mpsc::Sender<read::Request>,
+    _threads: Threads,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("term", &self.term).finish_non_exhaustive()
+    }
+}
+
+/// The writer, which itself waits for the reader.
+struct Threads(Option<JoinHandle<()>>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl SqliteStore {
+    /// Opens the database, or creates it with its directory, and begins a new term.
+    ///
+    /// # Errors
+    /// Somebody else has it open, it is not ours to work with, or the file system or the database failed.
+    pub fn open(path: &Path, world: World, holder: &Holder, at: DateTime<Utc>) -> Result<SqliteStore, OpenError> {
+        let opened = open::open(path, world, holder, at)?;
+        let failed =
+            |source| OpenError::NotWritable { path: path.to_owned(), doing: "start the threads that serve", source };
+        let (reader, reads) = mpsc::channel(QUEUE_MAX);
+        let (writer, writes) = mpsc::channel(QUEUE_MAX);
+        let connection = opened.reader;
+        let read_thread =
+            thread::Builder::new().name("store-reader".into()).spawn(move || read::serve(connection, reads));
+        let owned = Writer { connection: opened.writer, lock: opened.lock, reader: read_thread.map_err(failed)? };
+        let write_thread = thread::Builder::new().name("store-writer".into()).spawn(move || owned.serve(writes));
+        let threads = Threads(Some(write_thread.map_err(failed)?));
+        Ok(SqliteStore(Arc::new(Inner { term: opened.term, writer, reader, _threads: threads })))
+    }
+
+    /// Writes what was asked for, closes the database and gives the lock back, whatever other handles there are: what
+    /// they ask for from now on fails.
+    pub async fn close(self) {
+        let (done, reader_done) = oneshot::channel();
+        if self.0.reader.send(read::Request::Close(done)).await.is_ok() {
+            let _closed = reader_done.await;
+        }
+        let (done, writer_done) = oneshot::channel();
+        if self.0.writer.send(write::Request::Close(done)).await.is_ok() {
+            let _closed = writer_done.await;
+        }
+    }
+
+    /// Has the reader answer a query.
+    async fn ask<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        query: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let query = move |connection: &mut Connection| {
+            let _nobody_waits = answer.send(read::at_once(connection, query));
+        };
+        let sent = self.0.reader.send(read::Request::Query(Box::new(query))).await;
+        let answer = match sent {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(Closed.into())),
+            Err(_) => Err(Closed.into()),
+        };
+        answer.map_err(|source| StoreError::Database { doing, source })
+    }
+}
+
+/// Why nobody answers.
+#[derive(Debug, thiserror::Error)]
+#[error("the database is closed")]
+struct Closed;
+
+impl Store for SqliteStore {
+    fn term(&self) -> Term {
+        self.0.term
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<BTreeSet<RunId>, StoreError> {
+        let closed = || StoreError::Database { doing: "save a batch", source: Closed.into() };
+        let (answer, answered) = oneshot::channel();
+        let request = write::Request::Commit(write::Commit { batch, answer });
+        self.0.writer.send(request).await.map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        self.ask("read what is in flight", read::load).await
+    }
+
+    async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, StoreError> {
+        self.ask("list runs", move |connection| read::runs(connection, &query)).await
+    }
+
+    async fn last_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
+        self.ask("list the newest run of each job", read::last_runs).await
+    }
+
+    async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
+        self.ask("read a run", move |connection| read::story(connection, &run)).await
+    }
+}

@@ -1,0 +1,241 @@
+//! The reader: one thread with a connection that can only read, and the queries that it answers.
+//!
+//! Each query sees one state of the database, that of the last commit when it began, and hinders no commit. A row that
+//! can't be read back fails the query and is named, see [`row::Damaged`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::row::{self, Damaged, EventRow, Extent, Fault, LaunchRow, Origin, Parts, Progress};
+use super::super::{Loaded, Mark, RunQuery, RunStory, RunSummary};
+use super::sql;
+use crate::engine::job::{Definition, Instance, JobName};
+use crate::engine::run::{Attempt, Run, RunId};
+
+/// A query together with the way back of its answer.
+pub(super) type Query = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// What the reader is asked for.
+pub(super) enum Request {
+    /// Answer a query.
+    Query(Query),
+    /// End, and answer when the connection is closed.
+    Close(oneshot::Sender<()>),
+}
+
+/// Serves requests until it is asked to close or the last handle is gone.
+pub(super) fn serve(mut connection: Connection, mut requests: mpsc::Receiver<Request>) {
+    while let Some(request) = requests.blocking_recv() {
+        match request {
+            Request::Query(query) => query(&mut connection),
+            Request::Close(done) => {
+                drop(connection);
+                let _nobody_waits = done.send(());
+                return;
+            }
+        }
+    }
+}
+
+/// Runs a query on one state of the database.
+pub(super) fn at_once<T>(
+    connection: &mut Connection,
+    query: impl FnOnce(&Connection) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let transaction = connection.transaction()?;
+    query(&transaction)
+}
+
+pub(super) fn load(connection: &Connection) -> Result<Loaded, Fault> {
+    let mut definitions = HashMap::new();
+    let mut runs = Vec::new();
+    for stored in stored_runs(connection, sql::UNFINISHED, [])? {
+        runs.push(whole_run(connection, stored, &mut definitions)?);
+    }
+    let last_commit_at = connection
+        .prepare_cached(sql::META)?
+        .query_row([super::LAST_COMMIT_AT], |row| row.get::<_, String>(0))
+        .optional()?
+        .map(|text| row::from_json(&text, "table meta", super::LAST_COMMIT_AT))
+        .transpose()?
+        .map(|millis| row::instant(millis, "table meta", super::LAST_COMMIT_AT))
+        .transpose()?;
+    Ok(Loaded { marks: marks(connection)?, runs, last_commit_at })
+}
+
+pub(super) fn runs(connection: &Connection, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
+    let before = match &query.before {
+        None => Some(i64::MAX),
+        Some(run) => {
+            connection.prepare_cached(sql::RUN_EXTENT)?.query_row([run.as_str()], |row| row.get(0)).optional()?
+        }
+    };
+    // Nothing was recorded before a run that was never recorded.
+    let Some(before) = before else { return Ok(Vec::new()) };
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let job = query.job.as_ref().map(JobName::as_str);
+    let status = query.status.map(|status| status.as_str());
+    let stored = match (job, status) {
+        (None, None) => stored_runs(connection, sql::RUNS, params![before, limit]),
+        (Some(job), None) => stored_runs(connection, sql::RUNS_OF_JOB, params![job, before, limit]),
+        (None, Some(status)) => stored_runs(connection, sql::RUNS_IN_STATUS, params![status, before, limit]),
+        (Some(job), Some(status)) => {
+            stored_runs(connection, sql::RUNS_OF_JOB_IN_STATUS, params![job, status, before, limit])
+        }
+    }?;
+    summaries(stored)
+}
+
+pub(super) fn last_runs(connection: &Connection) -> Result<Vec<RunSummary>, Fault> {
+    summaries(stored_runs(connection, sql::LAST_RUNS, [])?)
+}
+
+pub(super) fn story(connection: &Connection, run: &RunId) -> Result<Option<RunStory>, Fault> {
+    let Some(stored) = stored_runs(connection, sql::RUN, [run.as_str()])?.pop() else { return Ok(None) };
+    let mut statement = connection.prepare_cached(sql::EVENTS)?;
+    let mut rows = statement.query([stored.place])?;
+    let named = row::named(run);
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let event = EventRow {
+            seq: column(row, "seq", &named)?,
+            at: column(row, "at", &named)?,
+            kind: column(row, "type", &named)?,
+            detail: column(row, "detail", &named)?,
+        };
+        entries.push(event.into_entry(run)?);
+    }
+    let attempts = attempts(connection, stored.place, run)?;
+    let summary = row::to_summary(stored.origin, stored.progress)?;
+    Ok(Some(RunStory { summary, attempts, entries }))
+}
+
+fn summaries(stored: Vec<Stored>) -> Result<Vec<RunSummary>, Fault> {
+    stored.into_iter().map(|run| Ok(row::to_summary(run.origin, run.progress)?)).collect()
+}
+
+/// A row of the table `run`.
+struct Stored {
+    place: i64,
+    definition: i64,
+    origin: Origin,
+    progress: Progress,
+}
+
+fn stored_runs(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Stored>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut stored = Vec::new();
+    while let Some(row) = rows.next()? {
+        stored.push(stored_run(row)?);
+    }
+    Ok(stored)
+}
+
+fn stored_run(row: &Row<'_>) -> Result<Stored, Damaged> {
+    let id = RunId::from_text(&column::<String>(row, "id", "a run")?);
+    let named = row::named(&id);
+    let text = |name: &'static str| column::<String>(row, name, &named);
+    let damaged = |name: &'static str| {
+        let named = named.clone();
+        move |source: Fault| Damaged::new(named, name, source)
+    };
+    Ok(Stored {
+        place: column(row, "seq", &named)?,
+        definition: column(row, "definition", &named)?,
+        origin: Origin {
+            instance: Instance::new(&text("instance")?).map_err(|error| damaged("instance")(error.into()))?,
+            job: JobName::new(&text("job")?).map_err(|error| damaged("job")(error.into()))?,
+            trigger: row::to_trigger(&text("trigger")?).map_err(damaged("trigger"))?,
+            scheduled_at: column(row, "scheduled_at", &named)?,
+            created_at: column(row, "created_at", &named)?,
+            id,
+        },
+        progress: Progress {
+            finished_at: column(row, "finished_at", &named)?,
+            deadline: column(row, "deadline", &named)?,
+            cancelled: column(row, "cancelled", &named)?,
+            status: row::to_status(&text("status")?).map_err(damaged("status"))?,
+            state: text("state")?,
+            retries_used: text("retries_used")?,
+            extent: Extent {
+                history_len: column(row, "history_len", &named)?,
+                attempts: column(row, "attempts", &named)?,
+            },
+            error: column(row, "error", &named)?,
+            cause: column(row, "cause", &named)?,
+            exit_code: column(row, "exit_code", &named)?,
+            next_action_at: column(row, "next_action_at", &named)?,
+        },
+    })
+}
+
+fn column<T: FromSql>(row: &Row<'_>, name: &'static str, what: &str) -> Result<T, Damaged> {
+    row.get(name).map_err(|source| Damaged::new(what, name, source))
+}
+
+fn whole_run(
+    connection: &Connection,
+    stored: Stored,
+    definitions: &mut HashMap<i64, Arc<Definition>>,
+) -> Result<Run, Fault> {
+    let Stored { place, definition, origin, progress } = stored;
+    let parts = Parts {
+        definition: match definitions.get(&definition) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let body: String =
+                    connection.prepare_cached(sql::DEFINITION)?.query_row([definition], |row| row.get(0))?;
+                let read = Arc::new(row::from_json(&body, &row::named(&origin.id), "definition.body")?);
+                definitions.insert(definition, Arc::clone(&read));
+                read
+            }
+        },
+        attempts: attempts(connection, place, &origin.id)?,
+        launch: connection
+            .prepare_cached(sql::NEWEST_LAUNCH)?
+            .query_row([place], |row| {
+                Ok(LaunchRow {
+                    generation: row.get(0)?,
+                    request: row.get(1)?,
+                    first_sent_at: row.get(2)?,
+                    unresolved: row.get(3)?,
+                })
+            })
+            .optional()?
+            .map(|launch| launch.into_launch(&origin.id))
+            .transpose()?,
+    };
+    Ok(row::to_run(origin, progress, parts)?)
+}
+
+fn attempts(connection: &Connection, place: i64, run: &RunId) -> Result<Vec<Attempt>, Fault> {
+    let mut statement = connection.prepare_cached(sql::ATTEMPTS)?;
+    let mut rows = statement.query([place])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next()? {
+        attempts.push(row::to_attempt(&column::<String>(row, "body", &row::named(run))?, run)?);
+    }
+    Ok(attempts)
+}
+
+fn marks(connection: &Connection) -> Result<Vec<Mark>, Fault> {
+    let mut statement = connection.prepare_cached(sql::MARKS)?;
+    let mut rows = statement.query([])?;
+    let mut marks = Vec::new();
+    while let Some(row) = rows.next()? {
+        let job: String = column(row, "job", "a mark")?;
+        let named = format!("mark of job {job}");
+        marks.push(Mark {
+            job: JobName::new(&job).map_err(|source| Damaged::new(&named, "job", source))?,
+            schedule: column(row, "schedule", &named)?,
+            mark: row::instant(column(row, "mark", &named)?, &named, "mark")?,
+            anchor: row::instant(column(row, "anchor", &named)?, &named, "anchor")?,
+        });
+    }
+    Ok(marks)
+}

@@ -1,0 +1,137 @@
+//! Every SQL statement of the SQLite store, in one dialect that PostgreSQL reads too.
+//!
+//! Placeholders are `$1`, `$2`, … and first appear in rising order: SQLite numbers `$n` by first appearance, not by n. The
+//! tests below check that of every statement, prepare each against the newest schema and look at the plans of those that
+//! must stay quick with a million runs.
+
+/// Declares the statements and [`ALL`] of them.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $($part:expr),+;)*) => {
+        $($(#[$doc])* pub(super) const $name: &str = concat!($($part),+);)*
+        /// Every statement, by name.
+        #[cfg(test)]
+        const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+macro_rules! run_columns {
+    () => {
+        "seq, id, instance, job, trigger, scheduled_at, created_at, finished_at, deadline, cancelled, status, state, \
+         definition, retries_used, history_len, attempts, error, cause, exit_code, next_action_at"
+    };
+}
+
+statements! {
+    META = "SELECT value FROM meta WHERE key = $1";
+    SET_META = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    TERM = "SELECT term FROM lease WHERE id = 1";
+    NEXT_TERM = "UPDATE lease SET term = term + 1, holder = $1, since = $2 WHERE id = 1 RETURNING term";
+
+    SET_MARK = "INSERT INTO mark (job, schedule, mark, anchor, term) VALUES ($1, $2, $3, $4, $5) \
+                ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, mark = excluded.mark, \
+                anchor = excluded.anchor, term = excluded.term";
+    DEFINITION_ID = "SELECT id FROM definition WHERE hash = $1";
+    ADD_DEFINITION = "INSERT INTO definition (hash, body) VALUES ($1, $2) RETURNING id";
+    /// No row comes back if the run, or another of its firing, is there already.
+    ADD_RUN = "INSERT INTO run (id, instance, job, trigger, scheduled_at, created_at, finished_at, deadline, cancelled, \
+               status, state, definition, retries_used, history_len, attempts, error, cause, exit_code, next_action_at, \
+               term) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+               ON CONFLICT DO NOTHING RETURNING seq";
+    RUN_EXTENT = "SELECT seq, history_len, attempts FROM run WHERE id = $1";
+    SET_RUN = "UPDATE run SET finished_at = $1, deadline = $2, cancelled = $3, status = $4, state = $5, \
+               retries_used = $6, history_len = $7, attempts = $8, error = $9, cause = $10, exit_code = $11, \
+               next_action_at = $12, term = $13 WHERE seq = $14";
+    SET_ATTEMPT = "INSERT INTO attempt (run, attempt, body) VALUES ($1, $2, $3) \
+                   ON CONFLICT (run, attempt) DO UPDATE SET body = excluded.body";
+    /// The request itself is never touched.
+    SET_LAUNCH = "UPDATE launch SET first_sent_at = $1, unresolved = $2 \
+                  WHERE run = $3 AND generation = $4 AND client_token = $5";
+    ADD_LAUNCH = "INSERT INTO launch (run, generation, client_token, started_by, request, first_sent_at, unresolved) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    ADD_EVENT = "INSERT INTO event (run, seq, at, type, detail) VALUES ($1, $2, $3, $4, $5)";
+
+    MARKS = "SELECT job, schedule, mark, anchor FROM mark ORDER BY job";
+    UNFINISHED = "SELECT ", run_columns!(), " FROM run WHERE finished_at IS NULL ORDER BY seq";
+    DEFINITION = "SELECT body FROM definition WHERE id = $1";
+    ATTEMPTS = "SELECT body FROM attempt WHERE run = $1 ORDER BY attempt";
+    NEWEST_LAUNCH = "SELECT generation, request, first_sent_at, unresolved FROM launch \
+                     WHERE run = $1 ORDER BY generation DESC LIMIT 1";
+    EVENTS = "SELECT seq, at, type, detail FROM event WHERE run = $1 ORDER BY seq";
+    RUN = "SELECT ", run_columns!(), " FROM run WHERE id = $1";
+    RUNS = "SELECT ", run_columns!(), " FROM run WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+    RUNS_OF_JOB = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
+    RUNS_IN_STATUS = "SELECT ", run_columns!(), " FROM run WHERE status = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
+    RUNS_OF_JOB_IN_STATUS = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND status = $2 AND seq < $3 \
+                             ORDER BY seq DESC LIMIT $4";
+    /// Leaps from job to job: as many look-ups as there are jobs, however many runs they have.
+    LAST_RUNS = "WITH RECURSIVE leap (name) AS (SELECT MIN(job) FROM run UNION ALL \
+                 SELECT (SELECT MIN(job) FROM run WHERE job > leap.name) FROM leap WHERE leap.name IS NOT NULL) \
+                 SELECT ", run_columns!(), " FROM leap JOIN run ON seq = \
+                 (SELECT newest.seq FROM run AS newest WHERE newest.job = leap.name ORDER BY newest.seq DESC LIMIT 1) \
+                 ORDER BY job";
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::super::open::MIGRATIONS;
+    use super::*;
+
+    fn with_schema() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection
+    }
+
+    /// The numbers of the placeholders, in order of first appearance.
+    fn placeholders(sql: &str) -> Vec<usize> {
+        let mut seen = Vec::new();
+        for after in sql.split('$').skip(1) {
+            let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+            let number = digits.parse().expect("a number follows `$`");
+            if !seen.contains(&number) {
+                seen.push(number);
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn placeholders_first_appear_in_rising_order() {
+        for (name, sql) in ALL {
+            let seen = placeholders(sql);
+            assert_eq!(seen, (1..=seen.len()).collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_statement_fits_the_newest_schema() {
+        let connection = with_schema();
+        for (name, sql) in ALL {
+            let statement = connection.prepare(sql).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(statement.parameter_count(), placeholders(sql).len(), "{name}");
+        }
+    }
+
+    #[test]
+    fn listings_neither_scan_the_table_nor_sort() {
+        let connection = with_schema();
+        for sql in [UNFINISHED, RUN, RUNS, RUNS_OF_JOB, RUNS_IN_STATUS, RUNS_OF_JOB_IN_STATUS, LAST_RUNS, RUN_EXTENT] {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+            let plan: Vec<String> = statement
+                .query_map(rusqlite::params_from_iter(nulls), |row| row.get("detail"))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect();
+            let scans = |step: &String| step.starts_with("SCAN run") && !step.contains("run_unfinished");
+            assert!(!plan.iter().any(scans), "{sql}: {plan:#?}");
+            // The jobs themselves may be sorted, there are few.
+            let sorts = |step: &String| step.contains("TEMP B-TREE");
+            assert!(sql == LAST_RUNS || !plan.iter().any(sorts), "{sql}: {plan:#?}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The writer: one thread that owns the writing connection and the lock, and saves batches.
+//!
+//! Batches that wait together share one transaction and so one fsync; each stands in a savepoint of its own, so that one
+//! which is refused takes no other with it. Nobody is answered before COMMIT has returned. A batch is written in the order
+//! of its runs, every run with all its parts, under the term that the batch names.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::row::{self, DefinitionIds, EventRow, Extent, Fault, Misfit};
+use super::super::{Batch, Mark, RunSave, StoreError, Term};
+use super::sql;
+use crate::engine::launch::Launch;
+use crate::engine::run::RunId;
+
+/// How many waiting batches share a transaction at most.
+const GROUP_MAX: usize = 64;
+
+/// Which new runs were dropped.
+pub(super) type Saved = Result<BTreeSet<RunId>, StoreError>;
+
+/// What the writer is asked for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Save a batch.
+    Commit(Commit),
+    /// End, and answer when the lock is free.
+    Close(oneshot::Sender<()>),
+}
+
+/// A batch and who waits for it.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) batch: Batch,
+    pub(super) answer: oneshot::Sender<Saved>,
+}
+
+/// What the thread owns.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    /// Held until the connection is closed.
+    pub(super) lock: File,
+    /// Awaited before the connection closes: the last one to close folds the log into the database.
+    pub(super) reader: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Serves requests until it is asked to close or the last handle is gone.
+    pub(super) fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut definitions = DefinitionIds::default();
+        let mut closing = None;
+        while closing.is_none() {
+            let mut next = requests.blocking_recv();
+            if next.is_none() {
+                break;
+            }
+            let mut group = Vec::new();
+            while let Some(request) = next.take() {
+                match request {
+                    Request::Commit(commit) => group.push(commit),
+                    Request::Close(done) => closing = Some(done),
+                }
+                if closing.is_none() && group.len() < GROUP_MAX {
+                    next = requests.try_recv().ok();
+                }
+            }
+            save_group(&mut self.connection, group, &mut definitions);
+        }
+        // Whoever still waits in the queue learns that the store is closed.
+        drop(requests);
+        let _ended = self.reader.join();
+        drop(self.connection);
+        drop(self.lock);
+        if let Some(done) = closing {
+            let _nobody_waits = done.send(());
+        }
+    }
+}
+
+fn save_group(connection: &mut Connection, group: Vec<Commit>, definitions: &mut DefinitionIds) {
+    let (batches, answers): (Vec<Batch>, Vec<oneshot::Sender<Saved>>) =
+        group.into_iter().map(|commit| (commit.batch, commit.answer)).unzip();
+    let saved = match save_together(connection, &batches, definitions) {
+        Ok(saved) => saved,
+        Err(source) => {
+            definitions.forget();
+            let source = Arc::new(source);
+            let failed = || StoreError::Database { doing: "save a batch", source: Arc::clone(&source).into() };
+            batches.iter().map(|_| Err(failed())).collect()
+        }
+    };
+    for (answer, saved) in answers.into_iter().zip(saved) {
+        // Whoever no longer waits finds the batch when it loads.
+        let _nobody_waits = answer.send(saved);
+    }
+}
+
+/// One transaction, and in it a savepoint for each batch. An error here means that none was saved.
+fn save_together(
+    connection: &mut Connection,
+    batches: &[Batch],
+    definitions: &mut DefinitionIds,
+) -> rusqlite::Result<Vec<Saved>> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut all = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let savepoint = transaction.savepoint()?;
+        let saved = save(&savepoint, batch, definitions);
+        match &saved {
+            Ok(_) => savepoint.commit()?,
+            Err(_) => {
+                definitions.forget();
+                savepoint.finish()?;
+            }
+        }
+        all.push(saved);
+    }
+    transaction.commit()?;
+    Ok(all)
+}
+
+fn save(connection: &Connection, batch: &Batch, definitions: &mut DefinitionIds) -> Saved {
+    let failed = |source| StoreError::Database { doing: "save a batch", source };
+    let current: i64 = connection
+        .prepare_cached(sql::TERM)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(|source| failed(source.into()))?;
+    let current = Term(u64::try_from(current).unwrap_or(u64::MAX));
+    if current != batch.term {
+        return Err(StoreError::Deposed { mine: batch.term.0, current: current.0 });
+    }
+    save_parts(connection, batch, definitions).map_err(failed)
+}
+
+fn save_parts(
+    connection: &Connection,
+    batch: &Batch,
+    definitions: &mut DefinitionIds,
+) -> Result<BTreeSet<RunId>, Fault> {
+    let term = i64::try_from(batch.term.0)?;
+    for mark in &batch.marks {
+        save_mark(connection, mark, term)?;
+    }
+    let mut dropped = BTreeSet::new();
+    for save in &batch.runs {
+        let place =
+            if save.is_new { add_run(connection, save, term, definitions)? } else { set_run(connection, save, term)? };
+        match place {
+            Some(place) => save_children(connection, save, place)?,
+            None => {
+                dropped.insert(save.run.id.clone());
+            }
+        }
+    }
+    set_last_commit_at(connection, batch.at)?;
+    Ok(dropped)
+}
+
+fn set_last_commit_at(connection: &Connection, at: DateTime<Utc>) -> rusqlite::Result<()> {
+    let text = at.timestamp_millis().to_string();
+    connection.prepare_cached(sql::SET_META)?.execute(params![super::LAST_COMMIT_AT, text]).map(drop)
+}
+
+fn save_mark(connection: &Connection, mark: &Mark, term: i64) -> rusqlite::Result<()> {
+    let Mark { job, schedule, mark, anchor } = mark;
+    let (mark, anchor) = (mark.timestamp_millis(), anchor.timestamp_millis());
+    connection.prepare_cached(sql::SET_MARK)?.execute(params![job.as_str(), schedule, mark, anchor, term]).map(drop)
+}
+
+/// Adds a run and says where; none if it, or another of its firing, is there already.
+fn add_run(
+    connection: &Connection,
+    save: &RunSave,
+    term: i64,
+    definitions: &mut DefinitionIds,
+) -> Result<Option<i64>, Fault> {
+    let extent = Extent::default().continued_by(save)?;
+    let definition = definitions.id_of(&save.run.definition, |hash, body| {
+        let known = connection.prepare_cached(sql::DEFINITION_ID)?.query_row([hash], |row| row.get(0)).optional()?;
+        match known {
+            Some(id) => Ok(id),
+            None => Ok(connection
+                .prepare_cached(sql::ADD_DEFINITION)?
+                .query_row([hash, body], |row| row.get::<_, i64>(0))?),
+        }
+    })?;
+    let (origin, progress) = row::of_run(&save.run)?;
+    let place = connection
+        .prepare_cached(sql::ADD_RUN)?
+        .query_row(
+            params![
+                origin.id.as_str(),
+                origin.instance.as_str(),
+                origin.job.as_str(),
+                row::trigger_text(origin.trigger),
+                origin.scheduled_at,
+                origin.created_at,
+                progress.finished_at,
+                progress.deadline,
+                progress.cancelled,
+                progress.status.as_str(),
+                progress.state,
+                definition,
+                progress.retries_used,
+                extent.history_len,
+                extent.attempts,
+                progress.error,
+                progress.cause,
+                progress.exit_code,
+                progress.next_action_at,
+                term,
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(place)
+}
+
+/// Moves a stored run on and says where it is.
+fn set_run(connection: &Connection, save: &RunSave, term: i64) -> Result<Option<i64>, Fault> {
+    let id = &save.run.id;
+    let stored = connection
+        .prepare_cached(sql::RUN_EXTENT)?
+        .query_row([id.as_str()], |row| {
+            Ok((row.get::<_, i64>(0)?, Extent { history_len: row.get(1)?, attempts: row.get(2)? }))
+        })
+        .optional()?;
+    let (place, extent) = stored.ok_or_else(|| Misfit::NeverSaved(id.clone()))?;
+    let extent = extent.continued_by(save)?;
+    let (_, progress) = row::of_run(&save.run)?;
+    connection.prepare_cached(sql::SET_RUN)?.execute(params![
+        progress.finished_at,
+        progress.deadline,
+        progress.cancelled,
+        progress.status.as_str(),
+        progress.state,
+        progress.retries_used,
+        extent.history_len,
+        extent.attempts,
+        progress.error,
+        progress.cause,
+        progress.exit_code,
+        progress.next_action_at,
+        term,
+        place,
+    ])?;
+    Ok(Some(place))
+}
+
+/// The changed attempts, the launch and the new entries of a run.
+fn save_children(connection: &Connection, save: &RunSave, place: i64) -> Result<(), Fault> {
+    for attempt in save.run.attempts.iter().skip(save.attempts_from) {
+        let body = row::to_json(attempt)?;
+        connection.prepare_cached(sql::SET_ATTEMPT)?.execute(params![place, attempt.attempt, body])?;
+    }
+    if let Some(launch) = &save.run.launch {
+        save_launch(connection, launch, place)?;
+    }
+    for entry in &save.entries {
+        let EventRow { seq, at, kind, detail } = EventRow::of(entry)?;
+        connection.prepare_cached(sql::ADD_EVENT)?.execute(params![place, seq, at, kind, detail])?;
+    }
+    Ok(())
+}
+
+/// A launch that is stored keeps its request: what was frozen before the first send is what is sent again.
+fn save_launch(connection: &Connection, launch: &Launch, place: i64) -> Result<(), Fault> {
+    let Launch { generation, request, first_sent_at, unresolved } = launch;
+    let (token, sent) = (request.client_token.as_str(), first_sent_at.timestamp_millis());
+    let moved = connection.prepare_cached(sql::SET_LAUNCH)?.execute(params![
+        sent,
+        i64::from(*unresolved),
+        place,
+        generation,
+        token
+    ])?;
+    if moved == 0 {
+        let (by, body) = (request.started_by.as_str(), row::to_json(request)?);
+        connection.prepare_cached(sql::ADD_LAUNCH)?.execute(params![
+            place,
+            generation,
+            token,
+            by,
+            body,
+            sent,
+            i64::from(*unresolved)
+        ])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The rules of `docs/architecture.md` that a machine can check: who may import whom, what the pure core must not touch,
+//! how long a file may be, and that nothing is left open.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Who may import which of our modules; the diagram of `docs/architecture.md`.
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
+    ("engine", &[]),
+    ("local", &[]),
+    ("config", &["engine", "local"]),
+    ("store", &["engine"]),
+    ("ecs", &["engine"]),
+    ("observe", &["engine", "store"]),
+    ("daemon", &["engine", "store", "ecs", "observe"]),
+    ("web", &["engine", "store", "daemon", "observe"]),
+    ("cli", &["engine", "local", "config", "store", "ecs", "observe", "daemon", "web"]),
+];
+
+/// What the pure core never names, and why.
+const BANNED_IN_ENGINE: [(&str, &str); 10] = [
+    ("tokio", "it never awaits"),
+    ("async ", "it never awaits"),
+    ("aws_", "it knows facts, not SDK types"),
+    ("tracing", "it never logs"),
+    ("std::fs", "it reads no file"),
+    ("std::net", "it has no socket"),
+    ("std::env", "it reads no environment"),
+    ("rusqlite", "it has no store"),
+    ("Utc::now", "time is an argument"),
+    ("Instant::now", "time is an argument"),
+];
+
+/// The only files that read a clock: the daemon's, and the local endpoint's, which stands for another machine.
+const CLOCKS: [&str; 2] = ["src/daemon/clock.rs", "src/local/clock.rs"];
+
+const LINES_MAX: usize = 450;
+
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The code before its tests, without comments.
+    fn code(&self) -> String {
+        let before_tests = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        before_tests.lines().filter(is_code).collect::<Vec<_>>().join("\n")
+    }
+
+    fn is_test(&self) -> bool {
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+    }
+
+    /// The top-level module that the file belongs to.
+    fn module(&self) -> &str {
+        let inside = self.path.trim_start_matches("src/");
+        inside.split(['/', '.']).next().unwrap_or_default()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("src is readable") {
+            let path: PathBuf = entry.expect("src is readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("sources are UTF-8");
+                let path = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    assert!(found.len() > 30, "the whole of src is looked at");
+    found
+}
+
+fn complain(mistakes: &[String]) {
+    assert!(mistakes.is_empty(), "\n{}\n", mistakes.join("\n"));
+}
+
+#[test]
+fn modules_import_only_along_the_diagram() {
+    let mut mistakes = Vec::new();
+    for source in sources() {
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(module, _)| *module == source.module()) else { continue };
+        for (other, _) in MAY_IMPORT {
+            let is_named = source.code().contains(&format!("crate::{other}"));
+            if is_named && other != source.module() && !allowed.contains(&other) {
+                mistakes.push(format!("{}: must not import crate::{other}", source.path));
+            }
+        }
+        if source.code().contains("use crate::{") {
+            mistakes.push(format!("{}: import our modules one by one, so that this test sees them", source.path));
+        }
+    }
+    complain(&mistakes);
+}
+
+#[test]
+fn every_module_has_its_place_in_the_diagram() {
+    let lib = fs::read_to_string(root().join("src/lib.rs")).expect("lib.rs is there");
+    let declared: Vec<&str> = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "))
+        .filter_map(|rest| rest.strip_suffix(';'))
+        .collect();
+    for module in &declared {
+        assert!(MAY_IMPORT.iter().any(|(known, _)| known == module), "{module} is missing in tidy.rs");
+    }
+    assert_eq!(declared.len(), MAY_IMPORT.len());
+}
+
+#[test]
+fn the_engine_is_pure() {
+    let mut mistakes = Vec::new();
+    for source in sources().iter().filter(|source| source.module() == "engine") {
+        for (banned, why) in BANNED_IN_ENGINE {
+            if source.code().contains(banned) {
+                mistakes.push(format!("{}: names `{banned}`, but {why}", source.path));
+            }
+        }
+    }
+    complain(&mistakes);
+}
+
+#[test]
+fn crates_stay_behind_their_doors() {
+    let doors = [
+        ("aws_sdk_ecs", "src/ecs/"),
+        ("aws_config", "src/ecs/"),
+        ("rusqlite", "src/store/"),
+        ("cron::", "src/engine/schedule/"),
+        ("backoff::", "src/engine/retry.rs"),
+        ("toml::", "src/config/"),
+        ("clap", "src/cli/"),
+    ];
+    let mut mistakes = Vec::new();
+    for source in sources() {
+        for (name, door) in doors {
+            let is_named = source
+                .code()
+                .split(|c: char| !(c.is_alphanumeric() || "_:".contains(c)))
+                .any(|word| word.starts_with(name));
+            if is_named && !source.path.starts_with(door) {
+                mistakes.push(format!("{}: names {name}, which belongs to {door}", source.path));
+            }
+        }
+    }
+    complain(&mistakes);
+}
+
+#[test]
+fn clocks_are_read_in_one_place() {
+    let mut mistakes = Vec::new();
+    for source in sources().iter().filter(|source| !CLOCKS.contains(&source.path.as_str())) {
+        for clock in ["Utc::now()", "SystemTime::now()", "Local::now()"] {
+            if source.code().contains(clock) {
+                mistakes.push(format!("{}: reads {clock}", source.path));
+            }
+        }
+    }
+    complain(&mistakes);
+}
+
+#[test]
+fn files_are_short_documented_and_finished() {
+    let mut mistakes = Vec::new();
+    for source in sources() {
+        let lines = source.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count();
+        if lines > LINES_MAX && !source.is_test() {
+            mistakes.push(format!("{}: {lines} lines; split it by duty", source.path));
+        }
+        if !source.text.starts_with("//!") {
+            mistakes.push(format!("{}: begins without saying what it is for", source.path));
+        }
+        for left_open in [concat!("TO", "DO"), concat!("FIX", "ME"), "unimplemented!", "todo!"] {
+            if source.text.contains(left_open) {
+                mistakes.push(format!("{}: {left_open} is left", source.path));
+            }
+        }
+    }
+    complain(&mistakes);
+}
+
+#[test]
+fn no_test_sleeps_or_is_ignored() {
+    let mut mistakes = Vec::new();
+    for entry in fs::read_dir(root().join("tests/it")).expect("tests are there") {
+        let path = entry.expect("tests are readable").path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("tests are UTF-8");
+        for banned in [concat!("#[ig", "nore"), concat!("thread::sl", "eep"), concat!("time::sl", "eep(")] {
+            if text.contains(banned) {
+                mistakes.push(format!("{}: {banned}", path.display()));
+            }
+        }
+    }
+    complain(&mistakes);
+}
