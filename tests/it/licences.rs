@@ -52,6 +52,6 @@ fn no_banned_crate_is_in_the_tree() {
         let found = packages.iter().find(|package| {
             package["name"] == name && package["version"].as_str().is_some_and(|found| found.starts_with(version))
         });
-        assert!(found.is_none(), "{banned} is in the tree: {}", ban["reason"]);
+        assert!(found.is_none(), "{banned} is in the tree: {:?}", ban["reason"]);
     }
 }
