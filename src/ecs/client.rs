@@ -16,8 +16,8 @@ use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, facts, request, searc
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 
-/// The longest reason that StopTask is given, in characters: a limit of ours, in keeping with the 255 that ECS has kept
-/// for reasons of containers, and beyond what a notice shows.
+/// The longest reason that StopTask is given, in characters. Today's reference names no limit; earlier editions said
+/// "up to 255 characters are allowed in this message". Source: Amazon ECS API reference, StopTask.
 const STOP_REASON_MAX: usize = 255;
 
 /// Calls ECS through the AWS SDK.

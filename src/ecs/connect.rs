@@ -131,7 +131,10 @@ async fn check(shared: &SdkConfig) -> Result<(), ConnectError> {
     };
     match tokio::time::timeout(CREDENTIALS_WAIT, provider.provide_credentials()).await {
         Ok(Ok(_credentials)) => Ok(()),
-        Ok(Err(error)) => Err(ConnectError::NoCredentials(chain(&error))),
+        // The SDK repeats this before each provider that it tried.
+        Ok(Err(error)) => {
+            Err(ConnectError::NoCredentials(chain(&error).replace("the credential provider was not enabled: ", "")))
+        }
         Err(_elapsed) => Err(ConnectError::TooSlow { what: "AWS credentials", wait: CREDENTIALS_WAIT }),
     }
 }

@@ -147,7 +147,7 @@ async fn connection_closed_before_the_answer_may_have_started_a_task() {
 #[tokio::test]
 async fn silence_may_have_started_a_task() {
     let stub = Stub::always(Reply::Silence).await;
-    let short = Duration::from_millis(300);
+    let short = Duration::from_millis(500);
     let timeouts = [
         Timeouts { connect: AMPLE, attempt: short, operation: AMPLE },
         Timeouts { connect: AMPLE, attempt: AMPLE, operation: short },
@@ -155,7 +155,7 @@ async fn silence_may_have_started_a_task() {
     for timeouts in timeouts {
         let ecs = AwsEcs::local_within(&stub.endpoint, timeouts).unwrap();
         let message = unanswered(ecs.run_task(&full_request()).await, true);
-        assert!(message.contains("timeout") && message.contains("300ms"), "{message}");
+        assert!(message.contains("timeout") && message.contains("500ms"), "{message}");
     }
     assert_eq!(stub.operations(), ["RunTask", "RunTask"]);
 }

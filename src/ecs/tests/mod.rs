@@ -2,7 +2,6 @@
 
 mod describe;
 mod launch;
-mod smoke;
 mod stub;
 mod wire;
 

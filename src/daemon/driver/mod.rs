@@ -8,16 +8,19 @@
 //! simulation can do both instead. Which instants start, what a firing does that meets a run, and how a run moves is
 //! asked of `engine/`; the driver keeps the books.
 
+mod tracked;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use self::tracked::Tracked;
 use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName, Overlap};
 use crate::engine::launch::Launch;
-use crate::engine::run::{Action, Entry, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
+use crate::engine::run::{Action, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
 use crate::engine::task::TaskArn;
 use crate::store::{Batch, Loaded, Mark, RunSave, Term};
 
@@ -95,26 +98,6 @@ struct JobEntry {
     mark: DateTime<Utc>,
     anchor: DateTime<Utc>,
     next_at: Option<DateTime<Utc>>,
-}
-
-/// A living run with what the driver knows beside it.
-#[derive(Debug)]
-struct Tracked {
-    run: Run,
-    /// Never saved yet.
-    is_new: bool,
-    /// Attempts that are saved and final.
-    attempts_saved: usize,
-    /// Entries to save.
-    entries: Vec<Entry>,
-    /// Must be saved.
-    is_dirty: bool,
-    /// A call for it is under way, so no other is ordered.
-    is_calling: bool,
-    /// The task that is being polled for it.
-    watched: Option<TaskArn>,
-    /// Where it stands in `wakes`.
-    wake_at: Option<DateTime<Utc>>,
 }
 
 /// The owner of all living runs.
@@ -447,66 +430,5 @@ impl Driver {
         let view =
             |entry: &JobEntry| JobView { job: Arc::clone(&entry.job), next_at: entry.next_at, anchor: entry.anchor };
         self.jobs.values().map(view).collect()
-    }
-}
-
-impl Tracked {
-    fn new(run: Run, is_new: bool) -> Tracked {
-        Tracked {
-            run,
-            is_new,
-            attempts_saved: 0,
-            entries: Vec::new(),
-            is_dirty: false,
-            is_calling: false,
-            watched: None,
-            wake_at: None,
-        }
-    }
-
-    fn take_save(&mut self) -> Option<RunSave> {
-        if !std::mem::take(&mut self.is_dirty) {
-            return None;
-        }
-        let save = RunSave {
-            run: self.run.clone(),
-            is_new: std::mem::take(&mut self.is_new),
-            attempts_from: self.attempts_saved,
-            entries: std::mem::take(&mut self.entries),
-        };
-        self.attempts_saved = self.run.attempts.len().saturating_sub(1);
-        Some(save)
-    }
-
-    fn cluster(&self) -> String {
-        self.run.definition.task.cluster.clone()
-    }
-
-    /// Polling follows the run's task.
-    fn watch(&mut self, acts: &mut Vec<Act>) {
-        let wanted = self.run.followed_task();
-        if self.watched.as_ref() == wanted {
-            return;
-        }
-        let wanted = wanted.cloned();
-        if let Some(task) = std::mem::replace(&mut self.watched, wanted.clone()) {
-            acts.push(Act::Unwatch { cluster: self.cluster(), task });
-        }
-        if let Some(task) = wanted {
-            acts.push(Act::Watch { run: self.run.id.clone(), cluster: self.cluster(), task });
-        }
-    }
-
-    /// The call that the run's state asks for.
-    fn call(&mut self, now: DateTime<Utc>) -> Option<Act> {
-        let run = self.run.id.clone();
-        let act = match self.run.action(now) {
-            Action::Launch(launch) => Act::Launch { run, launch: launch.clone() },
-            Action::Find(launch) => Act::Find { run, launch: launch.clone() },
-            Action::Stop { task, reason } => Act::Stop { run, cluster: self.cluster(), task: task.clone(), reason },
-            Action::Begin | Action::Watch(_) | Action::Rest => return None,
-        };
-        self.is_calling = true;
-        Some(act)
     }
 }
