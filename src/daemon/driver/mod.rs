@@ -22,7 +22,7 @@ use crate::engine::job::{Instance, Job, JobName, Overlap};
 use crate::engine::launch::Launch;
 use crate::engine::run::{Action, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
 use crate::engine::task::TaskArn;
-use crate::store::{Batch, Loaded, Mark, RunSave, Term};
+use crate::store::{Batch, Loaded, Mark, Term};
 
 /// What the driver is told about a run.
 #[derive(Debug)]
