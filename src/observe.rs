@@ -44,7 +44,6 @@ pub fn transition(save: &RunSave) {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm for each event, so that none is forgotten")]
 fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
     match event {
         HistoryEvent::ExecutionStarted { trigger, scheduled_at } => {

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
     observe::start_logging();
     // Without a configuration there are no task definitions yet; RegisterTaskDefinition adds them.
-    let config = if context.config.exists() { Some(context.load()?) } else { None };
+    let config = if context.is_default && !context.config.exists() { None } else { Some(context.load()?.0) };
     let settings = settings(config.as_ref(), arguments.journal);
     let server = bind(arguments.listen, settings).await?;
     output::print(&format!("local ECS endpoint listening on http://{}\n", server.local_addr()));
@@ -39,8 +39,10 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
 pub(super) fn settings(config: Option<&Config>, journal: Option<PathBuf>) -> Settings {
     let mut settings = Settings { journal, ..Settings::default() };
     if let Some(config) = config {
-        let clusters: BTreeSet<&String> = config.jobs.values().map(|job| &job.definition.task.cluster).collect();
-        settings.clusters = clusters.into_iter().cloned().collect();
+        // A job may name its cluster by ARN; the endpoint wants the name.
+        let named = config.jobs.values().map(|job| job.definition.task.cluster.as_str());
+        let clusters: BTreeSet<&str> = named.map(|cluster| cluster.rsplit('/').next().unwrap_or(cluster)).collect();
+        settings.clusters = clusters.into_iter().map(str::to_owned).collect();
         settings.task_definitions.clone_from(&config.local);
         if let Some(region) = &config.ecs.region {
             settings.region.clone_from(region);

@@ -22,8 +22,10 @@ use clap::{Parser, Subcommand};
 
 use self::client::Client;
 use self::exit::{Exit, Failed};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Finding};
 
+/// Where the configuration is unless told.
+const DEFAULT_CONFIG: &str = "/etc/tenacron/tenacron.toml";
 /// Version, commit and time zone database.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ", time zones ");
 
@@ -31,15 +33,9 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENA
 #[derive(Debug, Parser)]
 #[command(name = "tenacron", disable_version_flag = true, arg_required_else_help = true)]
 struct Arguments {
-    /// The configuration file; `jobs.d/*.toml` beside it belongs to it
-    #[arg(
-        long,
-        global = true,
-        env = "TENACRON_CONFIG",
-        default_value = "/etc/tenacron/tenacron.toml",
-        value_name = "PATH"
-    )]
-    config: PathBuf,
+    /// The configuration file; `jobs.d/*.toml` beside it belongs to it [default: /etc/tenacron/tenacron.toml]
+    #[arg(long, global = true, env = "TENACRON_CONFIG", value_name = "PATH")]
+    config: Option<PathBuf>,
     /// The control socket of the daemon, if it is not where the configuration says
     #[arg(long, global = true, env = "TENACRON_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -92,7 +88,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
-    let context = Context { config: arguments.config, socket: arguments.socket };
+    let context = Context {
+        is_default: arguments.config.is_none(),
+        config: arguments.config.unwrap_or_else(|| DEFAULT_CONFIG.into()),
+        socket: arguments.socket,
+    };
     match arguments.command {
         Some(Command::Run(run)) => run::run(&context, run).await,
         Some(Command::Local(local)) => local::run(&context, local).await,
@@ -109,21 +109,18 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
 #[derive(Debug)]
 struct Context {
     config: PathBuf,
+    /// Nobody named the configuration.
+    is_default: bool,
     socket: Option<PathBuf>,
 }
 
 impl Context {
-    /// The configuration; its warnings are printed, its mistakes end the command.
-    fn load(&self) -> Result<Config, Failed> {
+    /// The configuration and its warnings; its mistakes end the command.
+    fn load(&self) -> Result<(Config, Vec<Finding>), Failed> {
         let loaded = config::load(&self.config);
-        let told = loaded.render(output::colors());
+        let told = loaded.render(output::wants_colors(&std::io::stderr()));
         match loaded.config {
-            Some(config) => {
-                if !loaded.findings.is_empty() {
-                    output::print_error(told.trim_end());
-                }
-                Ok(config)
-            }
+            Some(config) => Ok((config, loaded.findings)),
             None => {
                 let message = format!("the configuration {} is not usable\n{}", self.config.display(), told.trim_end());
                 Err(Failed::new(Exit::Config, message))

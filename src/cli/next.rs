@@ -85,7 +85,7 @@ fn row(firing: FiringObject) -> [String; 3] {
 }
 
 async fn of_configuration(context: &Context, job: Option<&str>, from: DateTime<Utc>) -> Result<Vec<Asked>, Failed> {
-    let config = context.load()?;
+    let (config, _warnings) = context.load()?;
     if let Some(name) = job.filter(|name| !config.jobs.keys().any(|known| known.as_str() == *name)) {
         let known: Vec<&str> = config.jobs.keys().take(20).map(|known| known.as_str()).collect();
         let message = format!("there is no job `{name}`; the configuration has {}", known.join(", "));

@@ -1,6 +1,6 @@
 //! What commands print: text, JSON and tables.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -52,8 +52,7 @@ pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".into(), |value| value.to_string())
 }
 
-/// Whether standard error is a terminal that wants colours.
-pub(super) fn colors() -> bool {
-    use std::io::IsTerminal as _;
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+/// Whether a stream is a terminal that wants colours.
+pub(super) fn wants_colors(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }

@@ -27,8 +27,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
-    let config = context.load()?;
+    let (config, warnings) = context.load()?;
     observe::start_logging();
+    for warning in warnings {
+        let (code, message, line) = (warning.code, warning.message, warning.line);
+        tracing::warn!(code, file = %warning.file.display(), line, detail = message, "configuration warning");
+    }
     let mut places = Places::of(&config, arguments.local);
     if let Some(socket) = &context.socket {
         places.control_socket.clone_from(socket);
@@ -58,6 +62,7 @@ async fn serve(
         Some(address) => Some(listen::bind_tcp(address).await.map_err(listen_failed)?),
         None => None,
     };
+    let http = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
     let settings = Settings {
         instance: config.instance,
         jobs: config.jobs.into_values().map(Arc::new).collect(),
@@ -74,7 +79,7 @@ async fn serve(
         version = env!("CARGO_PKG_VERSION"),
         state = %places.state.display(),
         control_socket = %places.control_socket.display(),
-        http = config.http_listen.map(tracing::field::display),
+        http = http.map(tracing::field::display),
         "daemon started"
     );
     let ended = daemon.run(stop).await.map_err(daemon_failed);

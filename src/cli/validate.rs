@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::{Context, output};
-use crate::config::{self, Level};
+use crate::config;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -16,11 +16,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Exit {
     if arguments.json {
         output::print_json(&loaded.findings);
     } else {
-        output::print(&loaded.render(output::colors()));
-        let count = |level| loaded.findings.iter().filter(|finding| finding.level == level).count();
-        let (errors, warnings) = (count(Level::Error), count(Level::Warning));
-        let jobs = loaded.config.as_ref().map(|config| format!("{} jobs, ", config.jobs.len())).unwrap_or_default();
-        output::print(&format!("{}: {jobs}{errors} errors, {warnings} warnings\n", context.config.display()));
+        output::print(&loaded.render(output::wants_colors(&std::io::stdout())));
+        if let Some(config) = &loaded.config {
+            output::print(&format!("{}: {} jobs, usable\n", context.config.display(), config.jobs.len()));
+        }
     }
     if loaded.config.is_some() { Exit::Ok } else { Exit::Config }
 }

@@ -13,7 +13,7 @@ use super::driver::{Act, Report};
 use super::watch::Watcher;
 use crate::ecs::Ecs;
 use crate::engine::run::{Event, RunId};
-use crate::engine::task::LaunchAnswer;
+use crate::engine::task::{LaunchAnswer, SearchAnswer};
 
 /// How many calls are under way at once; the others wait their turn.
 pub(super) const CALLS_MAX: usize = 128;
@@ -52,9 +52,14 @@ impl<E: Ecs> Performer<E> {
                 }
                 Event::Answered(ecs.run_task(&launch.request).await)
             }),
-            Act::Find { run, launch } => {
-                self.call(run, async move { Event::Sought(ecs.find_tasks(&launch.request).await) });
-            }
+            Act::Find { run, launch } => self.call(run.clone(), async move {
+                let answer = ecs.find_tasks(&launch.request).await;
+                if let SearchAnswer::NoAnswer(error) = &answer {
+                    let started_by = launch.request.started_by.as_str();
+                    tracing::warn!(%run, started_by, error, "launch could not be looked up; trying again");
+                }
+                Event::Sought(answer)
+            }),
             Act::Stop { run, cluster, task, reason } => self.call(run.clone(), async move {
                 if let Err(error) = ecs.stop_task(&cluster, &task, &reason).await {
                     tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");

@@ -37,7 +37,7 @@ impl Site {
         for entry in std::fs::read_dir(shipped.join("jobs.d")).expect("shipped jobs") {
             let path = entry.expect("shipped jobs").path();
             let name = path.file_name().and_then(OsStr::to_str).expect("a name");
-            site.write(&format!("jobs.d/{name}"), &read(&path));
+            site.write(&format!("jobs.d/{name}"), read(&path));
         }
         site
     }

@@ -13,7 +13,7 @@ mod tracked;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 
 use self::tracked::Tracked;
 use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
@@ -149,11 +149,12 @@ impl Driver {
         };
         let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
         for job in jobs {
-            let stored = marks.get(&job.name).filter(|mark| mark.schedule == job.schedule.text());
+            let stored = marks.get(&job.name).filter(|mark| mark.schedule == job.schedule_identity());
             if stored.is_none() {
                 driver.moved_marks.insert(job.name.clone());
             }
-            let (mark, anchor) = stored.map_or((now, now), |mark| (mark.mark, mark.anchor));
+            // Rates count from a whole second, so that their instants are ones.
+            let (mark, anchor) = stored.map_or((now, now.trunc_subsecs(0)), |mark| (mark.mark, mark.anchor));
             driver.set_job(JobEntry { next_at: job.schedule.next(mark, anchor), job, mark, anchor });
         }
         for run in loaded.runs {
@@ -355,7 +356,7 @@ impl Driver {
             .filter_map(|name| self.jobs.get(&name))
             .map(|entry| Mark {
                 job: entry.job.name.clone(),
-                schedule: entry.job.schedule.text(),
+                schedule: entry.job.schedule_identity(),
                 mark: entry.mark,
                 anchor: entry.anchor,
             })
@@ -365,7 +366,7 @@ impl Driver {
             runs.extend(self.runs.get_mut(id).and_then(Tracked::take_save));
         }
         let is_empty = marks.is_empty() && runs.is_empty();
-        (!is_empty).then(|| Batch { term: self.term, at: now, marks, runs })
+        (!is_empty).then_some(Batch { term: self.term, at: now, marks, runs })
     }
 
     /// A batch that changes nothing and says that the daemon is alive.
