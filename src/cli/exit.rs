@@ -18,6 +18,8 @@ pub enum Exit {
     NoDaemon = 4,
     /// Something outside is not to be had: a port, a region, credentials.
     Unavailable = 69,
+    /// A mistake in Tenacron itself; a restart goes on from what is stored.
+    Software = 70,
     /// The state can't be read or written.
     State = 74,
     /// Another daemon holds the state.

@@ -102,6 +102,7 @@ fn daemon_failed(error: DaemonError) -> Failed {
     let exit = match error {
         DaemonError::Load(_) | DaemonError::StoppedUnsaved(_) => Exit::State,
         DaemonError::Deposed(_) => Exit::Held,
+        DaemonError::Inconsistent(_) => Exit::Software,
     };
     Failed::new(exit, observe::chain(&error))
 }

@@ -74,6 +74,9 @@ pub enum DaemonError {
     /// Another daemon took over.
     #[error("failed to go on")]
     Deposed(#[source] StoreError),
+    /// What is in memory does not continue what is stored; a restart begins from what is stored.
+    #[error("failed to go on")]
+    Inconsistent(#[source] StoreError),
     /// The daemon was told to stop while its store failed: the newest decisions were neither saved nor performed.
     #[error("stopped while the state could not be saved")]
     StoppedUnsaved(#[source] StoreError),
@@ -187,6 +190,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                     return Ok(duplicates);
                 }
                 Err(error @ StoreError::Deposed { .. }) => return Err(DaemonError::Deposed(error)),
+                Err(error @ StoreError::Inconsistent { .. }) => return Err(DaemonError::Inconsistent(error)),
                 Err(error) => {
                     let told = observe::chain(&error);
                     tracing::error!(error = told, "state could not be saved; nothing is launched until it can");

@@ -105,15 +105,14 @@ impl Store for MemoryStore {
 
     async fn commit(&self, batch: Batch) -> Result<BTreeSet<RunId>, StoreError> {
         let mut data = self.data();
-        let failed = |source| StoreError::Database { doing: "save a batch", source };
         if data.commits_to_fail > 0 {
             data.commits_to_fail -= 1;
-            return Err(failed("the disk fails on request".into()));
+            return Err(row::not_saved("the disk fails on request".into()));
         }
         if data.term != batch.term.0 {
             return Err(StoreError::Deposed { mine: batch.term.0, current: data.term });
         }
-        data.save(&batch).map_err(failed)
+        data.save(&batch).map_err(row::not_saved)
     }
 
     async fn load(&self) -> Result<Loaded, StoreError> {

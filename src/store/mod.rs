@@ -157,6 +157,13 @@ pub enum StoreError {
         /// The term of the store.
         current: u64,
     },
+    /// The batch does not continue what is stored: a mistake in the program, which trying again can't mend.
+    #[error("failed to save a batch that does not continue what is stored")]
+    Inconsistent {
+        /// Which run, and how.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The database failed: full, read-only, damaged, gone.
     #[error("failed to {doing}")]
     Database {

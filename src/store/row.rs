@@ -17,7 +17,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer as _};
 use serde::{Deserialize as _, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{RunSave, RunSummary};
+use super::{RunSave, RunSummary, StoreError};
 use crate::engine::job::{Definition, Instance, JobName};
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Attempt, Entry, HistoryEvent, Run, RunId, State, Status, Trigger};
@@ -50,6 +50,15 @@ pub(super) enum Misfit {
     Entries { run: RunId, len: usize, last: u32, stored: u32 },
     #[error("run {run}: attempts from index {from} on leave a gap, {stored} are stored and {len} are known")]
     Attempts { run: RunId, from: usize, stored: u32, len: usize },
+}
+
+/// Why a batch was not saved: a mistake in the program, or the database.
+pub(super) fn not_saved(source: Fault) -> StoreError {
+    if source.is::<Misfit>() {
+        StoreError::Inconsistent { source }
+    } else {
+        StoreError::Database { doing: "save a batch", source }
+    }
 }
 
 /// How much of a run is stored.

@@ -9,4 +9,5 @@ mod harness;
 mod licences;
 mod main_job;
 mod restart;
+mod store;
 mod tidy;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, ffi};
 
 use super::super::Term;
@@ -27,6 +28,8 @@ pub(super) const MIGRATIONS: [&str; 1] = [include_str!("../schema/0001_initial.s
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Up to where the log is cut back after a burst.
 const LOG_SIZE_MAX: i64 = 64 << 20;
+/// Firings of a thousand jobs touch as many leaves of each index; negative because SQLite counts pages otherwise.
+const CACHE_KIB: i64 = -32_768;
 /// Enough to keep every statement prepared.
 const STATEMENTS_KEPT: usize = 64;
 
@@ -83,7 +86,7 @@ impl Holder {
     }
 }
 
-/// Why a database could not be opened. Nothing in it was changed.
+/// Why a database could not be opened. One that is refused was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another daemon has it open.
@@ -175,8 +178,11 @@ pub(super) fn open(path: &Path, world: World, holder: &Holder, at: DateTime<Utc>
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut writer = connect(path, flags).map_err(failed("open the file"))?;
-    let found = Found::read(&writer).map_err(failed("read the header"))?;
-    let schema = found.check(path, world)?;
+    // Closing would fold a log that a killed process left into the database, and so change a file that is refused.
+    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    writer.set_db_config(keep_log, true).map_err(failed("prepare the reading"))?;
+    let schema = Found::read(&writer).map_err(failed("read the header"))?.check(path, world)?;
+    writer.set_db_config(keep_log, false).map_err(failed("end the reading"))?;
     configure(&writer).map_err(failed("switch on the write-ahead log"))?;
     migrate(&mut writer, schema, world).map_err(failed("bring up to date the schema"))?;
     let term = next_term(&mut writer, &holder.since(at), at).map_err(failed("begin a term"))?;
@@ -185,7 +191,7 @@ pub(super) fn open(path: &Path, world: World, holder: &Holder, at: DateTime<Utc>
     Ok(Opened { writer, reader, lock, term })
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
@@ -252,7 +258,7 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
 enum Found {
     Empty,
     AnotherProgram,
-    Ours { schema: usize, world: Option<World> },
+    Ours { schema: Option<usize>, world: Option<World> },
 }
 
 impl Found {
@@ -263,8 +269,7 @@ impl Found {
             return Ok(if tables == 0 && application == 0 { Found::Empty } else { Found::AnotherProgram });
         }
         let meta = |key| connection.query_row(sql::META, [key], |row| row.get::<_, String>(0)).optional();
-        // What can't be read as a number is from a future that counts otherwise.
-        let schema = meta("schema_version")?.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+        let schema = meta("schema_version")?.and_then(|text| text.parse().ok());
         let world = match meta("world")?.as_deref() {
             Some("aws") => Some(World::Aws),
             Some("local") => Some(World::Local),
@@ -276,22 +281,23 @@ impl Found {
     /// The schema to start from.
     fn check(self, path: &Path, wanted: World) -> Result<usize, OpenError> {
         let path = path.to_owned();
-        match self {
-            Found::Empty => Ok(0),
+        let missing = |doing, row| {
+            let source = format!("the row `{row}` of the table `meta` is missing or says something unknown").into();
+            OpenError::Database { path: path.clone(), doing, source }
+        };
+        let (schema, world) = match self {
+            Found::Empty => return Ok(0),
             Found::AnotherProgram => {
-                Err(OpenError::NotADatabase { path, found: "an SQLite database of another program" })
+                return Err(OpenError::NotADatabase { path, found: "an SQLite database of another program" });
             }
-            Found::Ours { schema, .. } if schema > MIGRATIONS.len() => {
-                Err(OpenError::NewerSchema { path, found: schema, known: MIGRATIONS.len() })
-            }
-            Found::Ours { schema, world: Some(found) } if found == wanted => Ok(schema),
-            Found::Ours { world: Some(found), .. } => Err(OpenError::OtherWorld { path, found, wanted }),
-            Found::Ours { world: None, .. } => Err(OpenError::Database {
-                path,
-                doing: "read the world",
-                source: "the row `world` of the table `meta` is missing or unknown".into(),
-            }),
+            Found::Ours { schema, world } => (schema, world),
+        };
+        let found = schema.ok_or_else(|| missing("read the schema", "schema_version"))?;
+        if found > MIGRATIONS.len() {
+            return Err(OpenError::NewerSchema { path, found, known: MIGRATIONS.len() });
         }
+        let world = world.ok_or_else(|| missing("read the world", "world"))?;
+        if world == wanted { Ok(found) } else { Err(OpenError::OtherWorld { path, found: world, wanted }) }
     }
 }
 
@@ -305,6 +311,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // NORMAL may lose the last commits when the power fails, and with them the memory of a launch.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE_MAX)
 }
 

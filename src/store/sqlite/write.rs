@@ -127,16 +127,15 @@ fn save_together(
 }
 
 fn save(connection: &Connection, batch: &Batch, definitions: &mut DefinitionIds) -> Saved {
-    let failed = |source| StoreError::Database { doing: "save a batch", source };
     let current: i64 = connection
         .prepare_cached(sql::TERM)
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .map_err(|source| failed(source.into()))?;
+        .map_err(|source| row::not_saved(source.into()))?;
     let current = Term(u64::try_from(current).unwrap_or(u64::MAX));
     if current != batch.term {
         return Err(StoreError::Deposed { mine: batch.term.0, current: current.0 });
     }
-    save_parts(connection, batch, definitions).map_err(failed)
+    save_parts(connection, batch, definitions).map_err(row::not_saved)
 }
 
 fn save_parts(
