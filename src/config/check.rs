@@ -75,7 +75,8 @@ pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> 
         ("task_definition", said.task_definition.is_absent(), ", and [defaults] has none"),
     ] {
         if is_absent {
-            report.missing(place, format!("jobs.{}: {key} is missing{hint}", shown(name)));
+            let message = format!("jobs.{}: {key} is missing{hint}", shown(name));
+            report.add_absence(Note::error("missing-key", place, message));
         }
     }
     let schedule = schedule(report, name, &said);
@@ -195,7 +196,7 @@ fn fits(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) -> bool {
 fn warn_of_time(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) {
     if said.timeout.is_absent() {
         let message = format!("jobs.{}: timeout is not set, so a run has no limit of time", shown(name));
-        frame.report.add(Note::warning("no-timeout", place, message));
+        frame.report.add_absence(Note::warning("no-timeout", place, message));
     }
     let shorter = said.attempt_timeout.valid().filter(|limit| limit.value < frame.poll_interval);
     if let Some(limit) = shorter {

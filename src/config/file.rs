@@ -25,8 +25,6 @@ use super::task;
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(500);
 const LAUNCH_RATE_MAX: f64 = 1_000.0;
 const LAUNCH_BURST_MAX: i64 = 10_000;
-/// A Unix socket's path has 108 bytes, the last of them zero. Source: unix(7).
-const SOCKET_PATH_MAX: usize = 107;
 /// What ECS puts into `stopCode`, but for `EssentialContainerExited`, which needs no permission. Source: Amazon ECS API
 /// reference, Task.
 const STOP_CODES: [&str; 7] = [
@@ -246,13 +244,7 @@ fn state(value: &Value<'_>, folder: &Path) -> Option<PathBuf> {
 }
 
 fn socket(value: &Value<'_>, folder: &Path) -> Option<PathBuf> {
-    let path = folder.join(value.string()?);
-    let length = path.as_os_str().len();
-    if length > SOCKET_PATH_MAX {
-        return value
-            .refuse("bad-value", format!("{length} bytes are too long for a socket, at most {SOCKET_PATH_MAX}"));
-    }
-    Some(path)
+    Some(folder.join(value.string()?))
 }
 
 fn listen(value: &Value<'_>) -> Option<SocketAddr> {

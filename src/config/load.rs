@@ -64,23 +64,23 @@ fn read_file(path: &Path, sources: &mut Vec<Source>, report: &Report) {
 fn read_text(path: &Path) -> Result<String, (&'static str, String)> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => {
-            ("missing-file", "does not exist; give the path of a configuration with --config".to_owned())
+            ("missing-file", "the file does not exist; give the path of a configuration with --config".to_owned())
         }
-        _ => ("unreadable-file", format!("cannot be read: {error}")),
+        _ => ("unreadable-file", format!("this cannot be read: {error}")),
     };
     let about = fs::metadata(path).map_err(unreadable)?;
     if about.is_dir() {
-        return Err(("not-a-file", "is a directory; give the path of a file".to_owned()));
+        return Err(("not-a-file", "this is a directory; give the path of a file".to_owned()));
     }
     if !about.is_file() {
         // Reading a pipe could wait for ever, and a reload would find it empty.
-        return Err(("not-a-file", "is not a regular file".to_owned()));
+        return Err(("not-a-file", "this is not a regular file".to_owned()));
     }
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(unreadable)?;
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_MAX {
-        return Err(("too-large", format!("is larger than {} MiB", FILE_MAX >> 20)));
+        return Err(("too-large", format!("the file is larger than {} MiB", FILE_MAX >> 20)));
     }
     text_of(bytes)
 }
@@ -88,15 +88,15 @@ fn read_text(path: &Path) -> Result<String, (&'static str, String)> {
 /// UTF-8 text without its byte order mark.
 fn text_of(bytes: Vec<u8>) -> Result<String, (&'static str, String)> {
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return Err(("not-text", "is UTF-16; save it as UTF-8".to_owned()));
+        return Err(("not-text", "the file is UTF-16; save it as UTF-8".to_owned()));
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(("not-text", format!("is no text: byte {} is zero", at + 1)));
+        return Err(("not-text", format!("the file is no text: byte {} is zero", at + 1)));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
-        ("not-text", format!("is not UTF-8: byte {} in line {line}", at + 1))
+        ("not-text", format!("the file is not UTF-8: byte {} in line {line}", at + 1))
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
@@ -105,6 +105,7 @@ fn text_of(bytes: Vec<u8>) -> Result<String, (&'static str, String)> {
 fn files_of(folder: &Path, sources: &mut Vec<Source>, report: &Report) -> Vec<PathBuf> {
     let mut refuse = |code, message: String| {
         let source = u32::try_from(sources.len()).unwrap_or(u32::MAX);
+        report.set_broken(source);
         report.add(Note::on_file(Level::Error, code, source, message));
         sources.push(Source { file: folder.to_owned(), text: String::new() });
         Vec::new()
@@ -113,13 +114,16 @@ fn files_of(folder: &Path, sources: &mut Vec<Source>, report: &Report) -> Vec<Pa
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return refuse("not-a-file", "is a file; the job files belong into a directory of this name".to_owned());
+            return refuse(
+                "not-a-file",
+                "this is a file; the job files belong into a directory of this name".to_owned(),
+            );
         }
         Err(error) => Err(error),
     };
     let names = match names {
         Ok(names) => names,
-        Err(error) => return refuse("unreadable-file", format!("cannot be read: {error}")),
+        Err(error) => return refuse("unreadable-file", format!("this cannot be read: {error}")),
     };
     let is_hidden = |path: &Path| path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let files: Vec<PathBuf> = names
@@ -127,7 +131,7 @@ fn files_of(folder: &Path, sources: &mut Vec<Source>, report: &Report) -> Vec<Pa
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml") && !is_hidden(path))
         .collect();
     if files.len() > FILES_MAX {
-        return refuse("too-large", format!("holds {} files; at most {FILES_MAX} are read", files.len()));
+        return refuse("too-large", format!("the directory holds {} files; at most {FILES_MAX} are read", files.len()));
     }
     files
 }
@@ -152,14 +156,15 @@ fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> 
     gathered.add(&frame, &main);
     main.refuse_others();
     if main.is_empty() && !report.is_broken(MAIN) {
-        let message = "is empty; a configuration needs at least one [jobs.NAME]";
+        let message = "the file is empty; a configuration needs at least one [jobs.NAME]";
         report.add(Note::on_file(Level::Error, "empty-file", MAIN, message));
+        report.set_broken(MAIN);
     }
     for (source, file) in (0..).zip(sources).skip(1) {
         let tree = syntax::parse(&file.text, source, report);
         let whole = Table::whole(Origin { report, source, text: &file.text }, &tree);
         if whole.is_empty() && !report.is_broken(source) {
-            report.add(Note::on_file(Level::Warning, "empty-file", source, "is empty"));
+            report.add(Note::on_file(Level::Warning, "empty-file", source, "the file is empty"));
         }
         refuse_settings(&whole);
         gathered.add(&frame, &whole);
@@ -218,16 +223,21 @@ struct Gathered {
 impl Gathered {
     fn add(&mut self, frame: &Frame<'_>, whole: &Table<'_>) {
         whole.get("jobs", |value| {
-            value.names(|table| Some(table.entries().for_each(|entry| self.add_job(frame, entry))))
-        });
-        whole.get("local", |value| {
-            value.table(|local| {
-                local.get("task_definitions", |value| {
-                    value.names(|table| Some(table.entries().for_each(|entry| self.add_local(frame.report, entry))))
-                });
+            value.names(|table| {
+                table.entries().for_each(|entry| self.add_job(frame, entry));
                 Some(())
             })
         });
+        whole.get("local", |value| value.table(|local| Some(self.add_definitions(frame.report, local))));
+    }
+
+    fn add_definitions(&mut self, report: &Report, local: &Table<'_>) -> Field<()> {
+        local.get("task_definitions", |value| {
+            value.names(|table| {
+                table.entries().for_each(|entry| self.add_local(report, entry));
+                Some(())
+            })
+        })
     }
 
     fn add_job(&mut self, frame: &Frame<'_>, (key, name, value): (Place, &str, Value<'_>)) {

@@ -130,7 +130,8 @@ impl<'r> Table<'r> {
 
     /// Reports that a key is not there.
     pub(super) fn missing(&self, key: &str) {
-        self.report().missing(self.place, format!("{}: {key} is missing", self.path));
+        let message = format!("{}: {key} is missing", self.path);
+        self.report().add_absence(Note::error("missing-key", self.place, message));
     }
 
     /// All entries of a table whose keys are names: the place of the name, the name, the value.
@@ -163,9 +164,11 @@ impl<'r> Table<'r> {
     /// Reports every key that nobody looked at.
     pub(super) fn refuse_others(&self) {
         let (accepted, passed) = (self.accepted.borrow(), self.passed.borrow());
-        for key in self.entries.keys() {
+        // Under a header that is no TOML, keys seem to be those of the whole file.
+        let is_astray = self.path.is_empty() && self.report().is_broken(self.origin.source);
+        for (key, value) in self.entries {
             let name = key.get_ref().as_ref();
-            if accepted.contains(&name) || passed.contains(&name) {
+            if accepted.contains(&name) || passed.contains(&name) || (is_astray && !value.get_ref().is_table()) {
                 continue;
             }
             let mut message = match self.path.as_str() {

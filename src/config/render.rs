@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Origin, Renderer, Snippet};
 
@@ -61,11 +60,16 @@ fn draw<'f>(
     label: Option<&'static str>,
 ) -> Group<'f> {
     let Some(source) = sources.get(spot.place.source as usize) else { return group };
-    let path = Path::new(&source.file).to_string_lossy();
+    let path = source.file.to_string_lossy();
     let (window, caret) = window(&source.text, spot.place.span());
+    let is_whole = window.start == 0 || source.text.as_bytes().get(window.start - 1) == Some(&b'\n');
     let line = source.text.get(window).unwrap_or_default();
     let snippet = Snippet::source(line).line_start(spot.line).annotation(kind.span(caret).label(label));
-    group.element(Origin::path(path).line(spot.line).char_column(spot.column)).element(snippet)
+    if is_whole {
+        group.element(snippet.path(path))
+    } else {
+        group.element(Origin::path(path).line(spot.line).char_column(spot.column)).element(snippet)
+    }
 }
 
 /// The bytes of the line that are drawn, and the bytes under the caret, counted from the first one drawn.

@@ -185,11 +185,11 @@ impl Report {
         !self.broken.borrow().is_empty()
     }
 
-    /// Puts down an absent key, unless it may stand in a part that could not be read: of its own file, or of the main
-    /// file, whose defaults every job inherits.
-    pub(super) fn missing(&self, place: Place, message: String) {
-        if !self.is_broken(place.source) && !self.is_broken(0) {
-            self.add(Note::error("missing-key", place, message));
+    /// Puts down that a key is absent, unless it may stand in a part that could not be read: of its own file, or of the
+    /// main file, whose defaults every job inherits.
+    pub(super) fn add_absence(&self, absence: Note) {
+        if !self.is_broken(absence.source) && !self.is_broken(0) {
+            self.add(absence);
         }
     }
 

@@ -5,10 +5,10 @@
 //! occurs, and a retrier behind a wildcard is never asked. Those are warnings, because the same lines load in Step Functions.
 
 use crate::engine::failure::{self, ErrorName};
-use crate::engine::retry::{Jitter, MAX_DELAY_SECONDS, MAX_INTEGER, Retrier, RetryPolicy};
+use crate::engine::retry::{InvalidRetrier, Jitter, MAX_DELAY_SECONDS, MAX_INTEGER, Retrier, RetryPolicy};
 use crate::engine::task::LaunchAnswer;
 
-use super::reader::{At, Field, Table, Value};
+use super::reader::{Field, Table, Value};
 use super::report::{Note, Place, Report, shown};
 
 /// Names of the Amazon States Language that are no wildcard; Source: AWS Step Functions Developer Guide,
@@ -58,41 +58,57 @@ const REPORTED: [ErrorName; 19] = [
 struct Read {
     retrier: Retrier,
     place: Place,
-    error_equals: Vec<Place>,
+    error_equals: Place,
     backoff_rate: Option<Place>,
 }
 
 /// Reads the value of `retry`.
 pub(super) fn policy(value: &Value<'_>) -> Option<RetryPolicy> {
-    let read = value.list(|item| item.table(retrier))?;
+    let items: Vec<Option<Read>> = value.list(|item| Some(item.table(retrier)))?;
+    let count = items.len();
+    let read: Vec<(usize, Read)> =
+        items.into_iter().enumerate().filter_map(|(index, item)| Some((index, item?))).collect();
+    if read.len() < count {
+        // Which is the last one is not known, so each is judged as if it were.
+        for (index, one) in &read {
+            let alone = RetryPolicy::new(vec![one.retrier.clone()]);
+            alone.err().into_iter().flatten().for_each(|mistake| refuse(value, *index, one, &mistake));
+        }
+        return None;
+    }
     warn_of_unreachable(value, &read);
-    let (retriers, places): (Vec<Retrier>, Vec<_>) =
-        read.into_iter().map(|read| (read.retrier, (read.place, read.error_equals, read.backoff_rate))).unzip();
+    let retriers = read.iter().map(|(_, one)| one.retrier.clone()).collect();
     let mistakes = match RetryPolicy::new(retriers) {
         Ok(policy) => return Some(policy),
         Err(mistakes) => mistakes,
     };
     for mistake in mistakes {
-        let place = places.get(mistake.retrier).map(|(whole, names, rate)| match mistake.field {
-            "error_equals" => names.first().copied().unwrap_or(*whole),
-            "backoff_rate" => rate.unwrap_or(*whole),
-            _ => *whole,
-        });
-        let message = format!("{}[{}].{}: {mistake}", value.path(), mistake.retrier, mistake.field);
-        value.report().add(Note::error("bad-retrier", place.unwrap_or(value.place), message));
+        if let Some((index, one)) = read.get(mistake.retrier) {
+            refuse(value, *index, one, &mistake);
+        }
     }
     None
 }
 
+fn refuse(value: &Value<'_>, index: usize, read: &Read, mistake: &InvalidRetrier) {
+    let place = match mistake.field {
+        "error_equals" => read.error_equals,
+        "backoff_rate" => read.backoff_rate.unwrap_or(read.place),
+        _ => read.place,
+    };
+    let message = format!("{}[{index}].{}: {mistake}", value.path(), mistake.field);
+    value.report().add(Note::error("bad-retrier", place, message));
+}
+
 fn retrier(table: &Table<'_>) -> Option<Read> {
-    let names = table.required("error_equals", |value| value.list(error_name));
+    let names = table.required("error_equals", |value| Some((value.list(error_name)?, value.place)));
     let interval = table.get("interval_seconds", |value| value.integer(1..=i64::from(MAX_INTEGER)));
     let max_attempts = table.get("max_attempts", |value| value.integer(0..=i64::from(MAX_INTEGER)));
     let rate = table.get("backoff_rate", |value| value.number());
     let max_delay = table.get("max_delay_seconds", |value| value.integer(1..=i64::from(MAX_DELAY_SECONDS)));
     let jitter = table.get("jitter_strategy", |value| value.word(&[("NONE", Jitter::None), ("FULL", Jitter::Full)]));
     warn_of_short_delay(table, &interval, &max_delay);
-    let (error_equals, places) = names?.into_iter().map(|at| (at.value, at.place)).unzip();
+    let (error_equals, names_at) = names?;
     let backoff_rate = rate.valid().map(|at| at.place);
     let retrier = Retrier {
         error_equals,
@@ -102,7 +118,7 @@ fn retrier(table: &Table<'_>) -> Option<Read> {
         max_delay_seconds: max_delay.optional()?,
         jitter_strategy: jitter.or_default(Jitter::None)?,
     };
-    Some(Read { retrier, place: table.place, error_equals: places, backoff_rate })
+    Some(Read { retrier, place: table.place, error_equals: names_at, backoff_rate })
 }
 
 fn warn_of_short_delay(table: &Table<'_>, interval: &Field<u32>, max_delay: &Field<u32>) {
@@ -117,7 +133,7 @@ fn warn_of_short_delay(table: &Table<'_>, interval: &Field<u32>, max_delay: &Fie
     }
 }
 
-fn error_name(value: &Value<'_>) -> Option<At<ErrorName>> {
+fn error_name(value: &Value<'_>) -> Option<ErrorName> {
     let text = value.text()?;
     if is_doubtful(text) {
         let mut message = format!("\"{}\" never occurs", shown(text));
@@ -128,7 +144,7 @@ fn error_name(value: &Value<'_>) -> Option<At<ErrorName>> {
         }
         value.warn("unknown-error-name", message);
     }
-    Some(At { value: ErrorName::new(text), place: value.place })
+    Some(ErrorName::new(text))
 }
 
 /// Whether a name looks like one of ASL, ECS or ours and is none. Any other is somebody's own and passes.
@@ -168,9 +184,9 @@ fn likely(text: &str, known: &[String], report: &Report) -> Option<String> {
     report.suggest(text, known.iter().map(String::as_str)).map(str::to_owned)
 }
 
-fn warn_of_unreachable(value: &Value<'_>, read: &[Read]) {
+fn warn_of_unreachable(value: &Value<'_>, read: &[(usize, Read)]) {
     let mut earlier: Vec<&ErrorName> = Vec::new();
-    for (index, one) in read.iter().enumerate() {
+    for (index, one) in read {
         let names = &one.retrier.error_equals;
         let never = |name: &ErrorName| *name == ErrorName::RUNTIME || is_taken(name, &earlier);
         if !names.is_empty() && names.iter().all(never) {
@@ -180,8 +196,7 @@ fn warn_of_unreachable(value: &Value<'_>, read: &[Read]) {
                 "can never match: the retriers before it take every error that it names"
             };
             let message = format!("{}[{index}]: {message}", value.path());
-            let place = one.error_equals.first().copied().unwrap_or(one.place);
-            value.report().add(Note::warning("unreachable-retrier", place, message));
+            value.report().add(Note::warning("unreachable-retrier", one.error_equals, message));
         }
         earlier.extend(names);
     }

@@ -16,6 +16,8 @@ use super::report::{Level, Note, Place, Report, shown};
 const RECOVER_MAX: usize = 1 << 20;
 /// How many syntax mistakes of one file are listed.
 const LISTED_MAX: usize = 200;
+/// How the parser says that a key is there twice.
+const DUPLICATE: &str = "duplicate key";
 
 /// Parses a text; the tree is what could be understood.
 pub(super) fn parse<'t>(text: &'t str, source: u32, report: &Report) -> DeTable<'t> {
@@ -23,28 +25,42 @@ pub(super) fn parse<'t>(text: &'t str, source: u32, report: &Report) -> DeTable<
         Ok(tree) => return tree.into_inner(),
         Err(first) => first,
     };
-    report.set_broken(source);
+    let headers = Headers::of(text);
     if text.len() > RECOVER_MAX {
-        let message = format!("{}; of a file over 1 MiB only the first mistake is listed", first.message());
-        report.add(Note::error("syntax", Place::new(source, first.span().unwrap_or(0..0)), message));
+        report.set_broken(source);
+        let help = "of a file over 1 MiB only the first syntax mistake is listed";
+        let note = note(&first, text, source, &DeTable::new(), &headers);
+        report.add(
+            note.unwrap_or_else(|| Note::error("syntax", Place::new(source, 0..0), first.message()))
+                .help(help.to_owned()),
+        );
         return DeTable::new();
     }
     let (tree, mistakes) = DeTable::parse_recoverable(text);
-    let headers = Headers::of(text);
+    if mistakes.iter().any(|mistake| mistake.message() != DUPLICATE) {
+        report.set_broken(source);
+    }
     for mistake in mistakes.iter().take(LISTED_MAX) {
-        let span = mistake.span().unwrap_or(text.len()..text.len());
-        if mistake.message() == "duplicate key" {
-            if let Some(note) = duplicate(text, source, span, tree.get_ref(), &headers) {
-                report.add(note);
-            }
-        } else {
-            report.add(Note::error("syntax", Place::new(source, span), mistake.message()));
-        }
+        note(mistake, text, source, tree.get_ref(), &headers).into_iter().for_each(|note| report.add(note));
     }
     if let Some(more) = mistakes.len().checked_sub(LISTED_MAX).filter(|more| *more > 0) {
-        report.add(Note::on_file(Level::Error, "too-many", source, format!("{more} more syntax mistakes")));
+        report.add(Note::on_file(
+            Level::Error,
+            "too-many",
+            source,
+            format!("the file has {more} more syntax mistakes"),
+        ));
     }
     tree.into_inner()
+}
+
+/// The finding of a mistake of the parser; none if another one says it.
+fn note(mistake: &toml::de::Error, text: &str, source: u32, tree: &DeTable<'_>, headers: &Headers) -> Option<Note> {
+    let span = mistake.span().unwrap_or(text.len()..text.len());
+    if mistake.message() == DUPLICATE {
+        return duplicate(text, source, span, tree, headers);
+    }
+    Some(Note::error("syntax", Place::new(source, span), mistake.message()))
 }
 
 /// The finding of a key that is there twice; none if its whole table is, because then that is the finding.
@@ -85,10 +101,9 @@ fn first_key(tree: &DeTable<'_>, path: &[String], second: Range<usize>, key: &st
         };
     }
     loop {
-        if let Some((first, _)) = table.get_key_value(name.as_str()) {
-            if first.span().start < second.start {
-                return Some(first.span());
-            }
+        let first = table.get_key_value(name.as_str()).map(|(first, _)| first.span());
+        if first.as_ref().is_some_and(|first| first.start < second.start) {
+            return first;
         }
         table = table.values().find_map(|value| inline_around(value, second.start))?;
     }

@@ -1,0 +1,245 @@
+//! What loads, and what it becomes.
+
+use std::time::Duration;
+
+use crate::engine::failure::ErrorName;
+use crate::engine::job::{Capacity, Catchup, Definition, OnUnknown, Overlap, Success};
+use crate::engine::retry::{Jitter, RetryPolicy};
+use crate::engine::schedule::Gap;
+use crate::local::Outcome;
+
+use super::*;
+
+/// `design.md` §5, whole.
+const EXAMPLE: &str = r#"
+instance = "prod"                        # names this installation in tokens and tags
+
+[state]
+url = "sqlite:///var/lib/tenacron/state.db"
+
+[control]
+socket = "/run/tenacron/control.sock"    # with --local: inside the local state directory
+
+[http]
+listen = "127.0.0.1:8474"
+
+[ecs]                                    # region, endpoint and credentials also come from the usual AWS environment
+region = "eu-central-1"
+poll_interval = "5s"                     # at least 500ms
+launch_rate = 20                         # RunTask calls a second, and the burst; Fargate's own quota by default
+launch_burst = 20
+
+[defaults]                               # each job inherits; a job's own key replaces the value
+cluster = "batch"
+launch_type = "FARGATE"
+timezone = "UTC"
+timeout = "15m"                          # the whole run, retries included; unset = none, and validate says so
+overlap = "skip"                         # skip | allow | queue_one | queue_all | cancel_running
+catchup = "last"                         # none | last | all
+catchup_window = "1h"
+network = { subnets = ["subnet-1"], security_groups = ["sg-1"], assign_public_ip = true }
+
+[jobs.hello]
+schedule = "rate(15 minutes)"            # or "0 3 * * *", "cron(0 3 * * ? *)", "at(…)", "@daily", or a list of them
+task_definition = "hello"
+attempt_timeout = "10m"
+[[jobs.hello.container]]
+name = "app"
+environment = { PARAM = "tenacron" }
+[[jobs.hello.retry]]
+error_equals = ["ECS.AmazonECSException"]
+interval_seconds = 10
+max_attempts = 3
+backoff_rate = 2.0
+
+[local.task_definitions.hello]           # what --local runs, as processes of this machine
+containers = [{ name = "app", command = ["sh", "-c", "echo Hello from $PARAM"] }]
+"#;
+
+fn job(config: &Config, name: &str) -> Job {
+    config.jobs.get(&JobName::new(name).unwrap()).unwrap().clone()
+}
+
+fn definition(text: &str) -> Definition {
+    job(&clean(text), "a").definition.as_ref().clone()
+}
+
+#[test]
+fn the_example_of_the_design_loads_whole() {
+    let config = clean(EXAMPLE);
+    assert_eq!(config.instance.as_str(), "prod");
+    assert_eq!(config.state.as_deref(), Some(Path::new("/var/lib/tenacron/state.db")));
+    assert_eq!(config.control_socket.as_deref(), Some(Path::new("/run/tenacron/control.sock")));
+    assert_eq!(config.http_listen, "127.0.0.1:8474".parse().ok());
+    assert_eq!(config.ecs, EcsSettings { region: Some("eu-central-1".into()), ..EcsSettings::default() });
+    assert_eq!(config.local.len(), 1);
+    assert_eq!(config.local[0].containers[0].command, ["sh", "-c", "echo Hello from $PARAM"]);
+    let hello = job(&config, "hello");
+    assert_eq!(hello.schedule.text(), "rate(15 minutes)");
+    assert_eq!(hello.definition.task.capacity, Capacity::LaunchType("FARGATE".into()));
+    assert_eq!(hello.definition.task.network.as_ref().unwrap().subnets, ["subnet-1"]);
+    assert_eq!(hello.definition.task.containers[0].environment["PARAM"], "tenacron");
+    assert_eq!(hello.definition.limits.attempt_timeout, Some(Duration::from_secs(600)));
+    assert_eq!(hello.definition.retry.retriers().len(), 1);
+}
+
+#[test]
+fn a_job_with_no_more_than_it_needs_has_the_documented_defaults() {
+    let config = clean(&job_with(""));
+    let job = job(&config, "a");
+    assert_eq!(job.schedule.zone(), chrono_tz::Tz::UTC);
+    assert_eq!((job.admission.overlap, job.admission.catchup), (Overlap::Skip, Catchup::Last));
+    assert_eq!(job.admission.catchup_window, Duration::from_secs(3600));
+    let Definition { task, retry, limits, success, accept_stop_codes, on_unknown } = job.definition.as_ref();
+    assert_eq!((*retry == RetryPolicy::default(), *success, *on_unknown), (true, Success::Essential, OnUnknown::Fail));
+    assert_eq!((limits.timeout, limits.attempt_timeout), (Some(Duration::from_secs(3600)), None));
+    assert!(accept_stop_codes.is_empty() && task.containers.is_empty() && task.tags.is_empty());
+    assert_eq!((&task.capacity, &task.network, &task.group), (&Capacity::ClusterDefault, &None, &None));
+    assert_eq!((task.add_tags, task.add_environment, task.enable_ecs_managed_tags), (true, true, false));
+    assert_eq!((config.ecs, config.state, config.http_listen), (EcsSettings::default(), None, None));
+}
+
+#[test]
+fn a_key_of_a_job_replaces_the_whole_default() {
+    let text = format!(
+        "{AROUND}tags = {{ a = '1', b = '2' }}\ntimezone = 'Europe/Berlin'\ndst_gap = 'skip'\n\
+         [jobs.a]\nschedule = ['0 2 * * *', '@hourly']\ntask_definition = 't'\ntags = {{ c = '3' }}\ncluster = 'other'\n"
+    );
+    let job = job(&clean(&text), "a");
+    assert_eq!(job.definition.task.tags.keys().collect::<Vec<_>>(), ["c"]);
+    assert_eq!((job.definition.task.cluster.as_str(), job.schedule.zone().name()), ("other", "Europe/Berlin"));
+    assert_eq!((job.schedule.dst().gap, job.schedule.expressions().len()), (Gap::Skip, 2));
+}
+
+#[test]
+fn a_strategy_of_the_job_replaces_a_launch_type_of_the_defaults_and_the_other_way_round() {
+    let spot = "capacity_provider_strategy = [{ capacity_provider = 'FARGATE_SPOT' }]";
+    let rest = "[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\n";
+    let strategy = definition(&format!("{AROUND}launch_type = 'FARGATE'\n{rest}{spot}\n")).task.capacity;
+    assert!(matches!(strategy, Capacity::Strategy(items) if items[0].capacity_provider == "FARGATE_SPOT"));
+    let launch_type = definition(&format!("{AROUND}{spot}\n{rest}launch_type = 'EC2'\n")).task.capacity;
+    assert_eq!(launch_type, Capacity::LaunchType("EC2".into()));
+}
+
+#[test]
+fn retriers_have_the_defaults_of_the_states_language() {
+    let retry = definition(&job_with("retry = [{ error_equals = ['States.Timeout'], backoff_rate = 3 }]")).retry;
+    let retrier = &retry.retriers()[0];
+    assert_eq!(retrier.error_equals, [ErrorName::TIMEOUT]);
+    assert_eq!((retrier.interval_seconds, retrier.max_attempts, retrier.max_delay_seconds), (1, 3, None));
+    assert_eq!((retrier.backoff_rate, retrier.jitter_strategy), (3.0, Jitter::None));
+    assert!(
+        definition(&job_with("retry = []")).retry.retriers().is_empty(),
+        "an empty list is no retry, not the default"
+    );
+    let plain = definition(&job_with("[[jobs.a.retry]]\nerror_equals = ['Mine']")).retry;
+    assert!((plain.retriers()[0].backoff_rate - 2.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn every_field_of_run_task_arrives() {
+    let task = definition(&job_with(
+        "platform_version = '1.4.0'\ngroup = 'g'\npropagate_tags = 'TASK_DEFINITION'\nenable_ecs_managed_tags = true\n\
+         enable_execute_command = true\nadd_tags = false\nadd_environment = false\n\
+         overrides = { cpu = '1 vCPU', memory = '2 GB', task_role_arn = 'r', execution_role_arn = 'e', \
+         ephemeral_storage = { size_in_gib = 200 } }\n\
+         container = [{ name = 'c', command = ['a', ''], cpu = 1, memory = 2, memory_reservation = 3 }]",
+    ))
+    .task;
+    assert_eq!((task.platform_version.as_deref(), task.group.as_deref()), (Some("1.4.0"), Some("g")));
+    assert_eq!(
+        (task.propagate_tags.as_deref(), task.add_tags, task.add_environment),
+        (Some("TASK_DEFINITION"), false, false)
+    );
+    assert!(task.enable_ecs_managed_tags && task.enable_execute_command);
+    assert_eq!((task.overrides.cpu.as_deref(), task.overrides.ephemeral_storage_gib), (Some("1 vCPU"), Some(200)));
+    let container = &task.containers[0];
+    assert_eq!((container.cpu, container.memory, container.memory_reservation), (Some(1), Some(2), Some(3)));
+    assert_eq!(container.command.as_deref(), Some(["a".to_owned(), String::new()].as_slice()));
+}
+
+#[test]
+fn relative_paths_are_meant_from_the_folder_of_the_file() {
+    let folder = main_file(&format!("state.url = 'sqlite://db/s.db'\ncontrol.socket = 'c.sock'\n{}", job_with("")));
+    let config = folder.load().config.unwrap();
+    assert_eq!(config.state, Some(folder.path("db/s.db")));
+    assert_eq!(config.control_socket, Some(folder.path("c.sock")));
+}
+
+#[test]
+fn outcomes_of_the_local_endpoint_are_words_or_tables_of_one_key() {
+    let config = clean(&format!(
+        "{}[local.task_definitions.t]\ncontainers = [{{ name = 'c', command = ['x'], stop_timeout = '2s' }}]\n\
+         outcomes = ['run', 'throttled', 'throttled_as_invalid_parameter', 'access_denied', 'server_exception', \
+         'server_exception_after_create', 'connection_closed_before', 'connection_closed', {{ failure = 'RESOURCE:MEMORY' }}, \
+         {{ failure_after_create = 'AGENT' }}, {{ task_failed_to_start = 'CannotPull' }}, {{ spot_interruption = '2s' }}, \
+         {{ host_terminated = '3s' }}, {{ slow_answer = '5s' }}, {{ visible_after = '1m' }}]\n",
+        job_with("")
+    ));
+    let outcomes = &config.local[0].outcomes;
+    assert_eq!(config.local[0].containers[0].stop_timeout, Duration::from_secs(2));
+    assert_eq!(outcomes.len(), 15);
+    assert_eq!(outcomes[1], Outcome::Throttled);
+    assert_eq!(outcomes[8], Outcome::Failure("RESOURCE:MEMORY".into()));
+    assert_eq!(outcomes[11], Outcome::SpotInterruption { after: Duration::from_secs(2) });
+    assert_eq!(outcomes[14], Outcome::VisibleAfter(Duration::from_secs(60)));
+}
+
+#[test]
+fn files_of_the_folder_are_read_beside_the_main_file() {
+    let job = |name: &str| format!("[jobs.{name}]\nschedule = '@daily'\ntask_definition = 't'\n");
+    let (a, b, c) = (job("a"), job("b"), job("c"));
+    let folder = Folder::with(&[
+        ("main.toml", AROUND),
+        ("jobs.d/b.toml", &b),
+        ("jobs.d/a.toml", &a),
+        ("jobs.d/.hidden.toml", "not TOML"),
+        ("jobs.d/c.toml~", &c),
+        ("jobs.d/sub/c.toml", &c),
+    ]);
+    let config = folder.load().config.unwrap();
+    assert_eq!(config.jobs.keys().map(JobName::as_str).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn the_shipped_files_load_without_a_finding() {
+    let loaded = load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config/tenacron.toml")));
+    assert!(loaded.findings.is_empty(), "{}", loaded.render(false));
+    let config = loaded.config.unwrap();
+    let names = ["flaky", "hello", "throttled"];
+    assert_eq!(config.jobs.keys().map(JobName::as_str).collect::<Vec<_>>(), names);
+    for (name, local) in names.iter().zip(&config.local) {
+        let task = job(&config, name).definition.task.clone();
+        assert_eq!(task.task_definition, local.family);
+        assert_eq!(task.containers[0].name, local.containers[0].name);
+    }
+    assert_eq!(job(&config, "flaky").definition.retry, RetryPolicy::default(), "the shipped retriers are the default");
+    let throttled = config.local.iter().find(|definition| definition.family == "throttled").unwrap();
+    assert_eq!(throttled.outcomes, [Outcome::Throttled]);
+}
+
+/// An unknown key is answered with the accepted ones, so each table can be asked for its own.
+#[test]
+fn the_shipped_file_names_every_key() {
+    let shipped = include_str!("../../../config/tenacron.toml");
+    let text = "zz = 1\n[state]\nzz = 1\n[control]\nzz = 1\n[http]\nzz = 1\n[ecs]\nzz = 1\n[local]\nzz = 1\n\
+         [local.task_definitions.t]\nzz = 1\ncontainers = [{ zz = 1 }]\noutcomes = []\n\
+         [defaults]\nzz = 1\n[jobs.a]\nzz = 1\nnetwork = { zz = 1 }\noverrides = { zz = 1, ephemeral_storage = { zz = 1 } }\n\
+         container = [{ zz = 1 }]\nretry = [{ zz = 1 }]\ncapacity_provider_strategy = [{ zz = 1 }]\n";
+    let loaded = main_file(text).load();
+    let lists = loaded.findings.iter().filter_map(|finding| finding.help.as_deref()?.strip_prefix("accepted here: "));
+    let keys: Vec<&str> = lists.flat_map(|list| list.split(", ")).collect();
+    assert!(keys.len() > 90, "{keys:?}");
+    for key in keys {
+        assert!(shipped.contains(key), "config/tenacron.toml does not name {key}");
+    }
+}
+
+#[test]
+fn a_finding_serialises_to_six_members() {
+    let loaded = main_file("[jobs.a]\nschedul = 1\n").load();
+    let finding = serde_json::to_value(&loaded.findings[0]).unwrap();
+    let members: Vec<&String> = finding.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["code", "column", "file", "level", "line", "message"]);
+    assert_eq!((&finding["level"], &finding["line"]), (&"error".into(), &1.into()));
+}
