@@ -21,7 +21,9 @@ impl Run {
             attempt.failure = Some(failure.clone());
         }
         if let Some(outcome) = self.must_end(now) {
-            return self.end(outcome, now);
+            // No time is left to act on it, but an open question does not become a time-out or a cancellation.
+            let is_unknown = failure.primary == ErrorName::LAUNCH_UNKNOWN;
+            return if is_unknown { self.finish(Outcome::Unknown { failure }, now) } else { self.end(outcome, now) };
         }
         match self.definition.retry.decide(&failure, &self.retries_used, draw) {
             Decision::Retry { retrier, delay } => {

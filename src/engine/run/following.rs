@@ -18,16 +18,24 @@ impl Run {
             // The task of an ambiguous launch belongs to the attempt that found it; its failure was not one.
             attempt.failure = None;
             attempt.stopped_at = None;
+            attempt.retrier = None;
+            attempt.retry_delay = None;
         }
         self.state = State::Running { task, known_since: now, started: false };
         self.enforce_limits(now).unwrap_or_default()
     }
 
-    pub(super) fn saw_started(&mut self, facts: &TaskFacts) -> Option<Vec<HistoryEvent>> {
-        let attempt_number = self.attempt_number();
+    /// A task that has not stopped: it has started, or its time to start is over. That limit is kept here and not by the
+    /// clock, so that a task which started while nobody looked is not stopped for it.
+    pub(super) fn saw_alive(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+        let (attempt_number, start_deadline) = (self.attempt_number(), self.start_deadline());
         let State::Running { started, task, .. } = &mut self.state else { return None };
-        if *started || !facts.has_started() {
+        if *started {
             return None;
+        }
+        if !facts.has_started() {
+            let is_over = start_deadline.is_some_and(|deadline| deadline <= now);
+            return is_over.then(|| self.ask_to_stop(StopWhy::StartTimeout, now));
         }
         *started = true;
         let task_arn = task.clone();
@@ -47,11 +55,15 @@ impl Run {
         }
         let cause = format!("ECS no longer knows {task}, so how it ended is not known");
         let failure = Failure::new(ErrorName::TASK_FAILED, cause).with_finer([ErrorName::LOST]);
-        Some(self.attempt_ended(failure, now))
+        Some(self.attempt_ended(failure, None, now))
     }
 
     pub(super) fn task_ended(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Vec<HistoryEvent> {
-        let verdict = outcome::judge(facts, &self.definition);
+        let verdict = if matches!(self.state, State::Stopping { .. }) {
+            outcome::judge_asked_to_stop(facts, &self.definition)
+        } else {
+            outcome::judge(facts, &self.definition)
+        };
         let exit_code = outcome::exit_code(facts, self.definition.success);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.started_at = facts.started_at.or(attempt.started_at);
@@ -68,14 +80,23 @@ impl Run {
                 events.extend(self.finish(Outcome::Succeeded, now));
                 events
             }
-            Verdict::Failed(failure) => self.attempt_ended(failure, now),
+            Verdict::Failed(failure) => self.attempt_ended(failure, facts.stopped_at, now),
         }
     }
 
     /// The attempt's task is gone, and it was no success: the limit that stopped it counts, else what ECS reported.
-    pub(super) fn attempt_ended(&mut self, failure: Failure, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+    fn attempt_ended(
+        &mut self,
+        failure: Failure,
+        stopped_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Vec<HistoryEvent> {
         let attempt = self.attempt_number();
+        // A task that had ended before its limit was not ended by it, however late that was noticed.
+        let in_time = |limit: Option<DateTime<Utc>>| stopped_at.zip(limit).is_some_and(|(at, limit)| at < limit);
         let why = match &self.state {
+            State::Stopping { why: StopWhy::AttemptTimeout, .. } if in_time(self.attempt_deadline()) => None,
+            State::Stopping { why: StopWhy::StartTimeout, .. } if in_time(self.start_deadline()) => None,
             State::Stopping { why, .. } => Some(why.clone()),
             State::Due
             | State::Launching
@@ -113,7 +134,7 @@ impl Run {
 
     /// Stops a running task whose time is over.
     pub(super) fn enforce_limits(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
-        let State::Running { task, known_since, started } = &self.state else { return None };
+        let State::Running { .. } = &self.state else { return None };
         let over = |limit: Option<DateTime<Utc>>| limit.is_some_and(|limit| limit <= now);
         let why = if self.cancelled.is_some() {
             StopWhy::Cancelled
@@ -121,16 +142,19 @@ impl Run {
             StopWhy::RunTimeout
         } else if over(self.attempt_deadline()) {
             StopWhy::AttemptTimeout
-        } else if !started && over(self.start_deadline()) {
-            StopWhy::StartTimeout
         } else {
             return None;
         };
+        Some(self.ask_to_stop(why, now))
+    }
+
+    fn ask_to_stop(&mut self, why: StopWhy, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let State::Running { task, known_since, .. } = &self.state else { return Vec::new() };
         let (task, known_since) = (task.clone(), *known_since);
         let reason = self.stop_reason(&why);
         let asked = HistoryEvent::TaskStopRequested { attempt: self.attempt_number(), task_arn: task.clone(), reason };
         self.state = State::Stopping { task, known_since, why, ask_at: now };
-        Some(vec![asked])
+        vec![asked]
     
     }
 }

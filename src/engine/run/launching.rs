@@ -11,6 +11,9 @@ use super::super::task::{LaunchAnswer, TaskArn};
 use super::step::{Moved, Refused};
 use super::{Attempt, HistoryEvent, Run, Seek, State};
 
+/// Why a launch is looked up instead of sent again.
+pub(super) const TOO_OLD: &str = "the launch is too old to be sent again";
+
 impl Run {
     /// The next attempt: the same launch after an ambiguous answer, else the next generation.
     pub(super) fn begin_again(&mut self, now: DateTime<Utc>) -> Moved {
@@ -30,10 +33,12 @@ impl Run {
             // No send of it ever left, so its token is not yet ageing.
             launch.first_sent_at = now;
         }
-        let (generation, too_old) = (launch.generation, launch.resend_until() <= now);
-        if too_old {
-            self.attempts.push(Attempt { attempt: self.next_attempt(), generation, ..Attempt::default() });
-            return Ok(Some(self.seek(Seek::TooOld, "the launch is too old to be sent again", now)));
+        let (generation, first_sent_at) = (launch.generation, launch.first_sent_at);
+        if !launch.may_be_resent(now) {
+            // The limits of a task that is found count from the only send that can have started it.
+            let (attempt, launched_at) = (self.next_attempt(), Some(first_sent_at));
+            self.attempts.push(Attempt { attempt, generation, launched_at, ..Attempt::default() });
+            return Ok(Some(self.seek(Seek::TooOld, TOO_OLD, now)));
         }
         Ok(Some(self.send(generation, true, now)))
     }
@@ -88,7 +93,7 @@ impl Run {
                 return events;
             }
             // A refusal says nothing about an earlier send of the same token, so an open launch stays open.
-            LaunchAnswer::Refused { status, .. } => (status < 500, self.is_unresolved()),
+            LaunchAnswer::Refused { status, .. } => ((400..500).contains(&status), self.is_unresolved()),
             LaunchAnswer::NoAnswer { sent, .. } => (!sent, true),
         };
         let failure = failure.unwrap_or_else(|| Failure::new(ErrorName::ECS_EXCEPTION, "RunTask failed"));

@@ -19,11 +19,11 @@ impl Run {
                 self.set_unresolved(false);
                 self.fail_attempt(failure, false, now)
             }
-            Seek::BeforeEnd { outcome } => {
+            Seek::BeforeEnd { outcome } if self.launch.as_ref().is_some_and(|launch| launch.may_be_resent(now)) => {
                 self.set_unresolved(false);
                 self.finish(outcome, now)
             }
-            Seek::TooOld => {
+            Seek::BeforeEnd { .. } | Seek::TooOld => {
                 self.set_unresolved(false);
                 let since = self.launch.as_ref().map_or(now, |launch| launch.first_sent_at);
                 let cause = format!(

@@ -9,6 +9,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+use super::launching::TOO_OLD;
 use super::{Entry, HistoryEvent, Outcome, Run, STOP_REPEAT, Seek, State};
 
 /// What can happen to a run.
@@ -103,8 +104,11 @@ impl Run {
                 // The request may have left before the daemon died, so its launch is open until an answer says more.
                 self.set_unresolved(true);
                 let mut events = vec![HistoryEvent::Resumed { state: "launching".into() }];
-                if self.launch.as_ref().is_some_and(|launch| launch.resend_until() <= now) {
-                    events.extend(self.seek(Seek::TooOld, "the launch is too old to be sent again", now));
+                if self.launch.as_ref().is_some_and(|launch| !launch.may_be_resent(now)) {
+                    events.extend(self.seek(Seek::TooOld, TOO_OLD, now));
+                } else if let Some(outcome) = self.must_end(now) {
+                    // Sending again could start what nobody wants any more.
+                    events.extend(self.end(outcome, now));
                 }
                 Ok(Some(events))
             }
@@ -134,15 +138,14 @@ impl Run {
             Event::Observed(facts) if self.followed_task() != Some(&facts.task) => Err(Refused::Stale),
             Event::Missing(task) if self.followed_task() != Some(&task) => Err(Refused::Stale),
             Event::Observed(facts) if facts.is_stopped() => Ok(Some(self.task_ended(&facts, now))),
-            Event::Observed(facts) => Ok(self.saw_started(&facts)),
+            Event::Observed(facts) => Ok(self.saw_alive(&facts, now)),
             Event::Missing(_) => Ok(self.saw_missing(now)),
-            Event::Woken => Ok(self.enforce_limits(now)),
+            Event::Woken | Event::Resumed => Ok(self.enforce_limits(now)),
             Event::Cancel { reason } => {
                 let mut events = self.note_cancel(reason);
                 events.extend(self.enforce_limits(now).unwrap_or_default());
                 Ok(Some(events))
             }
-            Event::Resumed => Ok(None),
             Event::Permitted => Err(Refused::Illegal),
             Event::Answered(_) | Event::Sought(_) | Event::StopAsked => Err(Refused::Stale),
         }
@@ -171,13 +174,12 @@ impl Run {
     fn in_waiting(&mut self, event: Event, now: DateTime<Utc>) -> Moved {
         match event {
             Event::Permitted => self.begin_again(now),
-            Event::Woken => Ok(self.must_end(now).map(|outcome| self.end(outcome, now))),
+            Event::Woken | Event::Resumed => Ok(self.must_end(now).map(|outcome| self.end(outcome, now))),
             Event::Cancel { reason } => {
                 let mut events = self.note_cancel(reason.clone());
                 events.extend(self.end(Outcome::Cancelled { reason }, now));
                 Ok(Some(events))
             }
-            Event::Resumed => Ok(None),
             Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
                 Err(Refused::Stale)
             }
