@@ -17,9 +17,12 @@ use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName, Overlap};
 use crate::engine::launch::Launch;
-use crate::engine::run::{Action, Entry, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
+use crate::engine::run::{Action, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
+use crate::engine::schedule::Schedule;
 use crate::engine::task::TaskArn;
-use crate::store::{Batch, Loaded, Mark, RunSave, Term};
+use crate::store::{Batch, Loaded, Mark, Term};
+
+use super::tracked::Tracked;
 
 /// What the driver is told about a run.
 #[derive(Debug)]
@@ -97,26 +100,6 @@ struct JobEntry {
     next_at: Option<DateTime<Utc>>,
 }
 
-/// A living run with what the driver knows beside it.
-#[derive(Debug)]
-struct Tracked {
-    run: Run,
-    /// Never saved yet.
-    is_new: bool,
-    /// Attempts that are saved and final.
-    attempts_saved: usize,
-    /// Entries to save.
-    entries: Vec<Entry>,
-    /// Must be saved.
-    is_dirty: bool,
-    /// A call for it is under way, so no other is ordered.
-    is_calling: bool,
-    /// The task that is being polled for it.
-    watched: Option<TaskArn>,
-    /// Where it stands in `wakes`.
-    wake_at: Option<DateTime<Utc>>,
-}
-
 /// The owner of all living runs.
 #[derive(Debug)]
 pub struct Driver {
@@ -166,7 +149,7 @@ impl Driver {
         };
         let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
         for job in jobs {
-            let stored = marks.get(&job.name).filter(|mark| mark.schedule == job.schedule.text());
+            let stored = marks.get(&job.name).filter(|mark| mark.schedule == identity(&job.schedule));
             if stored.is_none() {
                 driver.moved_marks.insert(job.name.clone());
             }
@@ -190,23 +173,22 @@ impl Driver {
     fn adopt(&mut self, run: Run, now: DateTime<Utc>) {
         let id = run.id.clone();
         self.living.entry(run.job.clone()).or_default().push(id.clone());
-        // The newest attempt may still change.
-        let attempts_saved = run.attempts.len().saturating_sub(1);
-        self.runs.insert(id.clone(), Tracked { attempts_saved, ..Tracked::new(run, false) });
+        self.runs.insert(id.clone(), Tracked::loaded(run));
         self.step(&id, Event::Resumed, now);
     }
 
     /// Takes reports and the passing of time, and returns what must be saved before [`Driver::acts`] is asked; none if
     /// nothing changed. While `is_leaving`, nothing new begins.
     pub fn turn(&mut self, reports: Vec<Report>, now: DateTime<Utc>, is_leaving: bool) -> Option<Batch> {
-        if !is_leaving {
-            self.fire(now);
-        }
+        // Facts first: a run whose end has been reported is not in the way of a firing of the same turn.
         for report in reports {
             if let Some(tracked) = self.runs.get_mut(&report.run) {
                 tracked.is_calling &= !report.answers_call;
                 self.step(&report.run, report.event, now);
             }
+        }
+        if !is_leaving {
+            self.fire(now);
         }
         while let Some((at, id)) = self.wakes.first().cloned() {
             if at > now {
@@ -252,6 +234,10 @@ impl Driver {
 
     /// A firing becomes a run, or a row that says why not.
     fn begin(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
+        if self.runs.contains_key(&RunId::of_firing(&job.name, firing.scheduled_at)) {
+            // It was recorded before and lives; it must not be replaced by itself.
+            return;
+        }
         match admit::meet(job.admission.overlap, &self.living_of(&job.name)) {
             Meeting::Start => self.start(job, firing, now),
             Meeting::Skip { reason } => self.record_not_started(job, firing, Outcome::Skipped { reason }, now),
@@ -269,11 +255,8 @@ impl Driver {
     fn start(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
         let (run, entries) = Run::due(firing, self.instance.clone(), Arc::clone(&job.definition), now);
         let id = run.id.clone();
-        if self.runs.contains_key(&id) {
-            return;
-        }
         self.living.entry(run.job.clone()).or_default().push(id.clone());
-        self.runs.insert(id.clone(), Tracked { entries, is_dirty: true, ..Tracked::new(run, true) });
+        self.runs.insert(id.clone(), Tracked::begun(run, entries));
         self.reconsider(&id, now);
     }
 
@@ -281,7 +264,7 @@ impl Driver {
         let (run, entries) = Run::not_started(firing, self.instance.clone(), Arc::clone(&job.definition), outcome, now);
         let id = run.id.clone();
         if !self.runs.contains_key(&id) {
-            self.runs.insert(id.clone(), Tracked { entries, is_dirty: true, ..Tracked::new(run, true) });
+            self.runs.insert(id.clone(), Tracked::begun(run, entries));
             self.touched.insert(id);
         }
     }
@@ -294,6 +277,17 @@ impl Driver {
 
     /// Moves a run and puts it where its new state wants it.
     fn step(&mut self, id: &RunId, event: Event, now: DateTime<Utc>) {
+        let is_due = self.runs.get(id).is_some_and(|tracked| tracked.wake_at.is_some_and(|at| at <= now));
+        let wakes_too = is_due && event != Event::Woken;
+        self.take(id, event, now);
+        if wakes_too {
+            // Taking an event moves the run to its next wake; the one that is due now must not get lost by it.
+            self.take(id, Event::Woken, now);
+        }
+        self.reconsider(id, now);
+    }
+
+    fn take(&mut self, id: &RunId, event: Event, now: DateTime<Utc>) {
         let Some(tracked) = self.runs.get_mut(id) else { return };
         match tracked.run.step(event, now) {
             Ok(Step::Unchanged) | Err(Refused::Stale) => {}
@@ -306,18 +300,17 @@ impl Driver {
                 debug_assert!(false, "illegal event for run {id} in {:?}", tracked.run.state);
             }
         }
-        self.reconsider(id, now);
     }
 
     /// After any change: does it want a permit, when must it be woken, has it ended?
     fn reconsider(&mut self, id: &RunId, now: DateTime<Utc>) {
         self.touched.insert(id.clone());
         let Some(tracked) = self.runs.get_mut(id) else { return };
-        let wake_at = tracked.run.wake_at();
+        let wake_at = tracked.run.wake_after(now);
         if let Some(old) = std::mem::replace(&mut tracked.wake_at, wake_at) {
             self.wakes.remove(&(old, id.clone()));
         }
-        if let Some(at) = wake_at.filter(|at| *at > now) {
+        if let Some(at) = wake_at {
             self.wakes.insert((at, id.clone()));
         }
         let run = &tracked.run;
@@ -372,7 +365,7 @@ impl Driver {
             .filter_map(|name| self.jobs.get(&name))
             .map(|entry| Mark {
                 job: entry.job.name.clone(),
-                schedule: entry.job.schedule.text(),
+                schedule: identity(&entry.job.schedule),
                 mark: entry.mark,
                 anchor: entry.anchor,
             })
@@ -414,9 +407,7 @@ impl Driver {
                 continue;
             }
             tracked.watch(&mut acts);
-            if !tracked.is_calling {
-                acts.extend(tracked.call(now));
-            }
+            acts.extend(tracked.call(now));
             if tracked.run.is_finished() {
                 self.runs.remove(&id);
             }
@@ -450,63 +441,11 @@ impl Driver {
     }
 }
 
-impl Tracked {
-    fn new(run: Run, is_new: bool) -> Tracked {
-        Tracked {
-            run,
-            is_new,
-            attempts_saved: 0,
-            entries: Vec::new(),
-            is_dirty: false,
-            is_calling: false,
-            watched: None,
-            wake_at: None,
-        }
-    }
-
-    fn take_save(&mut self) -> Option<RunSave> {
-        if !std::mem::take(&mut self.is_dirty) {
-            return None;
-        }
-        let save = RunSave {
-            run: self.run.clone(),
-            is_new: std::mem::take(&mut self.is_new),
-            attempts_from: self.attempts_saved,
-            entries: std::mem::take(&mut self.entries),
-        };
-        self.attempts_saved = self.run.attempts.len().saturating_sub(1);
-        Some(save)
-    }
-
-    fn cluster(&self) -> String {
-        self.run.definition.task.cluster.clone()
-    }
-
-    /// Polling follows the run's task.
-    fn watch(&mut self, acts: &mut Vec<Act>) {
-        let wanted = self.run.followed_task();
-        if self.watched.as_ref() == wanted {
-            return;
-        }
-        let wanted = wanted.cloned();
-        if let Some(task) = std::mem::replace(&mut self.watched, wanted.clone()) {
-            acts.push(Act::Unwatch { cluster: self.cluster(), task });
-        }
-        if let Some(task) = wanted {
-            acts.push(Act::Watch { run: self.run.id.clone(), cluster: self.cluster(), task });
-        }
-    }
-
-    /// The call that the run's state asks for.
-    fn call(&mut self, now: DateTime<Utc>) -> Option<Act> {
-        let run = self.run.id.clone();
-        let act = match self.run.action(now) {
-            Action::Launch(launch) => Act::Launch { run, launch: launch.clone() },
-            Action::Find(launch) => Act::Find { run, launch: launch.clone() },
-            Action::Stop { task, reason } => Act::Stop { run, cluster: self.cluster(), task: task.clone(), reason },
-            Action::Begin | Action::Watch(_) | Action::Rest => return None,
-        };
-        self.is_calling = true;
-        Some(act)
-    }
+/// What makes two schedules the same to a mark: the expressions, the zone and the rule for changes of the clocks.
+fn identity(schedule: &Schedule) -> String {
+    let dst = schedule.dst();
+    format!("{} in {}, gap {:?}, overlap {:?}", schedule.text(), schedule.zone(), dst.gap, dst.overlap)
 }
+
+#[cfg(test)]
+mod tests;

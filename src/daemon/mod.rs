@@ -15,6 +15,7 @@ pub mod clock;
 pub mod driver;
 mod mailbox;
 mod perform;
+mod tracked;
 mod watch;
 
 use std::collections::BTreeSet;

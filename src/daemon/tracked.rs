@@ -1,0 +1,104 @@
+//! A living run in the driver's books: what there is to save of it, and what is being done for it.
+
+use chrono::{DateTime, Utc};
+
+use super::driver::Act;
+use crate::engine::run::{Action, Entry, Run};
+use crate::engine::task::TaskArn;
+use crate::store::RunSave;
+
+/// A living run with what the driver knows beside it.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) run: Run,
+    /// Never saved yet.
+    is_new: bool,
+    /// Attempts that are saved and final.
+    pub(super) attempts_saved: usize,
+    /// Entries to save.
+    pub(super) entries: Vec<Entry>,
+    /// Must be saved.
+    pub(super) is_dirty: bool,
+    /// A call for it is under way, so no other is ordered.
+    pub(super) is_calling: bool,
+    /// The task that is being polled for it.
+    watched: Option<TaskArn>,
+    /// Where it stands in `wakes`.
+    pub(super) wake_at: Option<DateTime<Utc>>,
+}
+
+impl Tracked {
+    /// A run that the store holds. Its newest attempt may still change.
+    pub(super) fn loaded(run: Run) -> Tracked {
+        let attempts_saved = run.attempts.len().saturating_sub(1);
+        Tracked { attempts_saved, ..Tracked::new(run, false) }
+    }
+
+    /// A run that was just begun or refused, with its first entries: it must be saved.
+    pub(super) fn begun(run: Run, entries: Vec<Entry>) -> Tracked {
+        Tracked { entries, is_dirty: true, ..Tracked::new(run, true) }
+    }
+
+    fn new(run: Run, is_new: bool) -> Tracked {
+        Tracked {
+            run,
+            is_new,
+            attempts_saved: 0,
+            entries: Vec::new(),
+            is_dirty: false,
+            is_calling: false,
+            watched: None,
+            wake_at: None,
+        }
+    }
+
+    /// What there is to save, once.
+    pub(super) fn take_save(&mut self) -> Option<RunSave> {
+        if !std::mem::take(&mut self.is_dirty) {
+            return None;
+        }
+        let save = RunSave {
+            run: self.run.clone(),
+            is_new: std::mem::take(&mut self.is_new),
+            attempts_from: self.attempts_saved,
+            entries: std::mem::take(&mut self.entries),
+        };
+        self.attempts_saved = self.run.attempts.len().saturating_sub(1);
+        Some(save)
+    }
+
+    fn cluster(&self) -> String {
+        self.run.definition.task.cluster.clone()
+    }
+
+    /// Polling follows the run's task.
+    pub(super) fn watch(&mut self, acts: &mut Vec<Act>) {
+        let wanted = self.run.followed_task();
+        if self.watched.as_ref() == wanted {
+            return;
+        }
+        let wanted = wanted.cloned();
+        if let Some(task) = std::mem::replace(&mut self.watched, wanted.clone()) {
+            acts.push(Act::Unwatch { cluster: self.cluster(), task });
+        }
+        if let Some(task) = wanted {
+            acts.push(Act::Watch { run: self.run.id.clone(), cluster: self.cluster(), task });
+        }
+    }
+
+    /// The call that the run's state asks for, unless one is under way.
+    pub(super) fn call(&mut self, now: DateTime<Utc>) -> Option<Act> {
+        if self.is_calling {
+            return None;
+        }
+        let run = self.run.id.clone();
+        let act = match self.run.action(now) {
+            Action::Launch(launch) => Act::Launch { run, launch: launch.clone() },
+            Action::Find(launch) => Act::Find { run, launch: launch.clone() },
+            Action::Stop { task, reason } => Act::Stop { run, cluster: self.cluster(), task: task.clone(), reason },
+            Action::Begin | Action::Watch(_) | Action::Rest => return None,
+        };
+        self.is_calling = true;
+        Some(act)
+    }
+}
