@@ -375,7 +375,7 @@ impl Driver {
             runs.extend(self.runs.get_mut(id).and_then(Tracked::take_save));
         }
         let is_empty = marks.is_empty() && runs.is_empty();
-        (!is_empty).then(|| Batch { term: self.term, at: now, marks, runs })
+        (!is_empty).then_some(Batch { term: self.term, at: now, marks, runs })
     }
 
     /// A batch that changes nothing and says that the daemon is alive.

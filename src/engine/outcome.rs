@@ -151,3 +151,6 @@ fn cause(facts: &TaskFacts, culprit: Option<&ContainerFacts>) -> String {
     }
     if parts.is_empty() { "the task stopped and ECS gave no reason".to_owned() } else { parts.join("; ") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::*;
-use crate::engine::job::{
-    Capacity, Definition, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec,
-};
+use crate::engine::job::{Capacity, Definition, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec};
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{Dst, Schedule};
 
@@ -115,7 +113,9 @@ fn catchup_all_starts_every_late_instant_in_order() {
 #[test]
 fn an_instant_outside_the_window_is_missed_whatever_catchup_says() {
     let rule = "outside the catch-up window of 600s";
-    for (catchup, late) in [(Catchup::Last, "Catchup"), (Catchup::All, "Catchup"), (Catchup::None, "catchup = \"none\"")] {
+    for (catchup, late) in
+        [(Catchup::Last, "Catchup"), (Catchup::All, "Catchup"), (Catchup::None, "catchup = \"none\"")]
+    {
         let five = job("*/5 * * * *", catchup, 600);
         let decided = decided(&five, 0, 1000);
         let expected = match catchup {

@@ -91,6 +91,5 @@ impl Run {
         let mut first = [0u8; 4];
         first.iter_mut().zip(hash.finalize().iter()).for_each(|(to, from)| *to = *from);
         f64::from(u32::from_be_bytes(first)) / f64::from(u32::MAX)
-    
     }
 }

@@ -155,6 +155,5 @@ impl Run {
         let asked = HistoryEvent::TaskStopRequested { attempt: self.attempt_number(), task_arn: task.clone(), reason };
         self.state = State::Stopping { task, known_since, why, ask_at: now };
         vec![asked]
-    
     }
 }

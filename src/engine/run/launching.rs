@@ -115,7 +115,12 @@ impl Run {
     }
 
     /// Follows a task that some send of this launch started.
-    pub(super) fn adopt(&mut self, tasks: Vec<TaskArn>, reason: String, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+    pub(super) fn adopt(
+        &mut self,
+        tasks: Vec<TaskArn>,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Option<Vec<HistoryEvent>> {
         let mut tasks = tasks.into_iter();
         let task = tasks.next()?;
         let adopted = HistoryEvent::TaskAdopted {
@@ -145,6 +150,5 @@ impl Run {
         if let Some(launch) = &mut self.launch {
             launch.unresolved = unresolved;
         }
-    
     }
 }

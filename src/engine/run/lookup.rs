@@ -51,6 +51,5 @@ impl Run {
         self.state = State::Seeking { why, until: now + settle, look_at: now };
         let started_by = self.launch.as_ref().map(|launch| launch.request.started_by.clone()).unwrap_or_default();
         vec![HistoryEvent::LaunchLookup { attempt: self.attempt_number(), started_by, reason: reason.into() }]
-    
     }
 }

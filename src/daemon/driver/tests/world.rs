@@ -22,7 +22,10 @@ pub(super) struct Random(u64);
 impl Random {
     pub(super) fn new(seed: u64) -> Random {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        (0..8).for_each(|_| drop(random.below(2)));
+        // The first numbers of a small seed are small.
+        for _ in 0..8 {
+            random.below(2);
+        }
         random
     }
 
@@ -156,7 +159,8 @@ impl FakeEcs {
     fn run_task(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>) -> LaunchAnswer {
         let chance = if self.is_healthy { 99 } else { random.below(100) };
         let lost = LaunchAnswer::NoAnswer { sent: true, message: "read timed out".into() };
-        let refused = |code: &str, status| LaunchAnswer::Refused { code: Some(code.into()), message: "".into(), status };
+        let refused =
+            |code: &str, status| LaunchAnswer::Refused { code: Some(code.into()), message: "".into(), status };
         match chance {
             0..5 => LaunchAnswer::NoAnswer { sent: false, message: "connection refused".into() },
             5..10 => refused("ThrottlingException", 400),
@@ -381,7 +385,11 @@ impl World {
             });
         }
         let dies = self.random.below(1000) < self.deaths_in_thousand;
-        dies.then(|| [Death::BeforeSave, Death::AfterSave, Death::AmongActs][self.random.below(3) as usize])
+        dies.then(|| match self.random.below(3) {
+            0 => Death::BeforeSave,
+            1 => Death::AfterSave,
+            _ => Death::AmongActs,
+        })
     }
 
     fn arrived(&mut self) -> Vec<Report> {
@@ -408,7 +416,11 @@ impl World {
             }
             Act::Launch { run, launch } => {
                 assert_eq!(self.stored(&run), &State::Launching, "sending what is not saved");
-                assert_eq!(self.shelf.runs[&run].launch.as_ref(), Some(&launch), "sending another request than the saved");
+                assert_eq!(
+                    self.shelf.runs[&run].launch.as_ref(),
+                    Some(&launch),
+                    "sending another request than the saved"
+                );
                 self.launched_at.push(self.real);
                 let answer = self.ecs.run_task(&launch.request, &mut self.random, self.real);
                 (run, Event::Answered(answer))
@@ -446,7 +458,11 @@ impl World {
         self.restart();
         let give_up = self.real + TimeDelta::hours(24);
         while !self.shelf.living().is_empty() {
-            assert!(self.real < give_up, "runs hang: {:?}", self.shelf.living().iter().map(|r| &r.state).collect::<Vec<_>>());
+            assert!(
+                self.real < give_up,
+                "runs hang: {:?}",
+                self.shelf.living().iter().map(|r| &r.state).collect::<Vec<_>>()
+            );
             self.turn(false);
             self.advance(give_up);
         }

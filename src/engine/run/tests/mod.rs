@@ -216,10 +216,10 @@ impl Scene {
     }
 
     pub(super) fn outcome(&self) -> &Outcome {
-        match &self.run.state {
-            State::Finished { outcome, .. } => outcome,
-            other => panic!("the run is not over but {other:?}"),
-        }
+        let State::Finished { outcome, .. } = &self.run.state else {
+            panic!("the run is not over: {:?}", self.run.state)
+        };
+        outcome
     }
 
     /// Seconds from the start to the end.
@@ -234,10 +234,10 @@ impl Scene {
 
     /// Seconds from now until the next attempt.
     pub(super) fn wait(&self) -> f64 {
-        match self.run.state {
-            State::Waiting { until, .. } => (until - self.now).as_seconds_f64(),
-            ref other => panic!("the run does not wait but is {other:?}"),
-        }
+        let State::Waiting { until, .. } = self.run.state else {
+            panic!("the run does not wait: {:?}", self.run.state)
+        };
+        (until - self.now).as_seconds_f64()
     }
 
     /// Names of the newest attempt's failure.

@@ -1,0 +1,3 @@
+//! The integration tests: one binary, because each further file in `tests/` links the AWS SDK again.
+
+mod retry_vectors;
