@@ -16,70 +16,12 @@ use chrono::{DateTime, Utc};
 use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName, Overlap};
-use crate::engine::launch::Launch;
 use crate::engine::run::{Action, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
 use crate::engine::schedule::Schedule;
-use crate::engine::task::TaskArn;
 use crate::store::{Batch, Loaded, Mark, Term};
 
+pub use super::act::{Act, Report};
 use super::tracked::Tracked;
-
-/// What the driver is told about a run.
-#[derive(Debug)]
-pub struct Report {
-    /// Which run.
-    pub run: RunId,
-    /// What happened.
-    pub event: Event,
-    /// Whether this answers the call that the driver had ordered for the run.
-    pub answers_call: bool,
-}
-
-/// What is to be performed, now that what led to it is durable.
-#[derive(Debug, PartialEq)]
-pub enum Act {
-    /// Send RunTask; report [`Event::Answered`].
-    Launch {
-        /// For which run.
-        run: RunId,
-        /// What to send.
-        launch: Launch,
-    },
-    /// Look for tasks of a launch; report [`Event::Sought`].
-    Find {
-        /// For which run.
-        run: RunId,
-        /// Of which launch.
-        launch: Launch,
-    },
-    /// Send StopTask; report [`Event::StopAsked`].
-    Stop {
-        /// For which run.
-        run: RunId,
-        /// Where.
-        cluster: String,
-        /// Which task.
-        task: TaskArn,
-        /// What people see as its stopped reason.
-        reason: String,
-    },
-    /// Poll a task; report [`Event::Observed`] and [`Event::Missing`].
-    Watch {
-        /// For which run.
-        run: RunId,
-        /// Where.
-        cluster: String,
-        /// Which task.
-        task: TaskArn,
-    },
-    /// Poll it no longer.
-    Unwatch {
-        /// Where.
-        cluster: String,
-        /// Which task.
-        task: TaskArn,
-    },
-}
 
 /// A job as the driver sees it, for listings.
 #[derive(Debug, Clone)]

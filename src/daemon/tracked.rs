@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::driver::Act;
+use super::act::Act;
 use crate::engine::run::{Action, Entry, Run};
 use crate::engine::task::TaskArn;
 use crate::store::RunSave;
