@@ -16,6 +16,7 @@ use chrono::{DateTime, Utc};
 use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName, Overlap};
+use crate::engine::launch::CLOCK_CORRECTION;
 use crate::engine::run::{Action, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
 use crate::engine::schedule::Schedule;
 use crate::store::{Batch, Loaded, Mark, Term};
@@ -87,8 +88,9 @@ impl Driver {
             bucket,
             moved_marks: BTreeSet::new(),
             touched: BTreeSet::new(),
-            last_turn_at: loaded.last_commit_at.unwrap_or(now),
+            last_turn_at: loaded.last_commit_at.map_or(now, |at| at.min(now)),
         };
+        let was_set_back = loaded.last_commit_at.is_some_and(|at| is_set_back(at, now));
         let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
         for job in jobs {
             let stored = marks.get(&job.name).filter(|mark| mark.schedule == identity(&job.schedule));
@@ -99,7 +101,7 @@ impl Driver {
             driver.set_job(JobEntry { next_at: job.schedule.next(mark, anchor), job, mark, anchor });
         }
         for run in loaded.runs {
-            driver.adopt(run, now);
+            driver.adopt(run, was_set_back, now);
         }
         driver
     }
@@ -112,16 +114,24 @@ impl Driver {
     }
 
     /// Takes a run over from the store.
-    fn adopt(&mut self, run: Run, now: DateTime<Utc>) {
+    fn adopt(&mut self, run: Run, was_set_back: bool, now: DateTime<Utc>) {
         let id = run.id.clone();
         self.living.entry(run.job.clone()).or_default().push(id.clone());
         self.runs.insert(id.clone(), Tracked::loaded(run));
+        if was_set_back {
+            self.step(&id, Event::ClockSetBack, now);
+        }
         self.step(&id, Event::Resumed, now);
     }
 
     /// Takes reports and the passing of time, and returns what must be saved before [`Driver::acts`] is asked; none if
     /// nothing changed. While `is_leaving`, nothing new begins.
     pub fn turn(&mut self, reports: Vec<Report>, now: DateTime<Utc>, is_leaving: bool) -> Option<Batch> {
+        if is_set_back(self.last_turn_at, now) {
+            for id in self.runs.keys().cloned().collect::<Vec<_>>() {
+                self.step(&id, Event::ClockSetBack, now);
+            }
+        }
         // Facts first: a run whose end has been reported is not in the way of a firing of the same turn.
         for report in reports {
             if let Some(tracked) = self.runs.get_mut(&report.run) {
@@ -381,6 +391,11 @@ impl Driver {
             |entry: &JobEntry| JobView { job: Arc::clone(&entry.job), next_at: entry.next_at, anchor: entry.anchor };
         self.jobs.values().map(view).collect()
     }
+}
+
+/// Whether the clock went back by more than a correction.
+fn is_set_back(before: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    before - now > CLOCK_CORRECTION
 }
 
 /// What makes two schedules the same to a mark: the expressions, the zone and the rule for changes of the clocks.

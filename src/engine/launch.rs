@@ -18,7 +18,7 @@ use super::run::Run;
 pub const RESEND_WINDOW: TimeDelta = TimeDelta::minutes(45);
 
 /// A clock that goes back by no more than this was corrected, not lost: a third of what is kept in hand.
-const CLOCK_CORRECTION: TimeDelta = TimeDelta::minutes(5);
+pub const CLOCK_CORRECTION: TimeDelta = TimeDelta::minutes(5);
 
 /// ECS's idempotency token: at most 64 characters of ASCII 33 to 126.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use super::super::failure::{self, ErrorName, Failure};
-use super::super::launch::Launch;
+use super::super::launch::{Launch, RESEND_WINDOW};
 use super::super::task::{LaunchAnswer, TaskArn};
 use super::step::{Moved, Refused};
 use super::{Attempt, HistoryEvent, Run, Seek, State};
@@ -33,10 +33,10 @@ impl Run {
             // No send of it ever left, so its token is not yet ageing.
             launch.first_sent_at = now;
         }
-        let (generation, first_sent_at) = (launch.generation, launch.first_sent_at);
+        let generation = launch.generation;
         if !launch.may_be_resent(now) {
-            // The limits of a task that is found count from the only send that can have started it.
-            let (attempt, launched_at) = (self.next_attempt(), Some(first_sent_at));
+            // The limits of a task that is found count from the send that started it, not from this attempt.
+            let (attempt, launched_at) = (self.next_attempt(), self.first_launched_at());
             self.attempts.push(Attempt { attempt, generation, launched_at, ..Attempt::default() });
             return Ok(Some(self.seek(Seek::TooOld, TOO_OLD, now)));
         }
@@ -132,6 +132,21 @@ impl Run {
         let mut events = vec![adopted];
         events.extend(self.follow(task, now));
         Some(events)
+    }
+
+    /// Takes a launch that may be open for too old to be sent again: on a clock that was set back its age is a guess. An
+    /// answer that is under way still counts.
+    pub(super) fn age_launch(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+        let is_being_sent = self.state == State::Launching;
+        let launch = self.launch.as_mut().filter(|launch| launch.unresolved || is_being_sent)?;
+        launch.first_sent_at = now - RESEND_WINDOW;
+        Some(Vec::new())
+    }
+
+    /// When the newest launch was first sent, by the clock of then.
+    pub(super) fn first_launched_at(&self) -> Option<DateTime<Utc>> {
+        let generation = self.launch.as_ref()?.generation;
+        self.attempts.iter().find(|attempt| attempt.generation == generation)?.launched_at
     }
 
     pub(super) fn next_attempt(&self) -> u32 {

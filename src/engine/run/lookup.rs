@@ -25,7 +25,7 @@ impl Run {
             }
             Seek::BeforeEnd { .. } | Seek::TooOld => {
                 self.set_unresolved(false);
-                let since = self.launch.as_ref().map_or(now, |launch| launch.first_sent_at);
+                let since = self.first_launched_at().unwrap_or(now);
                 let cause = format!(
                     "a launch was sent at {} and its answer is not known; ECS shows no task of it, but by now it may have \
                      forgotten one, so sending it again could run it twice",

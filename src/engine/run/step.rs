@@ -36,6 +36,8 @@ pub enum Event {
     },
     /// An instant that the run waited for has come.
     Woken,
+    /// The clock was set back, so that the age of a launch can no longer be told.
+    ClockSetBack,
 }
 
 /// What an event did.
@@ -90,7 +92,7 @@ impl Run {
                 Ok(Some(self.launch_generation(1, now)))
             }
             Event::Cancel { reason } => Ok(Some(self.finish(Outcome::Cancelled { reason }, now))),
-            Event::Resumed | Event::Woken => Ok(None),
+            Event::Resumed | Event::Woken | Event::ClockSetBack => Ok(None),
             Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
                 Err(Refused::Illegal)
             }
@@ -114,6 +116,7 @@ impl Run {
             }
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken => Ok(None),
+            Event::ClockSetBack => Ok(self.age_launch(now)),
             Event::Permitted => Err(Refused::Illegal),
             Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
         }
@@ -128,6 +131,7 @@ impl Run {
             Event::Sought(SearchAnswer::NoAnswer(_)) => Ok(Some(self.look_again(now))),
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken | Event::Resumed => Ok(None),
+            Event::ClockSetBack => Ok(self.age_launch(now)),
             Event::Permitted => Err(Refused::Illegal),
             Event::Answered(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
         }
@@ -146,6 +150,7 @@ impl Run {
                 events.extend(self.enforce_limits(now).unwrap_or_default());
                 Ok(Some(events))
             }
+            Event::ClockSetBack => Ok(None),
             Event::Permitted => Err(Refused::Illegal),
             Event::Answered(_) | Event::Sought(_) | Event::StopAsked => Err(Refused::Stale),
         }
@@ -165,7 +170,7 @@ impl Run {
                 Ok(Some(Vec::new()))
             }
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
-            Event::Woken | Event::Resumed => Ok(None),
+            Event::Woken | Event::Resumed | Event::ClockSetBack => Ok(None),
             Event::Permitted => Err(Refused::Illegal),
             Event::Answered(_) | Event::Sought(_) => Err(Refused::Stale),
         }
@@ -180,6 +185,7 @@ impl Run {
                 events.extend(self.end(Outcome::Cancelled { reason }, now));
                 Ok(Some(events))
             }
+            Event::ClockSetBack => Ok(self.age_launch(now)),
             Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
                 Err(Refused::Stale)
             }

@@ -71,6 +71,23 @@ fn random_histories_with_long_absences_say_unknown_instead_of_launching_twice() 
 }
 
 #[test]
+fn random_histories_on_a_clock_that_is_set_back_for_long_launch_nothing_twice() {
+    for seed in 500..700 {
+        history(seed, "set back", |world| {
+            world.deaths_in_thousand = 10;
+            for _ in 0..10 {
+                let minutes = 1 + i64::try_from(world.random.below(40)).unwrap();
+                world.run_until(world.real + TimeDelta::minutes(minutes));
+                world.skew -= TimeDelta::seconds(i64::try_from(world.random.below(5400)).unwrap());
+                if world.random.percent(50) {
+                    world.restart();
+                }
+            }
+        });
+    }
+}
+
+#[test]
 fn random_histories_on_a_clock_that_jumps_fire_no_instant_twice() {
     for seed in 400..500 {
         history(seed, "clock jumps", |world| {

@@ -422,8 +422,10 @@ impl World {
                     "sending another request than the saved"
                 );
                 self.launched_at.push(self.real);
-                let answer = self.ecs.run_task(&launch.request, &mut self.random, self.real);
-                (run, Event::Answered(answer))
+                // As `perform.rs` does: the last look at the age is just before the send.
+                let is_too_old = launch.unresolved && self.wall() >= launch.resend_until();
+                let answer = (!is_too_old).then(|| self.ecs.run_task(&launch.request, &mut self.random, self.real));
+                (run, answer.map_or(Event::Resumed, Event::Answered))
             }
             Act::Find { run, launch } => {
                 assert!(matches!(self.stored(&run), State::Seeking { .. }), "looking for what is not saved");

@@ -241,6 +241,24 @@ fn a_clock_that_was_set_back_makes_the_age_of_a_launch_unknown() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_ends_blind_resending_of_what_is_open() {
+    let mut scene = Scene::sent(definition());
+    scene.on(no_answer(true)).at(-3).on(Event::ClockSetBack).at(11).on(Event::Permitted);
+    assert!(matches!(scene.run.state, State::Seeking { why: Seek::TooOld, .. }));
+    assert_eq!(scene.run.attempts[1].launched_at, Some(start()), "the limits count from the real send");
+    let mut scene = Scene::sent(definition());
+    scene.on(Event::ClockSetBack).on(launched(1)).on(Event::ClockSetBack);
+    assert!(scene.is_running(), "an answer under way is still taken");
+    let mut scene = Scene::sent(definition());
+    scene.on(denied()).on(Event::ClockSetBack).at(10).on(Event::Permitted);
+    assert_eq!(
+        (scene.run.status(), scene.launch().generation),
+        (Status::Launching, 2),
+        "what is not open is not concerned"
+    );
+}
+
+#[test]
 fn a_restart_does_not_launch_for_a_run_that_was_cancelled_or_is_past_its_time() {
     let mut scene = Scene::sent(definition());
     scene.on(cancel()).at(1).restart();

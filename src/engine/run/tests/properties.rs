@@ -159,6 +159,7 @@ impl Shell {
                 self.call = None;
                 self.tell(Event::Resumed);
             }
+            2 if variant > 250 => drop(self.tell(Event::ClockSetBack)),
             0..=3 => drop(self.tell(Event::Woken)),
             4..=7 => {
                 self.order();
