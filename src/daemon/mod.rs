@@ -11,10 +11,12 @@
 //! store fails, nothing is performed: what was decided waits, pollers keep looking, and the daemon says that it is not
 //! ready. A stop leaves tasks in ECS running: the next start picks them up from the store.
 
+mod act;
 pub mod clock;
 pub mod driver;
 mod mailbox;
 mod perform;
+mod tracked;
 mod watch;
 
 use std::collections::BTreeSet;

@@ -58,30 +58,59 @@ pub fn plan(job: &Job, mark: DateTime<Utc>, anchor: DateTime<Utc>, absence: Abse
         planned.extend(missed(job, instants, absence, &rule));
     }
     let fresh: Vec<DateTime<Utc>> = job.schedule.firings(fresh_after, now, anchor).collect();
-    let late: Vec<DateTime<Utc>> = if fresh_after > window_after {
-        job.schedule.firings(window_after, fresh_after, anchor).take(COUNT_MAX).collect()
-    } else {
-        Vec::new()
-    };
-    let starts = catchup_starts(job.admission, late.len(), !fresh.is_empty());
-    let (left_out, caught_up) = late.split_at(late.len().saturating_sub(starts));
+    let late = Late { job, after: window_after, until: fresh_after, anchor };
+    let caught_up_after = late.before_newest(catchup_starts(job.admission, !fresh.is_empty()));
+    let caught_up = job.schedule.firings(caught_up_after, fresh_after, anchor);
+    let left_out = job.schedule.firings(window_after, caught_up_after, anchor);
     let rule = match job.admission.catchup {
         Catchup::None => "catchup = \"none\"".to_owned(),
         Catchup::Last => "dropped by catchup = \"last\": a later instant starts instead".to_owned(),
         Catchup::All => format!("catchup = \"all\" starts the newest {CATCHUP_RUNS_MAX} only"),
     };
-    planned.extend(missed(job, left_out.iter().copied(), absence, &rule));
-    planned.extend(caught_up.iter().map(|at| Planned::Start(firing(job, *at, Trigger::Catchup))));
+    planned.extend(missed(job, left_out, absence, &rule));
+    planned.extend(caught_up.map(|at| Planned::Start(firing(job, at, Trigger::Catchup))));
     planned.extend(fresh.into_iter().map(|at| Planned::Start(firing(job, at, Trigger::Schedule))));
     planned
 }
 
-/// How many of the late instants start, the newest ones.
-fn catchup_starts(admission: Admission, late: usize, a_fresh_one_starts: bool) -> usize {
+/// The late instants of a job that are young enough to be caught up, those in (after, until].
+struct Late<'a> {
+    job: &'a Job,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+    anchor: DateTime<Utc>,
+}
+
+impl Late<'_> {
+    /// An instant that parts the newest `count` from the older ones. Searched for by halves instead of counted off: the
+    /// window may be long and the schedule dense, and each step looks at `count` instants only.
+    fn before_newest(&self, count: usize) -> DateTime<Utc> {
+        let has_more_than = |count: usize, after| self.instants(after).nth(count).is_some();
+        if count == 0 || self.after >= self.until {
+            return self.until;
+        }
+        if !has_more_than(count, self.after) {
+            return self.after;
+        }
+        let (mut too_early, mut late_enough) = (self.after, self.until);
+        while late_enough - too_early > TimeDelta::milliseconds(1) {
+            let middle = too_early + (late_enough - too_early) / 2;
+            if has_more_than(count, middle) { too_early = middle } else { late_enough = middle }
+        }
+        late_enough
+    }
+
+    fn instants(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+        self.job.schedule.firings(after, self.until, self.anchor)
+    }
+}
+
+/// How many of the late instants start, at most, the newest ones.
+fn catchup_starts(admission: Admission, a_fresh_one_starts: bool) -> usize {
     match admission.catchup {
         Catchup::None => 0,
         Catchup::Last => usize::from(!a_fresh_one_starts),
-        Catchup::All => late.min(CATCHUP_RUNS_MAX),
+        Catchup::All => CATCHUP_RUNS_MAX,
     }
 }
 
@@ -162,3 +191,6 @@ pub fn may_begin(overlap: Overlap, is_oldest: bool) -> bool {
         Overlap::Skip | Overlap::QueueOne | Overlap::QueueAll | Overlap::CancelRunning => is_oldest,
     }
 }
+
+#[cfg(test)]
+mod tests;

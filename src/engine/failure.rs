@@ -191,3 +191,6 @@ fn not_placed(failures: &[LaunchFailure]) -> Failure {
         .with_finer([finer])
         .with_base(ErrorName::ECS_EXCEPTION)
 }
+
+#[cfg(test)]
+mod tests;

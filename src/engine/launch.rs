@@ -17,6 +17,9 @@ use super::run::Run;
 /// once, so a quarter of an hour is kept in hand. Source: Amazon ECS API reference, "Ensuring idempotency".
 pub const RESEND_WINDOW: TimeDelta = TimeDelta::minutes(45);
 
+/// A clock that goes back by no more than this was corrected, not lost: a third of what is kept in hand.
+pub const CLOCK_CORRECTION: TimeDelta = TimeDelta::minutes(5);
+
 /// ECS's idempotency token: at most 64 characters of ASCII 33 to 126.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -93,6 +96,12 @@ impl Launch {
             first_sent_at: now,
             unresolved: false,
         }
+    }
+
+    /// Whether sending it again surely starts nothing new. A first send that lies ahead means that the clock was set back
+    /// since, so that nobody knows how old the token is.
+    pub fn may_be_resent(&self, now: DateTime<Utc>) -> bool {
+        now < self.resend_until() && self.first_sent_at - now <= CLOCK_CORRECTION
     }
 
     /// Until when the request may be sent again.

@@ -9,6 +9,20 @@ use super::failure::{ErrorName, Failure};
 use super::job::{Definition, Success};
 use super::task::{ContainerFacts, TaskFacts};
 
+/// ECS's stop code of a task that StopTask ended.
+const USER_INITIATED: &str = "UserInitiated";
+/// What ECS's reasons of a task that found no place begin with or hold.
+const PLACEMENT_REASONS: [&str; 8] = [
+    "RESOURCE:",
+    "AGENT",
+    "ATTRIBUTE",
+    "LOCATION",
+    "MemberOf placement constraint",
+    "NO ACTIVE INSTANCES",
+    "EMPTY CAPACITY PROVIDER",
+    "unable to place a task",
+];
+
 /// How a stopped task is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -20,9 +34,21 @@ pub enum Verdict {
 
 /// Judges a stopped task.
 pub fn judge(facts: &TaskFacts, definition: &Definition) -> Verdict {
+    judge_accepting(facts, definition, |code| definition.accept_stop_codes.iter().any(|accepted| accepted == code))
+}
+
+/// Judges a stopped task that we had asked to stop: `UserInitiated` is then our own doing, which no `accept_stop_codes`
+/// makes a success. A task that ended by itself before the request reached it is judged as any other.
+pub fn judge_asked_to_stop(facts: &TaskFacts, definition: &Definition) -> Verdict {
+    judge_accepting(facts, definition, |code| {
+        code != USER_INITIATED && definition.accept_stop_codes.iter().any(|accepted| accepted == code)
+    })
+}
+
+fn judge_accepting(facts: &TaskFacts, definition: &Definition, accepts: impl Fn(&str) -> bool) -> Verdict {
     let deciding = deciding_containers(facts, definition.success);
     let all_zero = !deciding.is_empty() && deciding.iter().all(|container| container.exit_code == Some(0));
-    if all_zero && ended_by_itself(facts, definition) {
+    if all_zero && ended_by_itself(facts, accepts) {
         return Verdict::Succeeded;
     }
     let culprit = deciding.iter().copied().find(|container| container.exit_code != Some(0));
@@ -46,10 +72,10 @@ fn deciding_containers(facts: &TaskFacts, success: Success) -> Vec<&ContainerFac
 }
 
 /// A task that was cut short is no success, whatever its containers managed to return.
-fn ended_by_itself(facts: &TaskFacts, definition: &Definition) -> bool {
+fn ended_by_itself(facts: &TaskFacts, accepts: impl Fn(&str) -> bool) -> bool {
     match facts.stop_code.as_deref() {
         None | Some("EssentialContainerExited") => true,
-        Some(code) => definition.accept_stop_codes.iter().any(|accepted| accepted == code),
+        Some(code) => accepts(code),
     }
 }
 
@@ -74,7 +100,7 @@ fn kind(facts: &TaskFacts) -> Option<ErrorName> {
         return Some(ErrorName::OUT_OF_MEMORY);
     }
     match facts.stop_code.as_deref() {
-        Some("TaskFailedToStart") => Some(start_failure(&said)),
+        Some("TaskFailedToStart") => start_failure(&said),
         Some("SpotInterruption") => Some(ErrorName::SPOT_INTERRUPTION),
         Some("TerminationNotice" | "InfrastructureHealth") => Some(ErrorName::INFRASTRUCTURE),
         Some("EssentialContainerExited") => said("CannotStartContainer").then_some(ErrorName::CONTAINER_START),
@@ -84,19 +110,20 @@ fn kind(facts: &TaskFacts) -> Option<ErrorName> {
     }
 }
 
-fn start_failure(said: &dyn Fn(&str) -> bool) -> ErrorName {
+/// None for a reason that is not known: a retrier for placement must not take what it was not written for.
+fn start_failure(said: &dyn Fn(&str) -> bool) -> Option<ErrorName> {
     if said("CannotPull") {
-        ErrorName::IMAGE_PULL
+        Some(ErrorName::IMAGE_PULL)
     } else if said("ResourceInitializationError") {
-        ErrorName::RESOURCE_INIT
+        Some(ErrorName::RESOURCE_INIT)
     } else if said("network interface") {
-        ErrorName::ENI
+        Some(ErrorName::ENI)
     } else if said("CannotStartContainer") || said("CannotCreateContainer") || said("CannotInspectContainer") {
-        ErrorName::CONTAINER_START
+        Some(ErrorName::CONTAINER_START)
     } else if said("Capacity is unavailable") {
-        ErrorName::CAPACITY
+        Some(ErrorName::CAPACITY)
     } else {
-        ErrorName::PLACEMENT
+        PLACEMENT_REASONS.into_iter().any(said).then_some(ErrorName::PLACEMENT)
     }
 }
 
@@ -124,3 +151,6 @@ fn cause(facts: &TaskFacts, culprit: Option<&ContainerFacts>) -> String {
     }
     if parts.is_empty() { "the task stopped and ECS gave no reason".to_owned() } else { parts.join("; ") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,10 +99,10 @@ impl TaskFacts {
         matches!(self.last_status.as_str(), "STOPPED" | "DELETED")
     }
 
-    /// Whether the task has been RUNNING; a poll can skip any state, so later ones count.
+    /// Whether the task has been RUNNING. A poll can skip any state, and a task whose start failed passes through the
+    /// states of going down as well, so those prove nothing: `started_at` does.
     pub fn has_started(&self) -> bool {
-        self.started_at.is_some()
-            || matches!(self.last_status.as_str(), "RUNNING" | "DEACTIVATING" | "STOPPING" | "DEPROVISIONING")
+        self.started_at.is_some() || self.last_status == "RUNNING"
     }
 }
 

@@ -9,5 +9,6 @@ mod harness;
 mod licences;
 mod main_job;
 mod restart;
+mod retry_vectors;
 mod store;
 mod tidy;

@@ -47,18 +47,28 @@ impl Run {
         }
     }
 
-    /// When the run wants [`super::Event::Woken`] or another look at its action; none if only an event moves it.
+    /// When the run's state is due for its next step; none if only an event moves it.
     pub fn wake_at(&self) -> Option<DateTime<Utc>> {
         match &self.state {
             State::Due | State::Launching | State::Finished { .. } => None,
             State::Seeking { look_at, .. } => Some(*look_at),
-            State::Running { started, .. } => {
-                let start = if *started { None } else { self.start_deadline() };
-                [self.deadline, self.attempt_deadline(), start].into_iter().flatten().min()
-            }
+            State::Running { .. } => [self.deadline, self.attempt_deadline()].into_iter().flatten().min(),
             State::Stopping { ask_at, .. } => Some(*ask_at),
             State::Waiting { until, .. } => Some(self.deadline.map_or(*until, |deadline| deadline.min(*until))),
         }
+    }
+
+    /// The next instant after `now` at which the run wants [`super::Event::Woken`]. Unlike [`Run::wake_at`] it looks past
+    /// instants that are over: a retry that waits for its permit still has a deadline.
+    pub fn wake_after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let instants = match &self.state {
+            State::Due | State::Launching | State::Finished { .. } => [None; 2],
+            State::Seeking { look_at, .. } => [Some(*look_at), None],
+            State::Running { .. } => [self.deadline, self.attempt_deadline()],
+            State::Stopping { ask_at, .. } => [Some(*ask_at), None],
+            State::Waiting { until, .. } => [Some(*until), self.deadline],
+        };
+        instants.into_iter().flatten().filter(|instant| *instant > now).min()
     }
 
     /// When `attempt_timeout` of the newest attempt is over.

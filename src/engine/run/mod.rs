@@ -1,14 +1,19 @@
 //! A run: what a firing becomes, up to its outcome.
 //!
-//! A run is a value. [`Run::step`] (in `step.rs`) takes an event and an instant and moves it on; [`Run::action`] says what
-//! its state asks for next. Because the action follows from the stored state alone, a restart or a failover is not a
-//! path of its own: load the runs, tell each [`Event::Resumed`], ask for their actions, go on.
+//! A run is a value. [`Run::step`] takes an event and an instant and moves it on: `step.rs` says which event fits which
+//! state, `launching.rs`, `lookup.rs`, `following.rs` and `ending.rs` what it means there. [`Run::action`] says what the
+//! state asks for next. Because the action follows from the stored state alone, a restart or a failover is not a path of
+//! its own: load the runs, tell each [`Event::Resumed`], ask for their actions, go on.
 //!
 //! Nothing here performs anything or reads a clock, and nothing here can fail for an outside reason: a refused launch, a
 //! lost answer or a vanished task are events. The only error is [`Refused`], for an event that does not fit the state.
 
 mod action;
+mod ending;
+mod following;
 mod history;
+mod launching;
+mod lookup;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -8,78 +8,20 @@
 //! simulation can do both instead. Which instants start, what a firing does that meets a run, and how a run moves is
 //! asked of `engine/`; the driver keeps the books.
 
-mod tracked;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 
-use self::tracked::Tracked;
 use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName, Overlap};
-use crate::engine::launch::Launch;
+use crate::engine::launch::CLOCK_CORRECTION;
 use crate::engine::run::{Action, Event, Firing, Outcome, Refused, Run, RunId, State, Step};
-use crate::engine::task::TaskArn;
 use crate::store::{Batch, Loaded, Mark, Term};
 
-/// What the driver is told about a run.
-#[derive(Debug)]
-pub struct Report {
-    /// Which run.
-    pub run: RunId,
-    /// What happened.
-    pub event: Event,
-    /// Whether this answers the call that the driver had ordered for the run.
-    pub answers_call: bool,
-}
-
-/// What is to be performed, now that what led to it is durable.
-#[derive(Debug, PartialEq)]
-pub enum Act {
-    /// Send RunTask; report [`Event::Answered`].
-    Launch {
-        /// For which run.
-        run: RunId,
-        /// What to send.
-        launch: Launch,
-    },
-    /// Look for tasks of a launch; report [`Event::Sought`].
-    Find {
-        /// For which run.
-        run: RunId,
-        /// Of which launch.
-        launch: Launch,
-    },
-    /// Send StopTask; report [`Event::StopAsked`].
-    Stop {
-        /// For which run.
-        run: RunId,
-        /// Where.
-        cluster: String,
-        /// Which task.
-        task: TaskArn,
-        /// What people see as its stopped reason.
-        reason: String,
-    },
-    /// Poll a task; report [`Event::Observed`] and [`Event::Missing`].
-    Watch {
-        /// For which run.
-        run: RunId,
-        /// Where.
-        cluster: String,
-        /// Which task.
-        task: TaskArn,
-    },
-    /// Poll it no longer.
-    Unwatch {
-        /// Where.
-        cluster: String,
-        /// Which task.
-        task: TaskArn,
-    },
-}
+pub use super::act::{Act, Report};
+use super::tracked::Tracked;
 
 /// A job as the driver sees it, for listings.
 #[derive(Debug, Clone)]
@@ -145,8 +87,9 @@ impl Driver {
             bucket,
             moved_marks: BTreeSet::new(),
             touched: BTreeSet::new(),
-            last_turn_at: loaded.last_commit_at.unwrap_or(now),
+            last_turn_at: loaded.last_commit_at.map_or(now, |at| at.min(now)),
         };
+        let was_set_back = loaded.last_commit_at.is_some_and(|at| is_set_back(at, now));
         let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
         for job in jobs {
             let stored = marks.get(&job.name).filter(|mark| mark.schedule == job.schedule_identity());
@@ -158,7 +101,7 @@ impl Driver {
             driver.set_job(JobEntry { next_at: job.schedule.next(mark, anchor), job, mark, anchor });
         }
         for run in loaded.runs {
-            driver.adopt(run, now);
+            driver.adopt(run, was_set_back, now);
         }
         driver
     }
@@ -171,26 +114,33 @@ impl Driver {
     }
 
     /// Takes a run over from the store.
-    fn adopt(&mut self, run: Run, now: DateTime<Utc>) {
+    fn adopt(&mut self, run: Run, was_set_back: bool, now: DateTime<Utc>) {
         let id = run.id.clone();
         self.living.entry(run.job.clone()).or_default().push(id.clone());
-        // The newest attempt may still change.
-        let attempts_saved = run.attempts.len().saturating_sub(1);
-        self.runs.insert(id.clone(), Tracked { attempts_saved, ..Tracked::new(run, false) });
+        self.runs.insert(id.clone(), Tracked::loaded(run));
+        if was_set_back {
+            self.step(&id, Event::ClockSetBack, now);
+        }
         self.step(&id, Event::Resumed, now);
     }
 
     /// Takes reports and the passing of time, and returns what must be saved before [`Driver::acts`] is asked; none if
     /// nothing changed. While `is_leaving`, nothing new begins.
     pub fn turn(&mut self, reports: Vec<Report>, now: DateTime<Utc>, is_leaving: bool) -> Option<Batch> {
-        if !is_leaving {
-            self.fire(now);
+        if is_set_back(self.last_turn_at, now) {
+            for id in self.runs.keys().cloned().collect::<Vec<_>>() {
+                self.step(&id, Event::ClockSetBack, now);
+            }
         }
+        // Facts first: a run whose end has been reported is not in the way of a firing of the same turn.
         for report in reports {
             if let Some(tracked) = self.runs.get_mut(&report.run) {
                 tracked.is_calling &= !report.answers_call;
                 self.step(&report.run, report.event, now);
             }
+        }
+        if !is_leaving {
+            self.fire(now);
         }
         while let Some((at, id)) = self.wakes.first().cloned() {
             if at > now {
@@ -236,6 +186,10 @@ impl Driver {
 
     /// A firing becomes a run, or a row that says why not.
     fn begin(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
+        if self.runs.contains_key(&RunId::of_firing(&job.name, firing.scheduled_at)) {
+            // It was recorded before and lives; it must not be replaced by itself.
+            return;
+        }
         match admit::meet(job.admission.overlap, &self.living_of(&job.name)) {
             Meeting::Start => self.start(job, firing, now),
             Meeting::Skip { reason } => self.record_not_started(job, firing, Outcome::Skipped { reason }, now),
@@ -253,11 +207,8 @@ impl Driver {
     fn start(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
         let (run, entries) = Run::due(firing, self.instance.clone(), Arc::clone(&job.definition), now);
         let id = run.id.clone();
-        if self.runs.contains_key(&id) {
-            return;
-        }
         self.living.entry(run.job.clone()).or_default().push(id.clone());
-        self.runs.insert(id.clone(), Tracked { entries, is_dirty: true, ..Tracked::new(run, true) });
+        self.runs.insert(id.clone(), Tracked::begun(run, entries));
         self.reconsider(&id, now);
     }
 
@@ -265,7 +216,7 @@ impl Driver {
         let (run, entries) = Run::not_started(firing, self.instance.clone(), Arc::clone(&job.definition), outcome, now);
         let id = run.id.clone();
         if !self.runs.contains_key(&id) {
-            self.runs.insert(id.clone(), Tracked { entries, is_dirty: true, ..Tracked::new(run, true) });
+            self.runs.insert(id.clone(), Tracked::begun(run, entries));
             self.touched.insert(id);
         }
     }
@@ -278,6 +229,17 @@ impl Driver {
 
     /// Moves a run and puts it where its new state wants it.
     fn step(&mut self, id: &RunId, event: Event, now: DateTime<Utc>) {
+        let is_due = self.runs.get(id).is_some_and(|tracked| tracked.wake_at.is_some_and(|at| at <= now));
+        let wakes_too = is_due && event != Event::Woken;
+        self.take(id, event, now);
+        if wakes_too {
+            // Taking an event moves the run to its next wake; the one that is due now must not get lost by it.
+            self.take(id, Event::Woken, now);
+        }
+        self.reconsider(id, now);
+    }
+
+    fn take(&mut self, id: &RunId, event: Event, now: DateTime<Utc>) {
         let Some(tracked) = self.runs.get_mut(id) else { return };
         match tracked.run.step(event, now) {
             Ok(Step::Unchanged) | Err(Refused::Stale) => {}
@@ -290,18 +252,17 @@ impl Driver {
                 debug_assert!(false, "illegal event for run {id} in {:?}", tracked.run.state);
             }
         }
-        self.reconsider(id, now);
     }
 
     /// After any change: does it want a permit, when must it be woken, has it ended?
     fn reconsider(&mut self, id: &RunId, now: DateTime<Utc>) {
         self.touched.insert(id.clone());
         let Some(tracked) = self.runs.get_mut(id) else { return };
-        let wake_at = tracked.run.wake_at();
+        let wake_at = tracked.run.wake_after(now);
         if let Some(old) = std::mem::replace(&mut tracked.wake_at, wake_at) {
             self.wakes.remove(&(old, id.clone()));
         }
-        if let Some(at) = wake_at.filter(|at| *at > now) {
+        if let Some(at) = wake_at {
             self.wakes.insert((at, id.clone()));
         }
         let run = &tracked.run;
@@ -398,9 +359,7 @@ impl Driver {
                 continue;
             }
             tracked.watch(&mut acts);
-            if !tracked.is_calling {
-                acts.extend(tracked.call(now));
-            }
+            acts.extend(tracked.call(now));
             if tracked.run.is_finished() {
                 self.runs.remove(&id);
             }
@@ -433,3 +392,11 @@ impl Driver {
         self.jobs.values().map(view).collect()
     }
 }
+
+/// Whether the clock went back by more than a correction.
+fn is_set_back(before: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    before - now > CLOCK_CORRECTION
+}
+
+#[cfg(test)]
+mod tests;

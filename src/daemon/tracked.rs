@@ -1,8 +1,8 @@
-//! A living run with what the driver knows beside it: what is not saved yet, what is being performed, what is polled.
+//! A living run in the driver's books: what there is to save of it, and what is being done for it.
 
 use chrono::{DateTime, Utc};
 
-use super::Act;
+use super::act::Act;
 use crate::engine::run::{Action, Entry, Run};
 use crate::engine::task::TaskArn;
 use crate::store::RunSave;
@@ -12,7 +12,7 @@ use crate::store::RunSave;
 pub(super) struct Tracked {
     pub(super) run: Run,
     /// Never saved yet.
-    pub(super) is_new: bool,
+    is_new: bool,
     /// Attempts that are saved and final.
     pub(super) attempts_saved: usize,
     /// Entries to save.
@@ -22,13 +22,24 @@ pub(super) struct Tracked {
     /// A call for it is under way, so no other is ordered.
     pub(super) is_calling: bool,
     /// The task that is being polled for it.
-    pub(super) watched: Option<TaskArn>,
+    watched: Option<TaskArn>,
     /// Where it stands in `wakes`.
     pub(super) wake_at: Option<DateTime<Utc>>,
 }
 
 impl Tracked {
-    pub(super) fn new(run: Run, is_new: bool) -> Tracked {
+    /// A run that the store holds. Its newest attempt may still change.
+    pub(super) fn loaded(run: Run) -> Tracked {
+        let attempts_saved = run.attempts.len().saturating_sub(1);
+        Tracked { attempts_saved, ..Tracked::new(run, false) }
+    }
+
+    /// A run that was just begun or refused, with its first entries: it must be saved.
+    pub(super) fn begun(run: Run, entries: Vec<Entry>) -> Tracked {
+        Tracked { entries, is_dirty: true, ..Tracked::new(run, true) }
+    }
+
+    fn new(run: Run, is_new: bool) -> Tracked {
         Tracked {
             run,
             is_new,
@@ -41,6 +52,7 @@ impl Tracked {
         }
     }
 
+    /// What there is to save, once.
     pub(super) fn take_save(&mut self) -> Option<RunSave> {
         if !std::mem::take(&mut self.is_dirty) {
             return None;
@@ -74,8 +86,11 @@ impl Tracked {
         }
     }
 
-    /// The call that the run's state asks for.
+    /// The call that the run's state asks for, unless one is under way.
     pub(super) fn call(&mut self, now: DateTime<Utc>) -> Option<Act> {
+        if self.is_calling {
+            return None;
+        }
         let run = self.run.id.clone();
         let act = match self.run.action(now) {
             Action::Launch(launch) => Act::Launch { run, launch: launch.clone() },

@@ -1,0 +1,83 @@
+//! The driver on a virtual clock: what it saves, in which order it acts, and whole histories with deaths at any point.
+
+mod histories;
+mod rules;
+mod world;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use super::*;
+use crate::engine::failure::ErrorName;
+use crate::engine::job::{
+    Admission, Capacity, Catchup, ContainerOverride, Definition, Limits, OnUnknown, Success, TaskOverride, TaskSpec,
+};
+use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
+use crate::engine::run::Status;
+use crate::engine::schedule::Dst;
+
+fn definition(limits: Limits) -> Definition {
+    let retrier = |name, interval_seconds| Retrier {
+        error_equals: vec![name],
+        interval_seconds,
+        max_attempts: 2,
+        backoff_rate: 2.0,
+        max_delay_seconds: None,
+        jitter_strategy: Jitter::None,
+    };
+    let retriers = vec![retrier(ErrorName::ECS_EXCEPTION, 4), retrier(ErrorName::ALL, 2)];
+    Definition {
+        task: TaskSpec {
+            cluster: "main".into(),
+            task_definition: "hello".into(),
+            capacity: Capacity::ClusterDefault,
+            platform_version: None,
+            network: None,
+            containers: vec![ContainerOverride::default()],
+            overrides: TaskOverride::default(),
+            group: None,
+            tags: BTreeMap::new(),
+            propagate_tags: None,
+            enable_ecs_managed_tags: false,
+            enable_execute_command: false,
+            add_tags: true,
+            add_environment: true,
+        },
+        retry: RetryPolicy::new(retriers).unwrap(),
+        limits,
+        success: Success::Essential,
+        accept_stop_codes: Vec::new(),
+        on_unknown: OnUnknown::Fail,
+    }
+}
+
+fn limits(timeout: Option<u64>, attempt_timeout: Option<u64>) -> Limits {
+    let seconds = |count: Option<u64>| count.map(Duration::from_secs);
+    Limits { timeout: seconds(timeout), attempt_timeout: seconds(attempt_timeout), start_timeout: None }
+}
+
+fn job_in(zone: Tz, name: &str, schedule: &str, overlap: Overlap, catchup: Catchup, limits: Limits) -> Arc<Job> {
+    Arc::new(Job {
+        name: JobName::new(name).unwrap(),
+        schedule: Schedule::parse(&[schedule], zone, Dst::default()).unwrap(),
+        admission: Admission { overlap, catchup, catchup_window: Duration::from_secs(3600) },
+        definition: Arc::new(definition(limits)),
+    })
+}
+
+fn job(name: &str, schedule: &str, overlap: Overlap, catchup: Catchup, limits: Limits) -> Arc<Job> {
+    job_in(Tz::UTC, name, schedule, overlap, catchup, limits)
+}
+
+/// One job of each overlap policy, with limits short enough to matter.
+fn mixed_jobs() -> Vec<Arc<Job>> {
+    vec![
+        job("allow", "rate(1 minute)", Overlap::Allow, Catchup::None, limits(None, Some(60))),
+        job("cancel", "rate(1 minute)", Overlap::CancelRunning, Catchup::Last, limits(Some(300), None)),
+        job("queue-all", "*/2 * * * *", Overlap::QueueAll, Catchup::All, limits(Some(100), None)),
+        job("queue-one", "* * * * *", Overlap::QueueOne, Catchup::Last, limits(Some(70), Some(50))),
+        job("skip", "* * * * *", Overlap::Skip, Catchup::All, limits(Some(90), None)),
+    ]
+}

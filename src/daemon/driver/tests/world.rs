@@ -1,0 +1,507 @@
+//! A small world around the driver: a store, an ECS that honours client tokens and forgets them as the real one does, a
+//! clock that can be wrong, and a daemon that can die at any point. Everything random comes from one seed.
+//!
+//! The world asserts while it runs: no act before its batch, one task for each token, no two tasks of a run at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::super::{Act, Driver, Report};
+use crate::engine::bucket::Bucket;
+use crate::engine::job::{Instance, Job, JobName};
+use crate::engine::launch::LaunchRequest;
+use crate::engine::run::{Entry, Event, Run, RunId, State, Status};
+use crate::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
+use crate::store::{Batch, Loaded, Mark, Term};
+
+/// Xorshift: enough to vary histories, and the same on every machine.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Random {
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        // The first numbers of a small seed are small.
+        for _ in 0..8 {
+            random.below(2);
+        }
+        random
+    }
+
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+
+    pub(super) fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+
+    fn milliseconds(&mut self, from: u64, to: u64) -> TimeDelta {
+        TimeDelta::milliseconds(i64::try_from(from + self.below(to - from)).unwrap())
+    }
+}
+
+/// What the store keeps, exactly what a batch said.
+#[derive(Default)]
+pub(super) struct Shelf {
+    pub(super) runs: BTreeMap<RunId, Run>,
+    pub(super) entries: BTreeMap<RunId, Vec<Entry>>,
+    pub(super) marks: BTreeMap<JobName, Mark>,
+    pub(super) order: Vec<RunId>,
+    pub(super) last_commit_at: Option<DateTime<Utc>>,
+    pub(super) batches: usize,
+}
+
+impl Shelf {
+    pub(super) fn commit(&mut self, batch: &Batch) -> BTreeSet<RunId> {
+        self.batches += 1;
+        self.last_commit_at = Some(batch.at);
+        self.marks.extend(batch.marks.iter().map(|mark| (mark.job.clone(), mark.clone())));
+        let mut duplicates = BTreeSet::new();
+        for save in &batch.runs {
+            let id = save.run.id.clone();
+            if save.is_new {
+                if self.runs.contains_key(&id) {
+                    duplicates.insert(id);
+                    continue;
+                }
+                self.order.push(id.clone());
+            }
+            let old = self.runs.insert(id.clone(), save.run.clone());
+            assert!(old.is_none_or(|run| !run.is_finished()), "a finished run changed: {id}");
+            let entries = self.entries.entry(id).or_default();
+            for entry in &save.entries {
+                entries.push(entry.clone());
+                assert_eq!(usize::try_from(entry.seq).unwrap(), entries.len(), "the history has a gap");
+            }
+            assert_eq!(usize::try_from(save.run.history_len).unwrap(), entries.len());
+        }
+        duplicates
+    }
+
+    fn load(&self) -> Loaded {
+        let living = self.order.iter().filter_map(|id| self.runs.get(id)).filter(|run| !run.is_finished());
+        Loaded {
+            marks: self.marks.values().cloned().collect(),
+            runs: living.cloned().collect(),
+            last_commit_at: self.last_commit_at,
+        }
+    }
+
+    pub(super) fn living(&self) -> Vec<&Run> {
+        self.runs.values().filter(|run| !run.is_finished()).collect()
+    }
+}
+
+/// A task in ECS, with the life that it will have unless somebody stops it.
+pub(super) struct FakeTask {
+    arn: TaskArn,
+    started_by: String,
+    token: String,
+    pub(super) run: RunId,
+    created_at: DateTime<Utc>,
+    runs_at: DateTime<Utc>,
+    stops_at: Option<DateTime<Utc>>,
+    pub(super) exit_code: i32,
+    stop_code: &'static str,
+}
+
+impl FakeTask {
+    fn is_stopped(&self, now: DateTime<Utc>) -> bool {
+        self.stops_at.is_some_and(|at| at <= now)
+    }
+
+    /// Stopped tasks are shown for an hour.
+    fn is_forgotten(&self, now: DateTime<Utc>) -> bool {
+        self.stops_at.is_some_and(|at| at + TimeDelta::hours(1) < now)
+    }
+
+    pub(super) fn succeeded(&self) -> bool {
+        self.exit_code == 0 && self.stop_code == "EssentialContainerExited"
+    }
+
+    fn facts(&self, now: DateTime<Utc>) -> TaskFacts {
+        let (stopped, started) = (self.is_stopped(now), self.runs_at <= now);
+        let container = ContainerFacts {
+            name: "app".into(),
+            essential: Some(true),
+            exit_code: stopped.then_some(self.exit_code),
+            reason: None,
+        };
+        let last_status = if stopped { "STOPPED" } else { ["PENDING", "RUNNING"][usize::from(started)] };
+        TaskFacts {
+            task: self.arn.clone(),
+            last_status: last_status.into(),
+            stop_code: stopped.then(|| self.stop_code.to_owned()),
+            stopped_reason: None,
+            started_at: started.then_some(self.runs_at),
+            stopped_at: self.stops_at.filter(|_| stopped),
+            containers: vec![container],
+        }
+    }
+}
+
+/// ECS, on real time whatever the daemon's clock says.
+#[derive(Default)]
+pub(super) struct FakeEcs {
+    pub(super) tasks: Vec<FakeTask>,
+    /// Token, to the request and to what came of it: a task, or `failures`.
+    tokens: BTreeMap<String, (LaunchRequest, Option<usize>, DateTime<Utc>)>,
+    pub(super) is_healthy: bool,
+    pub(super) launches_hang: bool,
+}
+
+impl FakeEcs {
+    fn run_task(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>) -> LaunchAnswer {
+        let chance = if self.is_healthy { 99 } else { random.below(100) };
+        let lost = LaunchAnswer::NoAnswer { sent: true, message: "read timed out".into() };
+        let refused =
+            |code: &str, status| LaunchAnswer::Refused { code: Some(code.into()), message: "".into(), status };
+        match chance {
+            0..5 => LaunchAnswer::NoAnswer { sent: false, message: "connection refused".into() },
+            5..10 => refused("ThrottlingException", 400),
+            10..14 => refused("ServerException", 500),
+            14..18 => lost,
+            18..22 => self.accept(request, random, now, true, true),
+            22..25 => self.accept(request, random, now, true, false),
+            25..35 => {
+                self.accept(request, random, now, false, false);
+                lost
+            }
+            35..40 => {
+                self.accept(request, random, now, false, false);
+                refused("InternalFailure", 500)
+            }
+            _ => self.accept(request, random, now, false, false),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        request: &LaunchRequest,
+        random: &mut Random,
+        now: DateTime<Utc>,
+        fails: bool,
+        ghost: bool,
+    ) -> LaunchAnswer {
+        let token = request.client_token.as_str().to_owned();
+        let failures = || LaunchAnswer::Failures(vec![LaunchFailure { reason: "RESOURCE:CPU".into(), detail: None }]);
+        let remembered = self.tokens.get(&token).filter(|(_, task, at)| match task {
+            Some(task) => !self.tasks[*task].is_forgotten(now) && *at + TimeDelta::hours(24) > now,
+            None => *at + TimeDelta::hours(1) > now,
+        });
+        if let Some((before, task, _)) = remembered {
+            assert_eq!(before, request, "a token was sent with another request");
+            return task.map_or_else(failures, |task| LaunchAnswer::Launched { task: self.tasks[task].arn.clone() });
+        }
+        let task = (!fails || ghost).then(|| self.start(request, random, now));
+        self.tokens.insert(token, (request.clone(), task.filter(|_| !fails), now));
+        match task {
+            Some(task) if !fails => LaunchAnswer::Launched { task: self.tasks[task].arn.clone() },
+            Some(_) | None => failures(),
+        }
+    }
+
+    fn start(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>) -> usize {
+        let run = RunId::from_text(&request.task.tags["tenacron:run"]);
+        for other in self.tasks.iter().filter(|task| task.run == run) {
+            assert_ne!(other.token, request.client_token.as_str(), "launched twice: {run}");
+            assert!(other.is_stopped(now), "two tasks of {run} live together");
+        }
+        let runs_at = now + random.milliseconds(500, 5_000);
+        let hangs = self.launches_hang || (!self.is_healthy && random.percent(10));
+        let length = if self.is_healthy { 5_000 } else { 90_000 };
+        self.tasks.push(FakeTask {
+            arn: TaskArn(format!("arn:aws:ecs:eu-central-1:1:task/main/{}", self.tasks.len())),
+            started_by: request.started_by.clone(),
+            token: request.client_token.as_str().to_owned(),
+            run,
+            created_at: now,
+            runs_at,
+            stops_at: (!hangs).then(|| runs_at + random.milliseconds(100, length)),
+            exit_code: i32::from(!self.is_healthy && random.percent(25)),
+            stop_code: "EssentialContainerExited",
+        });
+        self.tasks.len() - 1
+    }
+
+    fn find(&self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>) -> SearchAnswer {
+        if !self.is_healthy && random.percent(20) {
+            return SearchAnswer::NoAnswer("no route to host".into());
+        }
+        let ours = self.tasks.iter().filter(|task| task.started_by == request.started_by && !task.is_forgotten(now));
+        let found: Vec<TaskArn> = ours.map(|task| task.arn.clone()).collect();
+        if found.is_empty() { SearchAnswer::Nothing } else { SearchAnswer::Found(found) }
+    }
+
+    fn stop(&mut self, arn: &TaskArn, random: &mut Random, now: DateTime<Utc>) {
+        if !self.is_healthy && random.percent(20) {
+            return;
+        }
+        if let Some(task) = self.tasks.iter_mut().find(|task| task.arn == *arn && !task.is_stopped(now)) {
+            let gone = now + random.milliseconds(200, 4_000);
+            if task.stops_at.is_none_or(|at| at > gone) {
+                (task.stops_at, task.stop_code) = (Some(gone), "UserInitiated");
+                task.exit_code = if random.percent(50) { 0 } else { 143 };
+            }
+        }
+    }
+
+    fn describe(&self, arn: &TaskArn, now: DateTime<Utc>) -> Event {
+        let shown = self.tasks.iter().find(|task| task.arn == *arn);
+        // A fresh task is not visible at once.
+        match shown.filter(|task| task.created_at + TimeDelta::seconds(2) <= now && !task.is_forgotten(now)) {
+            Some(task) => Event::Observed(task.facts(now)),
+            None => Event::Missing(arn.clone()),
+        }
+    }
+}
+
+/// Where a daemon dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    BeforeSave,
+    AfterSave,
+    /// After about half of the acts.
+    AmongActs,
+}
+
+pub(super) struct World {
+    pub(super) jobs: Vec<Arc<Job>>,
+    pub(super) random: Random,
+    /// Real time; the daemon's clock is `skew` ahead of it.
+    pub(super) real: DateTime<Utc>,
+    pub(super) skew: TimeDelta,
+    pub(super) shelf: Shelf,
+    pub(super) ecs: FakeEcs,
+    pub(super) driver: Driver,
+    calls: Vec<(DateTime<Utc>, Report)>,
+    watched: BTreeMap<TaskArn, RunId>,
+    poll_at: DateTime<Utc>,
+    /// Die at the batch of this number, counted from 1.
+    pub(super) die_at: Option<(usize, Death)>,
+    /// Chance in a thousand of dying at any batch.
+    pub(super) deaths_in_thousand: u64,
+    pub(super) launched_at: Vec<DateTime<Utc>>,
+    turns_without_rest: u32,
+}
+
+pub(super) fn rate() -> (f64, u32) {
+    (5.0, 5)
+}
+
+impl World {
+    pub(super) fn new(seed: u64, jobs: Vec<Arc<Job>>) -> World {
+        let real = DateTime::from_timestamp(1_750_000_001, 0).unwrap();
+        let shelf = Shelf::default();
+        let driver = build(&jobs, &shelf, real);
+        World {
+            jobs,
+            random: Random::new(seed),
+            real,
+            skew: TimeDelta::zero(),
+            shelf,
+            ecs: FakeEcs::default(),
+            driver,
+            calls: Vec::new(),
+            watched: BTreeMap::new(),
+            poll_at: real,
+            die_at: None,
+            deaths_in_thousand: 0,
+            launched_at: Vec::new(),
+            turns_without_rest: 0,
+        }
+    }
+
+    pub(super) fn wall(&self) -> DateTime<Utc> {
+        self.real + self.skew
+    }
+
+    /// A daemon that starts on what the store holds; the one before it is gone with its calls and pollers.
+    pub(super) fn restart(&mut self) {
+        self.calls.clear();
+        self.watched.clear();
+        self.driver = build(&self.jobs, &self.shelf, self.wall());
+    }
+
+    /// Lets the daemon turn until `real` reaches `until`.
+    pub(super) fn run_until(&mut self, until: DateTime<Utc>) {
+        while self.real < until {
+            self.turn(false);
+            self.advance(until);
+        }
+    }
+
+    /// One turn of the daemon's loop; false if it died in it.
+    pub(super) fn turn(&mut self, is_leaving: bool) -> bool {
+        let mut reports = self.arrived();
+        if self.poll_at <= self.real {
+            self.poll_at = self.real + TimeDelta::seconds(5);
+            let look = |(task, run): (&TaskArn, &RunId)| Report {
+                run: run.clone(),
+                event: self.ecs.describe(task, self.real),
+                answers_call: false,
+            };
+            reports.extend(self.watched.iter().map(look));
+        }
+        let now = self.wall();
+        let batch = self.driver.turn(reports, now, is_leaving);
+        let death = self.death(batch.is_some());
+        if death == Some(Death::BeforeSave) {
+            self.restart();
+            return false;
+        }
+        if let Some(batch) = batch {
+            let duplicates = self.shelf.commit(&batch);
+            self.driver.forget(&duplicates, now);
+        }
+        if death == Some(Death::AfterSave) {
+            self.restart();
+            return false;
+        }
+        let acts = self.driver.acts(self.wall());
+        let performed = if death.is_some() { acts.len().div_ceil(2) } else { acts.len() };
+        for act in acts.into_iter().take(performed) {
+            self.perform(act);
+        }
+        if death.is_some() {
+            self.restart();
+        }
+        death.is_none()
+    }
+
+    fn death(&mut self, at_batch: bool) -> Option<Death> {
+        if !at_batch {
+            return None;
+        }
+        if let Some((batch, death)) = self.die_at {
+            return (self.shelf.batches + 1 == batch).then(|| {
+                self.die_at = None;
+                death
+            });
+        }
+        let dies = self.random.below(1000) < self.deaths_in_thousand;
+        dies.then(|| match self.random.below(3) {
+            0 => Death::BeforeSave,
+            1 => Death::AfterSave,
+            _ => Death::AmongActs,
+        })
+    }
+
+    fn arrived(&mut self) -> Vec<Report> {
+        let real = self.real;
+        let (arrived, left) = std::mem::take(&mut self.calls).into_iter().partition(|(at, _)| *at <= real);
+        self.calls = left;
+        arrived.into_iter().map(|(_, report)| report).collect()
+    }
+
+    fn stored(&self, run: &RunId) -> &State {
+        &self.shelf.runs.get(run).expect("an act for a run that is not saved").state
+    }
+
+    fn perform(&mut self, act: Act) {
+        let (run, event) = match act {
+            Act::Watch { run, task, .. } => {
+                assert!(self.shelf.runs[&run].followed_task() == Some(&task), "watching what is not saved");
+                self.watched.insert(task, run);
+                return;
+            }
+            Act::Unwatch { task, .. } => {
+                self.watched.remove(&task);
+                return;
+            }
+            Act::Launch { run, launch } => {
+                assert_eq!(self.stored(&run), &State::Launching, "sending what is not saved");
+                assert_eq!(
+                    self.shelf.runs[&run].launch.as_ref(),
+                    Some(&launch),
+                    "sending another request than the saved"
+                );
+                self.launched_at.push(self.real);
+                // As `perform.rs` does: the last look at the age is just before the send.
+                let is_too_old = launch.unresolved && self.wall() >= launch.resend_until();
+                let answer = (!is_too_old).then(|| self.ecs.run_task(&launch.request, &mut self.random, self.real));
+                (run, answer.map_or(Event::Resumed, Event::Answered))
+            }
+            Act::Find { run, launch } => {
+                assert!(matches!(self.stored(&run), State::Seeking { .. }), "looking for what is not saved");
+                (run, Event::Sought(self.ecs.find(&launch.request, &mut self.random, self.real)))
+            }
+            Act::Stop { run, task, .. } => {
+                assert!(matches!(self.stored(&run), State::Stopping { .. }), "stopping what is not saved");
+                self.ecs.stop(&task, &mut self.random, self.real);
+                (run, Event::StopAsked)
+            }
+        };
+        let at = self.real + self.random.milliseconds(20, 3_000);
+        self.calls.push((at, Report { run, event, answers_call: true }));
+    }
+
+    /// Real time goes on to whatever comes next: an answer, a poll, or the instant that the driver named.
+    fn advance(&mut self, until: DateTime<Utc>) {
+        let named = self.driver.next_turn_at().map(|at| at - self.skew);
+        let answer = self.calls.iter().map(|(at, _)| *at).min();
+        let poll = (!self.watched.is_empty()).then_some(self.poll_at);
+        let next = [named, answer, poll, Some(until)].into_iter().flatten().min().unwrap();
+        self.turns_without_rest = if next <= self.real { self.turns_without_rest + 1 } else { 0 };
+        assert!(self.turns_without_rest < 5, "the loop spins at {}: {named:?}", self.real);
+        self.real = next.max(self.real + TimeDelta::milliseconds(1));
+    }
+
+    /// Heals ECS, takes every job away and lets what lives come to its end.
+    pub(super) fn settle(&mut self) {
+        self.jobs.clear();
+        self.ecs.is_healthy = true;
+        (self.die_at, self.deaths_in_thousand) = (None, 0);
+        self.restart();
+        let give_up = self.real + TimeDelta::hours(24);
+        while !self.shelf.living().is_empty() {
+            assert!(
+                self.real < give_up,
+                "runs hang: {:?}",
+                self.shelf.living().iter().map(|r| &r.state).collect::<Vec<_>>()
+            );
+            self.turn(false);
+            self.advance(give_up);
+        }
+        assert_eq!((self.driver.living_runs(), self.driver.next_turn_at()), (0, None));
+    }
+
+    /// Every instant up to each mark has exactly one row, nothing beyond has one, and green is green.
+    pub(super) fn audit(&self, jobs: &[Arc<Job>]) {
+        for job in jobs {
+            let Some(mark) = self.shelf.marks.get(&job.name) else { continue };
+            let begun = DateTime::from_timestamp(1_750_000_001, 0).unwrap();
+            let expected: BTreeSet<RunId> =
+                job.schedule.firings(begun, mark.mark, mark.anchor).map(|at| RunId::of_firing(&job.name, at)).collect();
+            let rows = self.shelf.runs.values().filter(|run| run.job == job.name);
+            let rows: BTreeSet<RunId> = rows.map(|run| run.id.clone()).collect();
+            assert_eq!(rows, expected, "rows of {} differ from its instants", job.name);
+        }
+        for run in self.shelf.runs.values() {
+            let tasks: Vec<&FakeTask> = self.ecs.tasks.iter().filter(|task| task.run == run.id).collect();
+            match run.status() {
+                Status::Succeeded => assert!(tasks.iter().any(|task| task.succeeded()), "{} is not green", run.id),
+                Status::Skipped | Status::Missed => assert!(tasks.is_empty(), "{} was launched", run.id),
+                Status::Failed | Status::TimedOut | Status::Cancelled | Status::Unknown => {}
+                Status::Due | Status::Launching | Status::Running | Status::Stopping | Status::Waiting => {
+                    panic!("{} is not over", run.id)
+                }
+            }
+            let granted: u32 = run.retries_used.iter().sum();
+            let numbers: Vec<u32> = run.attempts.iter().map(|attempt| attempt.attempt).collect();
+            assert!(numbers.iter().copied().eq(1..=u32::try_from(numbers.len()).unwrap()), "{}: {numbers:?}", run.id);
+            assert!(u32::try_from(numbers.len()).unwrap() <= granted + 1, "{} tried more often than granted", run.id);
+        }
+    }
+}
+
+fn build(jobs: &[Arc<Job>], shelf: &Shelf, now: DateTime<Utc>) -> Driver {
+    let (rate, burst) = rate();
+    let instance = Instance::new("prod").unwrap();
+    Driver::new(instance, Term(1), jobs.to_vec(), Bucket::new(rate, burst, now), shelf.load(), now)
+}

@@ -1,0 +1,159 @@
+//! Following: a task from the moment that ECS names it until it has stopped or is lost.
+//!
+//! The limits of time are kept here. What stops a task is recorded with the stop, because ECS will only say that
+//! somebody asked; whether the attempt failed by it is decided when the task has stopped.
+
+use chrono::{DateTime, Utc};
+
+use super::super::failure::{ErrorName, Failure};
+use super::super::outcome::{self, Verdict};
+use super::super::task::{TaskArn, TaskFacts};
+use super::{HistoryEvent, Outcome, Run, State, StopWhy, VISIBLE_WITHIN};
+
+impl Run {
+    pub(super) fn follow(&mut self, task: TaskArn, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        self.set_unresolved(false);
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.task = Some(task.clone());
+            // The task of an ambiguous launch belongs to the attempt that found it; its failure was not one.
+            attempt.failure = None;
+            attempt.stopped_at = None;
+            attempt.retrier = None;
+            attempt.retry_delay = None;
+        }
+        self.state = State::Running { task, known_since: now, started: false };
+        self.enforce_limits(now).unwrap_or_default()
+    }
+
+    /// A task that has not stopped: it has started, or its time to start is over. That limit is kept here and not by the
+    /// clock, so that a task which started while nobody looked is not stopped for it.
+    pub(super) fn saw_alive(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+        let (attempt_number, start_deadline) = (self.attempt_number(), self.start_deadline());
+        let State::Running { started, task, .. } = &mut self.state else { return None };
+        if *started {
+            return None;
+        }
+        if !facts.has_started() {
+            let is_over = start_deadline.is_some_and(|deadline| deadline <= now);
+            return is_over.then(|| self.ask_to_stop(StopWhy::StartTimeout, now));
+        }
+        *started = true;
+        let task_arn = task.clone();
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.started_at = facts.started_at;
+        }
+        Some(vec![HistoryEvent::TaskStarted { attempt: attempt_number, task_arn }])
+    }
+
+    /// A task that ECS does not show: not visible yet while it is young, lost when it is older.
+    pub(super) fn saw_missing(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+        let (State::Running { known_since, task, .. } | State::Stopping { known_since, task, .. }) = &self.state else {
+            return None;
+        };
+        if now - *known_since <= VISIBLE_WITHIN {
+            return None;
+        }
+        let cause = format!("ECS no longer knows {task}, so how it ended is not known");
+        let failure = Failure::new(ErrorName::TASK_FAILED, cause).with_finer([ErrorName::LOST]);
+        Some(self.attempt_ended(failure, None, now))
+    }
+
+    pub(super) fn task_ended(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let verdict = if matches!(self.state, State::Stopping { .. }) {
+            outcome::judge_asked_to_stop(facts, &self.definition)
+        } else {
+            outcome::judge(facts, &self.definition)
+        };
+        let exit_code = outcome::exit_code(facts, self.definition.success);
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.started_at = facts.started_at.or(attempt.started_at);
+            attempt.stopped_at = Some(facts.stopped_at.unwrap_or(now));
+            attempt.exit_code = exit_code;
+            attempt.stop_code.clone_from(&facts.stop_code);
+            attempt.stopped_reason.clone_from(&facts.stopped_reason);
+            attempt.containers.clone_from(&facts.containers);
+        }
+        match verdict {
+            Verdict::Succeeded => {
+                // A task that ended well just before our StopTask reached it is a success, and is never run again.
+                let mut events = vec![HistoryEvent::TaskSucceeded { attempt: self.attempt_number(), exit_code }];
+                events.extend(self.finish(Outcome::Succeeded, now));
+                events
+            }
+            Verdict::Failed(failure) => self.attempt_ended(failure, facts.stopped_at, now),
+        }
+    }
+
+    /// The attempt's task is gone, and it was no success: the limit that stopped it counts, else what ECS reported.
+    fn attempt_ended(
+        &mut self,
+        failure: Failure,
+        stopped_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Vec<HistoryEvent> {
+        let attempt = self.attempt_number();
+        // A task that had ended before its limit was not ended by it, however late that was noticed.
+        let in_time = |limit: Option<DateTime<Utc>>| stopped_at.zip(limit).is_some_and(|(at, limit)| at < limit);
+        let why = match &self.state {
+            State::Stopping { why: StopWhy::AttemptTimeout, .. } if in_time(self.attempt_deadline()) => None,
+            State::Stopping { why: StopWhy::StartTimeout, .. } if in_time(self.start_deadline()) => None,
+            State::Stopping { why, .. } => Some(why.clone()),
+            State::Due
+            | State::Launching
+            | State::Seeking { .. }
+            | State::Running { .. }
+            | State::Waiting { .. }
+            | State::Finished { .. } => None,
+        };
+        let limits = self.definition.limits;
+        let timed_out = |key: &str, limit: Option<std::time::Duration>| {
+            let limit = limit.unwrap_or_default();
+            Failure::new(ErrorName::TIMEOUT, format!("{key} of {limit:?} was reached; {}", failure.cause))
+        };
+        let failure = match why {
+            None => {
+                let (error, cause) = (failure.primary.clone(), failure.cause.clone());
+                let exit_code = self.shown_exit_code();
+                let mut events = vec![HistoryEvent::TaskFailed { attempt, error, cause, exit_code }];
+                events.extend(self.fail_attempt(failure, false, now));
+                return events;
+            }
+            Some(StopWhy::AttemptTimeout) => timed_out("attempt_timeout", limits.attempt_timeout),
+            Some(StopWhy::StartTimeout) => {
+                timed_out("start_timeout", limits.start_timeout).with_finer([ErrorName::START_TIMEOUT])
+            }
+            Some(StopWhy::RunTimeout) => timed_out("timeout", limits.timeout),
+            Some(StopWhy::Cancelled) => failure,
+        };
+        let timed_out =
+            HistoryEvent::TaskTimedOut { attempt, error: failure.primary.clone(), cause: failure.cause.clone() };
+        let mut events = if failure.primary == ErrorName::TIMEOUT { vec![timed_out] } else { Vec::new() };
+        events.extend(self.fail_attempt(failure, false, now));
+        events
+    }
+
+    /// Stops a running task whose time is over.
+    pub(super) fn enforce_limits(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+        let State::Running { .. } = &self.state else { return None };
+        let over = |limit: Option<DateTime<Utc>>| limit.is_some_and(|limit| limit <= now);
+        let why = if self.cancelled.is_some() {
+            StopWhy::Cancelled
+        } else if over(self.deadline) {
+            StopWhy::RunTimeout
+        } else if over(self.attempt_deadline()) {
+            StopWhy::AttemptTimeout
+        } else {
+            return None;
+        };
+        Some(self.ask_to_stop(why, now))
+    }
+
+    fn ask_to_stop(&mut self, why: StopWhy, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let State::Running { task, known_since, .. } = &self.state else { return Vec::new() };
+        let (task, known_since) = (task.clone(), *known_since);
+        let reason = self.stop_reason(&why);
+        let asked = HistoryEvent::TaskStopRequested { attempt: self.attempt_number(), task_arn: task.clone(), reason };
+        self.state = State::Stopping { task, known_since, why, ask_at: now };
+        vec![asked]
+    }
+}

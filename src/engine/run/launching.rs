@@ -1,0 +1,169 @@
+//! Launching: a run's launches and what RunTask's answers make of them.
+//!
+//! A launch is frozen here and recorded before it is sent. An ambiguous answer leaves it unresolved until an answer to the
+//! same token, or a look-up, is definite; while it is, whatever the policy grants sends the same bytes again.
+
+use chrono::{DateTime, Utc};
+
+use super::super::failure::{self, ErrorName, Failure};
+use super::super::launch::{Launch, RESEND_WINDOW};
+use super::super::task::{LaunchAnswer, TaskArn};
+use super::step::{Moved, Refused};
+use super::{Attempt, HistoryEvent, Run, Seek, State};
+
+/// Why a launch is looked up instead of sent again.
+pub(super) const TOO_OLD: &str = "the launch is too old to be sent again";
+
+impl Run {
+    /// The next attempt: the same launch after an ambiguous answer, else the next generation.
+    pub(super) fn begin_again(&mut self, now: DateTime<Utc>) -> Moved {
+        let State::Waiting { until, resend } = self.state else { return Err(Refused::Illegal) };
+        if until > now {
+            return Err(Refused::Stale);
+        }
+        if let Some(outcome) = self.must_end(now) {
+            return Ok(Some(self.end(outcome, now)));
+        }
+        let Some(launch) = &mut self.launch else { return Err(Refused::Illegal) };
+        if !resend {
+            let next = launch.generation.saturating_add(1);
+            return Ok(Some(self.launch_generation(next, now)));
+        }
+        if !launch.unresolved {
+            // No send of it ever left, so its token is not yet ageing.
+            launch.first_sent_at = now;
+        }
+        let generation = launch.generation;
+        if !launch.may_be_resent(now) {
+            // The limits of a task that is found count from the send that started it, not from this attempt.
+            let (attempt, launched_at) = (self.next_attempt(), self.first_launched_at());
+            self.attempts.push(Attempt { attempt, generation, launched_at, ..Attempt::default() });
+            return Ok(Some(self.seek(Seek::TooOld, TOO_OLD, now)));
+        }
+        Ok(Some(self.send(generation, true, now)))
+    }
+
+    pub(super) fn launch_generation(&mut self, generation: u32, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        self.launch = Some(Launch::freeze(self, generation, now));
+        self.send(generation, false, now)
+    }
+
+    /// Records that the run's launch is about to be sent.
+    pub(super) fn send(&mut self, generation: u32, resend: bool, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let attempt = self.next_attempt();
+        self.attempts.push(Attempt { attempt, generation, launched_at: Some(now), ..Attempt::default() });
+        self.state = State::Launching;
+        let Some(launch) = &self.launch else { return Vec::new() };
+        vec![HistoryEvent::TaskScheduled {
+            attempt,
+            generation,
+            cluster: launch.request.task.cluster.clone(),
+            task_definition: launch.request.task.task_definition.clone(),
+            client_token: launch.request.client_token.to_string(),
+            resend,
+        }]
+    }
+
+    pub(super) fn answered(&mut self, answer: LaunchAnswer, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let failure = failure::of_answer(&answer);
+        let (definite, resend) = match answer {
+            LaunchAnswer::Launched { task } => {
+                let submitted = HistoryEvent::TaskSubmitted { attempt: self.attempt_number(), task_arn: task.clone() };
+                let mut events = vec![submitted];
+                events.extend(self.follow(task, now));
+                return events;
+            }
+            LaunchAnswer::Conflict { tasks, message } => {
+                if let Some(events) = self.adopt(tasks, format!("ConflictException: {message}"), now) {
+                    return events;
+                }
+                (false, true)
+            }
+            LaunchAnswer::Failures(_) => {
+                // An answer to this token is definite, whatever earlier sends of it left open.
+                self.set_unresolved(false);
+                let failure =
+                    failure.unwrap_or_else(|| Failure::new(ErrorName::ECS_UNKNOWN, "RunTask started nothing"));
+                let mut events = vec![self.submit_failed(&failure, false)];
+                events.extend(self.seek(
+                    Seek::Ghost { failure },
+                    "RunTask reported failures, yet a task may have come up",
+                    now,
+                ));
+                return events;
+            }
+            // A refusal says nothing about an earlier send of the same token, so an open launch stays open.
+            LaunchAnswer::Refused { status, .. } => ((400..500).contains(&status), self.is_unresolved()),
+            LaunchAnswer::NoAnswer { sent, .. } => (!sent, true),
+        };
+        let failure = failure.unwrap_or_else(|| Failure::new(ErrorName::ECS_EXCEPTION, "RunTask failed"));
+        if !definite {
+            self.set_unresolved(true);
+        }
+        let mut events = vec![self.submit_failed(&failure, self.is_unresolved())];
+        events.extend(self.fail_attempt(failure, resend || !definite, now));
+        events
+    }
+
+    pub(super) fn submit_failed(&self, failure: &Failure, ambiguous: bool) -> HistoryEvent {
+        HistoryEvent::TaskSubmitFailed {
+            attempt: self.attempt_number(),
+            error: failure.primary.clone(),
+            cause: failure.cause.clone(),
+            ambiguous,
+        }
+    }
+
+    /// Follows a task that some send of this launch started.
+    pub(super) fn adopt(
+        &mut self,
+        tasks: Vec<TaskArn>,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Option<Vec<HistoryEvent>> {
+        let mut tasks = tasks.into_iter();
+        let task = tasks.next()?;
+        let adopted = HistoryEvent::TaskAdopted {
+            attempt: self.attempt_number(),
+            task_arn: task.clone(),
+            others: tasks.collect(),
+            reason,
+        };
+        let mut events = vec![adopted];
+        events.extend(self.follow(task, now));
+        Some(events)
+    }
+
+    /// Takes a launch that may be open for too old to be sent again: on a clock that was set back its age is a guess. An
+    /// answer that is under way still counts.
+    pub(super) fn age_launch(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+        let is_being_sent = self.state == State::Launching;
+        let launch = self.launch.as_mut().filter(|launch| launch.unresolved || is_being_sent)?;
+        launch.first_sent_at = now - RESEND_WINDOW;
+        Some(Vec::new())
+    }
+
+    /// When the newest launch was first sent, by the clock of then.
+    pub(super) fn first_launched_at(&self) -> Option<DateTime<Utc>> {
+        let generation = self.launch.as_ref()?.generation;
+        self.attempts.iter().find(|attempt| attempt.generation == generation)?.launched_at
+    }
+
+    pub(super) fn next_attempt(&self) -> u32 {
+        self.attempt_number().saturating_add(1)
+    }
+
+    pub(super) fn attempt_number(&self) -> u32 {
+        self.attempts.last().map_or(0, |attempt| attempt.attempt)
+    }
+
+    pub(super) fn is_unresolved(&self) -> bool {
+        self.launch.as_ref().is_some_and(|launch| launch.unresolved)
+    }
+
+    pub(super) fn set_unresolved(&mut self, unresolved: bool) {
+        if let Some(launch) = &mut self.launch {
+            launch.unresolved = unresolved;
+        }
+    }
+}

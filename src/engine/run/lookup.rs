@@ -1,0 +1,55 @@
+//! Looking: for a task of a launch whose answer is not known, or not to be trusted.
+//!
+//! A task that is found is always adopted. What "found nothing" means depends on why the run looks ([`Seek`]) and on the
+//! age of the launch: beyond the resend window ECS may have forgotten a task, so nothing found proves nothing.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::super::failure::{ErrorName, Failure};
+use super::{HistoryEvent, LOOKUP_PAUSE, LOOKUP_SETTLE, Run, Seek, State, in_words};
+
+impl Run {
+    pub(super) fn found_nothing(&mut self, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let State::Seeking { why, until, .. } = &self.state else { return Vec::new() };
+        if now < *until {
+            return self.look_again(now);
+        }
+        match why.clone() {
+            Seek::Ghost { failure } => {
+                self.set_unresolved(false);
+                self.fail_attempt(failure, false, now)
+            }
+            Seek::BeforeEnd { outcome } if self.launch.as_ref().is_some_and(|launch| launch.may_be_resent(now)) => {
+                self.set_unresolved(false);
+                self.finish(outcome, now)
+            }
+            Seek::BeforeEnd { .. } | Seek::TooOld => {
+                self.set_unresolved(false);
+                let since = self.first_launched_at().unwrap_or(now);
+                let cause = format!(
+                    "a launch was sent at {} and its answer is not known; ECS shows no task of it, but by now it may have \
+                     forgotten one, so sending it again could run it twice",
+                    in_words(since)
+                );
+                self.fail_attempt(Failure::new(ErrorName::LAUNCH_UNKNOWN, cause), false, now)
+            }
+        }
+    }
+
+    pub(super) fn look_again(&mut self, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        if let State::Seeking { look_at, .. } = &mut self.state {
+            *look_at = now + LOOKUP_PAUSE;
+        }
+        Vec::new()
+    }
+
+    pub(super) fn seek(&mut self, why: Seek, reason: &str, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let settle = match why {
+            Seek::BeforeEnd { .. } => LOOKUP_SETTLE,
+            Seek::Ghost { .. } | Seek::TooOld => TimeDelta::zero(),
+        };
+        self.state = State::Seeking { why, until: now + settle, look_at: now };
+        let started_by = self.launch.as_ref().map(|launch| launch.request.started_by.clone()).unwrap_or_default();
+        vec![HistoryEvent::LaunchLookup { attempt: self.attempt_number(), started_by, reason: reason.into() }]
+    }
+}
