@@ -1,6 +1,11 @@
 //! One integration binary, because every further one would link the AWS SDK again.
 
-#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in its helpers"
+)]
 
 mod bad_input;
 mod boto3;

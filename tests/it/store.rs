@@ -2,8 +2,6 @@
 //!
 //! Runs are driven by the real engine, so that what is stored here is what the daemon stores.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails may well panic")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

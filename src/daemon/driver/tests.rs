@@ -16,7 +16,7 @@ use crate::engine::job::{
 };
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
 use crate::engine::run::Status;
-use crate::engine::schedule::Dst;
+use crate::engine::schedule::{Dst, Schedule};
 
 fn definition(limits: Limits) -> Definition {
     let retrier = |name, interval_seconds| Retrier {

@@ -14,6 +14,7 @@ mod following;
 mod history;
 mod launching;
 mod lookup;
+mod outcome;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::action::Action;
 pub use self::history::{Entry, HistoryEvent};
+pub use self::outcome::{Outcome, Status};
 pub use self::step::{Event, Refused, Step};
 use super::failure::Failure;
 use super::job::{Definition, Instance, JobName};
@@ -175,106 +177,6 @@ pub enum StopWhy {
     RunTimeout,
     /// The run was cancelled.
     Cancelled,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
-    /// A task ended as a success.
-    Succeeded,
-    /// A failure that no retrier takes any more.
-    Failed {
-        /// The last one.
-        failure: Failure,
-    },
-    /// `timeout` has passed.
-    TimedOut {
-        /// `States.Timeout` and what was going on.
-        failure: Failure,
-    },
-    /// Stopped on request.
-    Cancelled {
-        /// By whom and why.
-        reason: String,
-    },
-    /// Never started, because of a rule.
-    Skipped {
-        /// Which rule and which run.
-        reason: String,
-    },
-    /// Never started, because its instant passed unattended.
-    Missed {
-        /// From when to when, and which rule left it out.
-        reason: String,
-    },
-    /// Whether a task was launched can no longer be known.
-    Unknown {
-        /// `Tenacron.LaunchUnknown`.
-        failure: Failure,
-    },
-}
-
-/// The status that the interface shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is described at its state or outcome")]
-pub enum Status {
-    Due,
-    Launching,
-    Running,
-    Stopping,
-    Waiting,
-    Succeeded,
-    Failed,
-    TimedOut,
-    Cancelled,
-    Skipped,
-    Missed,
-    Unknown,
-}
-
-impl Status {
-    /// Every status, in the order of a run's life.
-    pub const ALL: [Status; 12] = [
-        Status::Due,
-        Status::Launching,
-        Status::Running,
-        Status::Stopping,
-        Status::Waiting,
-        Status::Succeeded,
-        Status::Failed,
-        Status::TimedOut,
-        Status::Cancelled,
-        Status::Skipped,
-        Status::Missed,
-        Status::Unknown,
-    ];
-
-    /// The name in JSON and in the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Due => "due",
-            Status::Launching => "launching",
-            Status::Running => "running",
-            Status::Stopping => "stopping",
-            Status::Waiting => "waiting",
-            Status::Succeeded => "succeeded",
-            Status::Failed => "failed",
-            Status::TimedOut => "timed_out",
-            Status::Cancelled => "cancelled",
-            Status::Skipped => "skipped",
-            Status::Missed => "missed",
-            Status::Unknown => "unknown",
-        }
-    }
-}
-
-impl std::str::FromStr for Status {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Status, ()> {
-        Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or(())
-    }
 }
 
 /// One try of a run by the retry rules, with all that became of it.
@@ -479,37 +381,6 @@ impl Run {
     fn entry(&mut self, event: HistoryEvent, now: DateTime<Utc>) -> Entry {
         self.history_len += 1;
         Entry { seq: self.history_len, at: now, event }
-    }
-}
-
-impl Outcome {
-    /// The status that it gives a run.
-    pub fn status(&self) -> Status {
-        match self {
-            Outcome::Succeeded => Status::Succeeded,
-            Outcome::Failed { .. } => Status::Failed,
-            Outcome::TimedOut { .. } => Status::TimedOut,
-            Outcome::Cancelled { .. } => Status::Cancelled,
-            Outcome::Skipped { .. } => Status::Skipped,
-            Outcome::Missed { .. } => Status::Missed,
-            Outcome::Unknown { .. } => Status::Unknown,
-        }
-    }
-
-    /// The failure in it.
-    pub fn failure(&self) -> Option<&Failure> {
-        match self {
-            Outcome::Failed { failure } | Outcome::TimedOut { failure } | Outcome::Unknown { failure } => Some(failure),
-            Outcome::Succeeded | Outcome::Cancelled { .. } | Outcome::Skipped { .. } | Outcome::Missed { .. } => None,
-        }
-    }
-
-    /// The reason in it.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Outcome::Cancelled { reason } | Outcome::Skipped { reason } | Outcome::Missed { reason } => Some(reason),
-            Outcome::Succeeded | Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unknown { .. } => None,
-        }
     }
 }
 
