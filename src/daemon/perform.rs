@@ -18,6 +18,9 @@ use crate::engine::task::{LaunchAnswer, SearchAnswer};
 /// How many calls are under way at once; the others wait their turn.
 pub(super) const CALLS_MAX: usize = 128;
 
+/// What is reported of a call that panicked.
+const ABORTED: &str = "the call was aborted";
+
 /// Performs acts.
 #[derive(Debug)]
 pub(super) struct Performer<E> {
@@ -45,22 +48,28 @@ impl<E: Ecs> Performer<E> {
         match act {
             Act::Watch { run, cluster, task } => self.watcher.watch(cluster, task, run),
             Act::Unwatch { cluster, task } => self.watcher.unwatch(cluster, task),
-            Act::Launch { run, launch } => self.call(run, async move {
-                if launch.unresolved && clock::now() >= launch.resend_until() {
-                    // The machine slept between the decision and this line; the run must look before it sends.
-                    return Event::Resumed;
-                }
-                Event::Answered(ecs.run_task(&launch.request).await)
-            }),
-            Act::Find { run, launch } => self.call(run.clone(), async move {
-                let answer = ecs.find_tasks(&launch.request).await;
-                if let SearchAnswer::NoAnswer(error) = &answer {
-                    let started_by = launch.request.started_by.as_str();
-                    tracing::warn!(%run, started_by, error, "launch could not be looked up; trying again");
-                }
-                Event::Sought(answer)
-            }),
-            Act::Stop { run, cluster, task, reason } => self.call(run.clone(), async move {
+            Act::Launch { run, launch } => {
+                let lost = LaunchAnswer::NoAnswer { sent: true, message: ABORTED.into() };
+                self.call(run, Event::Answered(lost), async move {
+                    if launch.unresolved && !launch.may_be_resent(clock::now()) {
+                        // The machine slept between the decision and this line; the run must look before it sends.
+                        return Event::Resumed;
+                    }
+                    Event::Answered(ecs.run_task(&launch.request).await)
+                });
+            }
+            Act::Find { run, launch } => {
+                let lost = SearchAnswer::NoAnswer(ABORTED.into());
+                self.call(run.clone(), Event::Sought(lost), async move {
+                    let answer = ecs.find_tasks(&launch.request).await;
+                    if let SearchAnswer::NoAnswer(error) = &answer {
+                        let started_by = launch.request.started_by.as_str();
+                        tracing::warn!(%run, started_by, error, "launch could not be looked up; trying again");
+                    }
+                    Event::Sought(answer)
+                });
+            }
+            Act::Stop { run, cluster, task, reason } => self.call(run.clone(), Event::StopAsked, async move {
                 if let Err(error) = ecs.stop_task(&cluster, &task, &reason).await {
                     tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");
                 }
@@ -69,7 +78,8 @@ impl<E: Ecs> Performer<E> {
         }
     }
 
-    fn call(&self, run: RunId, call: impl Future<Output = Event> + Send + 'static) {
+    /// Runs a call; `lost` is what is reported if it ends without an answer of its own.
+    fn call(&self, run: RunId, lost: Event, call: impl Future<Output = Event> + Send + 'static) {
         let reports = self.reports.clone();
         let slots = Arc::clone(&self.slots);
         self.tracker.spawn(async move {
@@ -77,7 +87,7 @@ impl<E: Ecs> Performer<E> {
             let _slot = slots.acquire_owned().await;
             let event = tokio::spawn(call).await.unwrap_or_else(|panic| {
                 tracing::error!(%run, %panic, "a call to ECS ended without an answer");
-                Event::Answered(LaunchAnswer::NoAnswer { sent: true, message: "the call was aborted".into() })
+                lost
             });
             let answered = vec![Report { run, event, answers_call: true }];
             if reports.send(answered).await.is_err() {

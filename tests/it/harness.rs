@@ -173,6 +173,19 @@ impl Process {
         self.wait_for(&format!("`{message}` of {job}"), |line| line["message"] == message && line["job"] == job)
     }
 
+    /// The first log line with this text about a run of each of these jobs, whichever comes first.
+    pub(crate) fn wait_for_jobs<const N: usize>(&self, jobs: [&str; N], message: &str) -> [Value; N] {
+        let mut found = [const { Value::Null }; N];
+        while found.iter().any(Value::is_null) {
+            let line = self.wait_for(&format!("`{message}` of each of {jobs:?}"), |line| line["message"] == message);
+            let at = jobs.iter().position(|job| line["job"] == *job);
+            if let Some(first) = at.and_then(|at| found.get_mut(at)).filter(|first| first.is_null()) {
+                *first = line;
+            }
+        }
+        found
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("it can be signalled");

@@ -13,9 +13,7 @@ fn runs_of<'a>(runs: &'a Value, job: &str) -> Vec<&'a Value> {
 fn the_shipped_examples_run_on_a_machine_without_an_aws_account() {
     let site = Site::shipped();
     let daemon = site.daemon(&["run", "--local"]);
-    let hello = daemon.wait_for_job("hello", "run succeeded");
-    let flaky = daemon.wait_for_job("flaky", "run succeeded");
-    let throttled = daemon.wait_for_job("throttled", "run succeeded");
+    let [hello, flaky, throttled] = daemon.wait_for_jobs(["hello", "flaky", "throttled"], "run succeeded");
 
     let shown = |line: &Value| site.json(&["show", line["run"].as_str().expect("a run")]);
     let hello = shown(&hello);

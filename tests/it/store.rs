@@ -241,12 +241,16 @@ fn stopped(name: &str, exit_code: Option<i32>) -> Event {
 }
 
 fn seen_running(name: &str) -> Event {
+    seen(name, "RUNNING", Some(at(5)))
+}
+
+fn seen(name: &str, last_status: &str, started_at: Option<DateTime<Utc>>) -> Event {
     Event::Observed(TaskFacts {
         task: arn(name),
-        last_status: "RUNNING".into(),
+        last_status: last_status.into(),
         stop_code: None,
         stopped_reason: None,
-        started_at: Some(at(5)),
+        started_at,
         stopped_at: None,
         containers: vec![],
     })
@@ -284,7 +288,7 @@ fn every_life() -> Vec<(&'static str, Life)> {
         ("running", Life::running("running")),
         ("running, started", Life::running("started").tell(6, seen_running("started"))),
         ("stopping: attempt", Life::running("attempt").tell(6, seen_running("attempt")).tell(700, Event::Woken)),
-        ("stopping: start", Life::running("start").tell(200, Event::Woken)),
+        ("stopping: start", Life::running("start").tell(200, seen("start", "PENDING", None))),
         ("stopping: run", Life::running("run").tell(7300, Event::Woken)),
         ("stopping: cancelled", Life::running("stop").tell(6, cancel()).tell(7, Event::StopAsked)),
         ("waiting", launching("waiting").tell(2, Event::Answered(refused))),

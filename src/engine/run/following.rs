@@ -65,6 +65,11 @@ impl Run {
             outcome::judge(facts, &self.definition)
         };
         let exit_code = outcome::exit_code(facts, self.definition.success);
+        let mut events = Vec::new();
+        if matches!(self.state, State::Running { started: false, .. }) && facts.started_at.is_some() {
+            // It began and ended between two looks; the history tells both.
+            events.push(HistoryEvent::TaskStarted { attempt: self.attempt_number(), task_arn: facts.task.clone() });
+        }
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.started_at = facts.started_at.or(attempt.started_at);
             attempt.stopped_at = Some(facts.stopped_at.unwrap_or(now));
@@ -76,12 +81,12 @@ impl Run {
         match verdict {
             Verdict::Succeeded => {
                 // A task that ended well just before our StopTask reached it is a success, and is never run again.
-                let mut events = vec![HistoryEvent::TaskSucceeded { attempt: self.attempt_number(), exit_code }];
+                events.push(HistoryEvent::TaskSucceeded { attempt: self.attempt_number(), exit_code });
                 events.extend(self.finish(Outcome::Succeeded, now));
-                events
             }
-            Verdict::Failed(failure) => self.attempt_ended(failure, facts.stopped_at, now),
+            Verdict::Failed(failure) => events.extend(self.attempt_ended(failure, facts.stopped_at, now)),
         }
+        events
     }
 
     /// The attempt's task is gone, and it was no success: the limit that stopped it counts, else what ECS reported.
