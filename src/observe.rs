@@ -92,6 +92,9 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
         HistoryEvent::LaunchLookup { attempt, started_by, reason } => {
             tracing::info!(job, run, attempt, started_by, reason, "launch looked up");
         }
+        HistoryEvent::LaunchLookupFailed { attempt, cause } => {
+            tracing::warn!(job, run, attempt, cause, "launch look-up failed; looking again");
+        }
         HistoryEvent::LaunchRerun { attempt, cause } => {
             tracing::warn!(job, run, attempt, cause, "launch of unknown outcome repeated");
         }

@@ -60,14 +60,11 @@ impl<E: Ecs> Performer<E> {
             }
             Act::Find { run, launch } => {
                 let lost = SearchAnswer::NoAnswer(ABORTED.into());
-                self.call(run.clone(), Event::Sought(lost), async move {
-                    let answer = ecs.find_tasks(&launch.request).await;
-                    if let SearchAnswer::NoAnswer(error) = &answer {
-                        let started_by = launch.request.started_by.as_str();
-                        tracing::warn!(%run, started_by, error, "launch could not be looked up; trying again");
-                    }
-                    Event::Sought(answer)
-                });
+                self.call(
+                    run,
+                    Event::Sought(lost),
+                    async move { Event::Sought(ecs.find_tasks(&launch.request).await) },
+                );
             }
             Act::Stop { run, cluster, task, reason } => self.call(run.clone(), Event::StopAsked, async move {
                 if let Err(error) = ecs.stop_task(&cluster, &task, &reason).await {

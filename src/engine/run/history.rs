@@ -104,6 +104,11 @@ pub enum HistoryEvent {
         started_by: String,
         reason: String,
     },
+    /// ECS did not answer the look-up; it is repeated until it does.
+    LaunchLookupFailed {
+        attempt: u32,
+        cause: String,
+    },
     /// Nobody knows whether a launch happened, and `on_unknown = "rerun"` launches anew.
     LaunchRerun {
         attempt: u32,
@@ -199,6 +204,9 @@ impl fmt::Display for HistoryEvent {
             }
             HistoryEvent::LaunchLookup { attempt, started_by, reason } => {
                 write!(f, "attempt {attempt}: looking for {started_by}: {reason}")
+            }
+            HistoryEvent::LaunchLookupFailed { attempt, cause } => {
+                write!(f, "attempt {attempt}: looking again: {cause}")
             }
             HistoryEvent::LaunchRerun { attempt, cause } => write!(f, "attempt {attempt}: launching anew: {cause}"),
             HistoryEvent::Resumed { state } => write!(f, "found {state}"),

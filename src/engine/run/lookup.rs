@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::failure::{ErrorName, Failure};
-use super::{HistoryEvent, LOOKUP_PAUSE, LOOKUP_SETTLE, Run, Seek, State, in_words};
+use super::{HistoryEvent, LOOKUP_PAUSE, LOOKUP_PAUSE_DOUBLINGS_MAX, LOOKUP_SETTLE, Run, Seek, State, in_words};
 
 impl Run {
     pub(super) fn found_nothing(&mut self, now: DateTime<Utc>) -> Vec<HistoryEvent> {
@@ -36,9 +36,19 @@ impl Run {
         }
     }
 
-    pub(super) fn look_again(&mut self, now: DateTime<Utc>) -> Vec<HistoryEvent> {
-        if let State::Seeking { look_at, .. } = &mut self.state {
+    /// ECS did not answer, which proves nothing: the run looks until it does, and its history says so once.
+    pub(super) fn not_answered(&mut self, cause: String, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let attempt = self.attempt_number();
+        let State::Seeking { look_at, unanswered, .. } = &mut self.state else { return Vec::new() };
+        *look_at = now + LOOKUP_PAUSE * 2i32.pow((*unanswered).min(LOOKUP_PAUSE_DOUBLINGS_MAX));
+        *unanswered = unanswered.saturating_add(1);
+        if *unanswered == 1 { vec![HistoryEvent::LaunchLookupFailed { attempt, cause }] } else { Vec::new() }
+    }
+
+    fn look_again(&mut self, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        if let State::Seeking { look_at, unanswered, .. } = &mut self.state {
             *look_at = now + LOOKUP_PAUSE;
+            *unanswered = 0;
         }
         Vec::new()
     }
@@ -48,7 +58,7 @@ impl Run {
             Seek::BeforeEnd { .. } => LOOKUP_SETTLE,
             Seek::Ghost { .. } | Seek::TooOld => TimeDelta::zero(),
         };
-        self.state = State::Seeking { why, until: now + settle, look_at: now };
+        self.state = State::Seeking { why, until: now + settle, look_at: now, unanswered: 0 };
         let started_by = self.launch.as_ref().map(|launch| launch.request.started_by.clone()).unwrap_or_default();
         vec![HistoryEvent::LaunchLookup { attempt: self.attempt_number(), started_by, reason: reason.into() }]
     }

@@ -40,8 +40,10 @@ use super::task::{ContainerFacts, TaskArn};
 pub const VISIBLE_WITHIN: TimeDelta = TimeDelta::minutes(5);
 /// How long after the last send the look-up of an unresolved launch goes on before "found nothing" counts.
 pub const LOOKUP_SETTLE: TimeDelta = TimeDelta::seconds(10);
-/// The pause between two look-ups of the same launch.
+/// The pause between two look-ups of the same launch; it doubles while ECS does not answer.
 pub const LOOKUP_PAUSE: TimeDelta = TimeDelta::seconds(3);
+/// By how much that pause grows at most: to 48 seconds.
+const LOOKUP_PAUSE_DOUBLINGS_MAX: u32 = 4;
 /// The pause between two StopTask calls for the same task.
 pub const STOP_REPEAT: TimeDelta = TimeDelta::seconds(15);
 
@@ -110,6 +112,8 @@ pub enum State {
         until: DateTime<Utc>,
         /// When to look next.
         look_at: DateTime<Utc>,
+        /// How many looks in a row ECS did not answer.
+        unanswered: u32,
     },
     /// A task lives, as far as we know.
     Running {

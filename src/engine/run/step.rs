@@ -128,7 +128,7 @@ impl Run {
                 Ok(Some(self.adopt(tasks, "found by its startedBy".into(), now).ok_or(Refused::Illegal)?))
             }
             Event::Sought(SearchAnswer::Nothing) => Ok(Some(self.found_nothing(now))),
-            Event::Sought(SearchAnswer::NoAnswer(_)) => Ok(Some(self.look_again(now))),
+            Event::Sought(SearchAnswer::NoAnswer(cause)) => Ok(Some(self.not_answered(cause, now))),
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken | Event::Resumed => Ok(None),
             Event::ClockSetBack => Ok(self.age_launch(now)),

@@ -187,7 +187,9 @@ fn a_ghost_behind_failures_is_adopted_and_costs_no_retry() {
     assert!(scene.is_seeking(), "an unanswered look-up proves nothing");
     assert_eq!(scene.run.action(scene.now), Action::Rest);
     assert_eq!(scene.run.wake_at(), Some(scene.now + LOOKUP_PAUSE));
-    scene.at(3).on(found(9)).at(60).on(exited(9, 0));
+    scene.at(3).on(Event::Sought(SearchAnswer::NoAnswer("throttled".into())));
+    assert_eq!(scene.run.wake_at(), Some(scene.now + LOOKUP_PAUSE * 2), "the pause grows");
+    scene.at(9).on(found(9)).at(60).on(exited(9, 0));
     assert_eq!(scene.outcome(), &Outcome::Succeeded);
     assert_eq!((scene.run.attempts.len(), scene.run.retries_used.iter().sum::<u32>()), (1, 0));
 }

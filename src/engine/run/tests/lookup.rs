@@ -42,14 +42,16 @@ fn an_adopted_attempt_forgets_the_retry_that_was_granted_for_it() {
 }
 
 #[test]
-fn an_unanswered_look_up_neither_ends_a_run_nor_launches() {
+fn an_unanswered_look_up_neither_ends_a_run_nor_launches_and_is_told_once() {
     let mut scene = Scene::sent(no_retries());
     scene.on(no_answer(true));
-    for second in 1..100 {
-        scene.at(second * 60).on(Event::Sought(SearchAnswer::NoAnswer("no route".into())));
+    let before = scene.run.history_len;
+    for (nth, pause) in [3, 6, 12, 24, 48, 48, 48].into_iter().enumerate() {
+        scene.at((nth as i64 + 1) * 60).on(Event::Sought(SearchAnswer::NoAnswer("no route".into())));
         assert!(scene.is_seeking());
-        assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + LOOKUP_PAUSE));
+        assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + TimeDelta::seconds(pause)));
     }
+    assert_eq!(scene.run.history_len, before + 1);
 }
 
 #[test]
