@@ -59,6 +59,8 @@ pub struct Driver {
     bucket: Bucket,
     /// Jobs whose mark moved since the last batch.
     moved_marks: BTreeSet<JobName>,
+    /// Jobs with a mark that the configuration no longer has.
+    forgotten_marks: Vec<JobName>,
     /// Runs to be looked at for acts.
     touched: BTreeSet<RunId>,
     last_turn_at: DateTime<Utc>,
@@ -86,6 +88,7 @@ impl Driver {
             wakes: BTreeSet::new(),
             bucket,
             moved_marks: BTreeSet::new(),
+            forgotten_marks: Vec::new(),
             touched: BTreeSet::new(),
             last_turn_at: loaded.last_commit_at.map_or(now, |at| at.min(now)),
         };
@@ -100,6 +103,8 @@ impl Driver {
             let (mark, anchor) = stored.map_or((now, now.trunc_subsecs(0)), |mark| (mark.mark, mark.anchor));
             driver.set_job(JobEntry { next_at: job.schedule.next(mark, anchor), job, mark, anchor });
         }
+        let is_gone = |name: &JobName| !driver.jobs.contains_key(name);
+        driver.forgotten_marks = marks.into_keys().filter(is_gone).collect();
         for run in loaded.runs {
             driver.adopt(run, was_set_back, now);
         }
@@ -326,13 +331,14 @@ impl Driver {
         for id in &self.touched {
             runs.extend(self.runs.get_mut(id).and_then(Tracked::take_save));
         }
-        let is_empty = marks.is_empty() && runs.is_empty();
-        (!is_empty).then_some(Batch { term: self.term, at: now, marks, runs })
+        let forgotten_marks = std::mem::take(&mut self.forgotten_marks);
+        let is_empty = marks.is_empty() && forgotten_marks.is_empty() && runs.is_empty();
+        (!is_empty).then_some(Batch { term: self.term, at: now, marks, forgotten_marks, runs })
     }
 
     /// A batch that changes nothing and says that the daemon is alive.
     pub fn heartbeat(&self, now: DateTime<Utc>) -> Batch {
-        Batch { term: self.term, at: now, marks: Vec::new(), runs: Vec::new() }
+        Batch { term: self.term, at: now, marks: Vec::new(), forgotten_marks: Vec::new(), runs: Vec::new() }
     }
 
     /// Forgets new runs whose firing had been recorded before, for example before a clock was set back.

@@ -208,7 +208,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
 
     /// Begins nothing new, waits a moment for answers under way and records them.
     async fn leave(mut self, arrived: Vec<Report>, stop: &CancellationToken) -> Result<(), DaemonError> {
-        tracing::info!(living_runs = self.driver.living_runs(), "stopping; tasks in ECS keep running");
+        tracing::info!(living_runs = self.driver.living_runs(), "stopping; runs in flight go on at the next start");
         self.pollers.cancel();
         let give_up = tokio::time::sleep(LEAVE_WITHIN);
         tokio::pin!(give_up);

@@ -147,6 +147,9 @@ impl Data {
                 }
             }
         }
+        for job in &batch.forgotten_marks {
+            self.marks.remove(job);
+        }
         for mark in &batch.marks {
             let (at, anchor) = (mark.mark.timestamp_millis(), mark.anchor.timestamp_millis());
             self.marks.insert(mark.job.clone(), (mark.schedule.clone(), at, anchor));

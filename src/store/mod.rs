@@ -58,6 +58,8 @@ pub struct Batch {
     pub at: DateTime<Utc>,
     /// Marks that moved.
     pub marks: Vec<Mark>,
+    /// Jobs that left the configuration: should one come back, it begins anew.
+    pub forgotten_marks: Vec<JobName>,
     /// Runs that changed.
     pub runs: Vec<RunSave>,
 }

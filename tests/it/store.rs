@@ -99,7 +99,7 @@ conformance! {
     one_instant_of_a_schedule_is_one_run
     the_first_of_two_equal_runs_in_one_batch_stays
     a_run_may_be_added_and_moved_in_one_batch
-    marks_are_replaced
+    marks_are_replaced_and_forgotten
     an_empty_batch_is_a_heartbeat
     a_new_store_is_empty
     in_flight_runs_come_back_oldest_first
@@ -324,7 +324,7 @@ fn kinds(lives: &[(&str, Life)]) -> BTreeSet<String> {
 }
 
 fn batch(term: Term, seconds: i64, runs: Vec<RunSave>) -> Batch {
-    Batch { term, at: at(seconds), marks: vec![], runs }
+    Batch { term, at: at(seconds), marks: vec![], forgotten_marks: vec![], runs }
 }
 
 async fn save(store: &impl Store, runs: Vec<RunSave>) -> BTreeSet<RunId> {
@@ -529,13 +529,18 @@ fn mark(name: &str, schedule: &str, seconds: i64) -> Mark {
     Mark { job: job(name), schedule: schedule.into(), mark: at(seconds), anchor: at(-5) }
 }
 
-async fn marks_are_replaced(bench: impl Bench) {
+async fn marks_are_replaced_and_forgotten(bench: impl Bench) {
     let store = bench.open();
-    let with = |marks| Batch { marks, ..batch(store.term(), 0, vec![]) };
+    let term = store.term();
+    let with = |marks| Batch { marks, ..batch(term, 0, vec![]) };
     store.commit(with(vec![mark("b", "rate(1 hour)", 1), mark("a", "@daily", 1)])).await.unwrap();
     store.commit(with(vec![mark("b", "rate(2 hours)", 2)])).await.unwrap();
-    let marks = bench.open().load().await.unwrap().marks;
+    let store = bench.open();
+    let marks = store.load().await.unwrap().marks;
     assert_eq!(marks, [mark("a", "@daily", 1), mark("b", "rate(2 hours)", 2)]);
+    let without_a = Batch { forgotten_marks: vec![job("a")], ..batch(store.term(), 0, vec![]) };
+    store.commit(without_a).await.unwrap();
+    assert_eq!(bench.open().load().await.unwrap().marks, [mark("b", "rate(2 hours)", 2)]);
 }
 
 async fn an_empty_batch_is_a_heartbeat(bench: impl Bench) {

@@ -27,6 +27,7 @@ statements! {
     TERM = "SELECT term FROM lease WHERE id = 1";
     NEXT_TERM = "UPDATE lease SET term = term + 1, holder = $1, since = $2 WHERE id = 1 RETURNING term";
 
+    FORGET_MARK = "DELETE FROM mark WHERE job = $1";
     SET_MARK = "INSERT INTO mark (job, schedule, mark, anchor, term) VALUES ($1, $2, $3, $4, $5) \
                 ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, mark = excluded.mark, \
                 anchor = excluded.anchor, term = excluded.term";

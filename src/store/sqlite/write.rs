@@ -144,6 +144,9 @@ fn save_parts(
     definitions: &mut DefinitionIds,
 ) -> Result<BTreeSet<RunId>, Fault> {
     let term = i64::try_from(batch.term.0)?;
+    for job in &batch.forgotten_marks {
+        connection.prepare_cached(sql::FORGET_MARK)?.execute([job.as_str()])?;
+    }
     for mark in &batch.marks {
         save_mark(connection, mark, term)?;
     }

@@ -247,6 +247,20 @@ fn a_job_with_another_schedule_or_zone_than_its_mark_begins_now() {
 }
 
 #[test]
+fn a_job_that_left_and_came_back_begins_anew() {
+    let jobs = vec![job("a", "* * * * *", Overlap::Allow, Catchup::All, limits(None, None))];
+    let mut world = healthy(jobs.clone());
+    world.run_until(world.real + minutes(2));
+    world.jobs = Vec::new();
+    world.restart();
+    world.run_until(world.real + minutes(30));
+    world.jobs = jobs;
+    world.restart();
+    world.turn(false);
+    assert_eq!(world.shelf.runs.len(), 2, "there was no job whose instants could have been missed");
+}
+
+#[test]
 fn a_clock_that_is_set_back_fires_nothing_twice_and_a_jump_ahead_is_an_absence() {
     let jobs = vec![job("a", "* * * * *", Overlap::Allow, Catchup::All, limits(None, None))];
     let mut world = healthy(jobs.clone());

@@ -60,6 +60,7 @@ impl Shelf {
     pub(super) fn commit(&mut self, batch: &Batch) -> BTreeSet<RunId> {
         self.batches += 1;
         self.last_commit_at = Some(batch.at);
+        self.marks.retain(|job, _| !batch.forgotten_marks.contains(job));
         self.marks.extend(batch.marks.iter().map(|mark| (mark.job.clone(), mark.clone())));
         let mut duplicates = BTreeSet::new();
         for save in &batch.runs {
