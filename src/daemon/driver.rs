@@ -42,6 +42,14 @@ struct JobEntry {
     next_at: Option<DateTime<Utc>>,
 }
 
+/// A firing that is due and waits until the runs in its way have been looked at.
+#[derive(Debug)]
+struct Held {
+    job: JobName,
+    /// Since when nobody had looked at the schedule.
+    away_since: DateTime<Utc>,
+}
+
 /// The owner of all living runs.
 #[derive(Debug)]
 pub struct Driver {
@@ -63,6 +71,11 @@ pub struct Driver {
     forgotten_marks: Vec<JobName>,
     /// Runs to be looked at for acts.
     touched: BTreeSet<RunId>,
+    /// Runs from before the start whose task nobody has looked at yet; it may have ended meanwhile.
+    unseen: BTreeSet<RunId>,
+    /// Until when a firing waits for such a look.
+    first_look_until: DateTime<Utc>,
+    held: Vec<Held>,
     last_turn_at: DateTime<Utc>,
 }
 
@@ -90,6 +103,9 @@ impl Driver {
             moved_marks: BTreeSet::new(),
             forgotten_marks: Vec::new(),
             touched: BTreeSet::new(),
+            unseen: BTreeSet::new(),
+            first_look_until: now + admit::FIRST_LOOK_WITHIN,
+            held: Vec::new(),
             last_turn_at: loaded.last_commit_at.map_or(now, |at| at.min(now)),
         };
         let was_set_back = loaded.last_commit_at.is_some_and(|at| is_set_back(at, now));
@@ -127,6 +143,9 @@ impl Driver {
             self.step(&id, Event::ClockSetBack, now);
         }
         self.step(&id, Event::Resumed, now);
+        if self.runs.get(&id).is_some_and(|tracked| tracked.run.followed_task().is_some()) {
+            self.unseen.insert(id);
+        }
     }
 
     /// Takes reports and the passing of time, and returns what must be saved before [`Driver::acts`] is asked; none if
@@ -141,6 +160,9 @@ impl Driver {
         for report in reports {
             if let Some(tracked) = self.runs.get_mut(&report.run) {
                 tracked.is_calling &= !report.answers_call;
+                if matches!(report.event, Event::Observed(_) | Event::Missing(_)) {
+                    self.unseen.remove(&report.run);
+                }
                 self.step(&report.run, report.event, now);
             }
         }
@@ -163,27 +185,48 @@ impl Driver {
 
     /// Decides every instant that has come since each job was last looked at.
     fn fire(&mut self, now: DateTime<Utc>) {
-        let absence = Absence { from: self.last_turn_at.min(now), until: now };
-        while let Some((at, name)) = self.agenda.first().cloned() {
+        let away_since = self.last_turn_at.min(now);
+        let mut due = std::mem::take(&mut self.held);
+        while let Some((at, job)) = self.agenda.first().cloned() {
             if at > now {
                 break;
             }
-            self.agenda.remove(&(at, name.clone()));
-            let Some(entry) = self.jobs.get_mut(&name) else { continue };
-            let job = Arc::clone(&entry.job);
-            let planned = admit::plan(&job, entry.mark, entry.anchor, absence);
-            entry.mark = now;
-            entry.next_at = job.schedule.next(now, entry.anchor);
-            if let Some(next_at) = entry.next_at {
-                self.agenda.insert((next_at, name.clone()));
+            self.agenda.remove(&(at, job.clone()));
+            due.push(Held { job, away_since });
+        }
+        for held in due {
+            if self.waits_for_a_look(&held.job, now) {
+                self.held.push(held);
+            } else {
+                self.fire_job(&held.job, Absence { from: held.away_since, until: now });
             }
-            self.moved_marks.insert(name);
-            for plan in planned {
-                match plan {
-                    Planned::Start(firing) => self.begin(&job, firing, now),
-                    Planned::Missed { firing, reason } => {
-                        self.record_not_started(&job, firing, Outcome::Missed { reason }, now);
-                    }
+        }
+    }
+
+    fn waits_for_a_look(&self, job: &JobName, now: DateTime<Utc>) -> bool {
+        let overlap = self.jobs.get(job).map(|entry| entry.job.admission.overlap);
+        let is_unseen = |id: &RunId| self.unseen.contains(id);
+        now < self.first_look_until
+            && overlap.is_some_and(admit::heeds_living_runs)
+            && self.living.get(job).is_some_and(|ids| ids.iter().any(is_unseen))
+    }
+
+    fn fire_job(&mut self, name: &JobName, absence: Absence) {
+        let now = absence.until;
+        let Some(entry) = self.jobs.get_mut(name) else { return };
+        let job = Arc::clone(&entry.job);
+        let planned = admit::plan(&job, entry.mark, entry.anchor, absence);
+        entry.mark = now;
+        entry.next_at = job.schedule.next(now, entry.anchor);
+        if let Some(next_at) = entry.next_at {
+            self.agenda.insert((next_at, name.clone()));
+        }
+        self.moved_marks.insert(name.clone());
+        for plan in planned {
+            match plan {
+                Planned::Start(firing) => self.begin(&job, firing, now),
+                Planned::Missed { firing, reason } => {
+                    self.record_not_started(&job, firing, Outcome::Missed { reason }, now);
                 }
             }
         }
@@ -378,7 +421,8 @@ impl Driver {
         let firing = self.agenda.first().map(|(at, _)| *at);
         let wake = self.wakes.first().map(|(at, _)| *at);
         let permit = (!self.queue.is_empty()).then(|| self.bucket.next_permit());
-        [firing, wake, permit].into_iter().flatten().min()
+        let look = (!self.held.is_empty()).then_some(self.first_look_until);
+        [firing, wake, permit, look].into_iter().flatten().min()
     }
 
     /// How many calls are under way.

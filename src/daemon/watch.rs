@@ -20,6 +20,9 @@ pub(super) const CALL_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between sweeps while ECS throttles.
 pub(super) const THROTTLED_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
+/// How soon a poller looks for the first time: a starting daemon must know what ended while it was away.
+pub(super) const FIRST_SWEEP: Duration = Duration::from_millis(200);
+
 /// Tells the pollers what to follow, and starts one when a cluster is first heard of.
 #[derive(Debug)]
 pub(super) struct Watcher<E> {
@@ -98,8 +101,9 @@ struct Poller<E> {
 
 impl<E: Ecs> Poller<E> {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let mut pause = FIRST_SWEEP;
         loop {
-            let sweep_at = tokio::time::Instant::now() + self.interval;
+            let sweep_at = tokio::time::Instant::now() + pause;
             loop {
                 let order = if self.followed.is_empty() {
                     orders.recv().await
@@ -118,6 +122,7 @@ impl<E: Ecs> Poller<E> {
             if !self.sweep().await {
                 return;
             }
+            pause = self.interval;
         }
     }
 

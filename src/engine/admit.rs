@@ -21,6 +21,9 @@ pub const CATCHUP_RUNS_MAX: usize = 1_000;
 /// How many firings of one job may wait under `overlap = "queue_all"`.
 pub const QUEUE_MAX: usize = 100;
 
+/// How long after a start a firing waits for the first look at the runs in its way: one of them may have ended meanwhile.
+pub const FIRST_LOOK_WITHIN: TimeDelta = TimeDelta::seconds(10);
+
 /// What becomes of an instant, or of a range of instants.
 #[derive(Debug, Clone)]
 pub enum Planned {
@@ -184,12 +187,17 @@ pub fn meet(overlap: Overlap, living: &[Living]) -> Meeting {
     }
 }
 
+/// Whether a living run changes what a firing does.
+pub fn heeds_living_runs(overlap: Overlap) -> bool {
+    match overlap {
+        Overlap::Allow => false,
+        Overlap::Skip | Overlap::QueueOne | Overlap::QueueAll | Overlap::CancelRunning => true,
+    }
+}
+
 /// Whether a due run may launch: at once under `allow`, else when it is the oldest living run of its job.
 pub fn may_begin(overlap: Overlap, is_oldest: bool) -> bool {
-    match overlap {
-        Overlap::Allow => true,
-        Overlap::Skip | Overlap::QueueOne | Overlap::QueueAll | Overlap::CancelRunning => is_oldest,
-    }
+    is_oldest || !heeds_living_runs(overlap)
 }
 
 #[cfg(test)]

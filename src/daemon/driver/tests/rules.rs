@@ -247,6 +247,42 @@ fn a_job_with_another_schedule_or_zone_than_its_mark_begins_now() {
 }
 
 #[test]
+fn after_a_restart_a_firing_waits_for_a_look_at_the_run_in_its_way() {
+    let jobs = vec![job("a", "* * * * *", Overlap::Skip, Catchup::All, limits(None, None))];
+    let restarted = |looks_at: Option<TimeDelta>| {
+        let mut world = healthy(jobs.clone());
+        world.ecs.launches_hang = true;
+        world.run_until(world.real + minutes(1));
+        let run = world.shelf.living()[0].clone();
+        world.real += TimeDelta::seconds(50);
+        world.restart();
+        let now = world.wall();
+        assert!(world.driver.turn(vec![], now, false).is_none(), "the firing waits");
+        let ended = TaskFacts {
+            task: run.followed_task().expect("it runs").clone(),
+            last_status: "STOPPED".into(),
+            stop_code: None,
+            stopped_reason: None,
+            started_at: None,
+            stopped_at: None,
+            containers: vec![ContainerFacts { name: "app".into(), essential: None, exit_code: Some(0), reason: None }],
+        };
+        let report = Report { run: run.id, event: Event::Observed(ended), answers_call: false };
+        let batch = match looks_at {
+            Some(after) => world.driver.turn(vec![report], now + after, false),
+            None => {
+                let until = world.driver.next_turn_at().expect("it does not wait for ever");
+                world.driver.turn(vec![], until, false)
+            }
+        };
+        let runs = batch.expect("the firing is decided").runs;
+        runs.last().map(|save| save.run.status()).expect("it has its row")
+    };
+    assert_eq!(restarted(Some(TimeDelta::seconds(1))), Status::Launching, "the run had ended while nobody looked");
+    assert_eq!(restarted(None), Skipped, "without a look the run counts as living");
+}
+
+#[test]
 fn a_job_that_left_and_came_back_begins_anew() {
     let jobs = vec![job("a", "* * * * *", Overlap::Allow, Catchup::All, limits(None, None))];
     let mut world = healthy(jobs.clone());
