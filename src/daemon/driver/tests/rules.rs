@@ -2,6 +2,7 @@
 
 use super::world::{World, rate};
 use super::*;
+use crate::engine::run::Outcome;
 use crate::engine::run::Status::{Cancelled, Skipped, Succeeded};
 use crate::engine::task::{ContainerFacts, LaunchAnswer, TaskFacts};
 

@@ -1,0 +1,116 @@
+//! Firings: which jobs are due, and what becomes of each instant.
+//!
+//! What starts, and what a firing does that meets a run, is asked of `engine/admit.rs`. After a restart a firing waits for
+//! the first look at the runs in its way, for they may have ended while nobody looked.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::Driver;
+use crate::daemon::tracked::Tracked;
+use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
+use crate::engine::job::{Job, JobName};
+use crate::engine::run::{Event, Firing, Outcome, Run, RunId, State};
+
+/// A firing that is due and waits until the runs in its way have been looked at.
+#[derive(Debug)]
+pub(super) struct Held {
+    job: JobName,
+    /// Since when nobody had looked at the schedule.
+    away_since: DateTime<Utc>,
+}
+
+impl Driver {
+    /// Decides every instant that has come since each job was last looked at.
+    pub(super) fn fire(&mut self, now: DateTime<Utc>) {
+        let away_since = self.last_turn_at.min(now);
+        let mut due = std::mem::take(&mut self.held);
+        while let Some((at, job)) = self.agenda.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.agenda.remove(&(at, job.clone()));
+            due.push(Held { job, away_since });
+        }
+        for held in due {
+            if self.waits_for_a_look(&held.job, now) {
+                self.held.push(held);
+            } else {
+                self.fire_job(&held.job, Absence { from: held.away_since, until: now });
+            }
+        }
+    }
+
+    fn waits_for_a_look(&self, job: &JobName, now: DateTime<Utc>) -> bool {
+        let overlap = self.jobs.get(job).map(|entry| entry.job.admission.overlap);
+        let is_unseen = |id: &RunId| self.unseen.contains(id);
+        now < self.first_look_until
+            && overlap.is_some_and(admit::heeds_living_runs)
+            && self.living.get(job).is_some_and(|ids| ids.iter().any(is_unseen))
+    }
+
+    fn fire_job(&mut self, name: &JobName, absence: Absence) {
+        let now = absence.until;
+        let Some(entry) = self.jobs.get_mut(name) else { return };
+        let job = Arc::clone(&entry.job);
+        let planned = admit::plan(&job, entry.mark, entry.anchor, absence);
+        entry.mark = now;
+        entry.next_at = job.schedule.next(now, entry.anchor);
+        if let Some(next_at) = entry.next_at {
+            self.agenda.insert((next_at, name.clone()));
+        }
+        self.moved_marks.insert(name.clone());
+        for plan in planned {
+            match plan {
+                Planned::Start(firing) => self.begin(&job, firing, now),
+                Planned::Missed { firing, reason } => {
+                    self.record_not_started(&job, firing, Outcome::Missed { reason }, now);
+                }
+            }
+        }
+    }
+
+    /// A firing becomes a run, or a row that says why not.
+    fn begin(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
+        if self.runs.contains_key(&RunId::of_firing(&job.name, firing.scheduled_at)) {
+            // It was recorded before and lives; it must not be replaced by itself.
+            return;
+        }
+        match admit::meet(job.admission.overlap, &self.living_of(&job.name)) {
+            Meeting::Start => self.start(job, firing, now),
+            Meeting::Skip { reason } => self.record_not_started(job, firing, Outcome::Skipped { reason }, now),
+            Meeting::Replace(runs) => {
+                let successor = RunId::of_firing(&job.name, firing.scheduled_at);
+                for run in runs {
+                    let reason = format!("replaced by run {successor} (overlap = \"cancel_running\")");
+                    self.step(&run, Event::Cancel { reason }, now);
+                }
+                self.start(job, firing, now);
+            }
+        }
+    }
+
+    fn start(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
+        let (run, entries) = Run::due(firing, self.instance.clone(), Arc::clone(&job.definition), now);
+        let id = run.id.clone();
+        self.living.entry(run.job.clone()).or_default().push(id.clone());
+        self.runs.insert(id.clone(), Tracked::begun(run, entries));
+        self.reconsider(&id, now);
+    }
+
+    fn record_not_started(&mut self, job: &Job, firing: Firing, outcome: Outcome, now: DateTime<Utc>) {
+        let (run, entries) = Run::not_started(firing, self.instance.clone(), Arc::clone(&job.definition), outcome, now);
+        let id = run.id.clone();
+        if !self.runs.contains_key(&id) {
+            self.runs.insert(id.clone(), Tracked::begun(run, entries));
+            self.touched.insert(id);
+        }
+    }
+
+    fn living_of(&self, job: &JobName) -> Vec<Living> {
+        let ids = self.living.get(job).map(Vec::as_slice).unwrap_or_default();
+        let living = ids.iter().filter_map(|id| self.runs.get(id));
+        living.map(|t| Living { id: t.run.id.clone(), is_due: t.run.state == State::Due }).collect()
+    }
+}
