@@ -53,8 +53,12 @@ impl Pulse {
         });
     }
 
-    pub(super) fn store_fails(&self, why: String) {
-        self.with(|health| health.store_error = Some(why));
+    /// A loop that tries again to save turns all the same: to start it anew would mend nothing.
+    pub(super) fn store_fails(&self, now: DateTime<Utc>, why: String) {
+        self.with(|health| {
+            health.turned_at = Some(now);
+            health.store_error = Some(why);
+        });
     }
 
     /// True if it had failed before.

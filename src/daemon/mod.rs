@@ -16,6 +16,8 @@ pub mod clock;
 pub mod driver;
 mod mailbox;
 mod perform;
+#[cfg(test)]
+mod tests;
 mod tracked;
 mod watch;
 
@@ -162,7 +164,8 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
     ) -> Result<(), DaemonError> {
         let now = clock::now();
         let batch = self.driver.turn(arrived, now, is_leaving).or_else(|| {
-            let is_quiet = now - self.committed_at >= HEARTBEAT;
+            // Also on a clock that was set back: else an absence would seem to begin in the future.
+            let is_quiet = (now - self.committed_at).abs() >= HEARTBEAT;
             is_quiet.then(|| self.driver.heartbeat(now))
         });
         if let Some(batch) = batch {
@@ -180,8 +183,8 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         Ok(())
     }
 
-    /// Saves a batch, however long it takes: nothing is performed before.
-    async fn commit(&self, batch: &Batch, stop: &CancellationToken) -> Result<BTreeSet<RunId>, DaemonError> {
+    /// Saves a batch, however long it takes: nothing is performed before. Who asks meanwhile is answered.
+    async fn commit(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<BTreeSet<RunId>, DaemonError> {
         let mut pause = COMMIT_PAUSE_MIN;
         loop {
             match self.store.commit(batch.clone()).await {
@@ -196,12 +199,25 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                 Err(error) => {
                     let told = observe::chain(&error);
                     tracing::error!(error = told, "state could not be saved; nothing is launched until it can");
-                    self.pulse.store_fails(told);
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(COMMIT_PAUSE_MAX),
-                        () = stop.cancelled() => return Err(DaemonError::StoppedUnsaved(error)),
+                    self.pulse.store_fails(clock::now(), told);
+                    if !self.pause(pause, stop).await {
+                        return Err(DaemonError::StoppedUnsaved(error));
                     }
+                    pause = (pause * 2).min(COMMIT_PAUSE_MAX);
                 }
+            }
+        }
+    }
+
+    /// Waits and answers letters. False if the daemon is told to stop.
+    async fn pause(&mut self, pause: Duration, stop: &CancellationToken) -> bool {
+        let over = tokio::time::sleep(pause);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = &mut over => return true,
+                Some(letter) = self.letters.recv() => letter.answer(&self.driver),
             }
         }
     }

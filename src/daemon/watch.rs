@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::driver::Report;
-use crate::ecs::{DESCRIBE_TASKS_MAX, Described, Ecs};
+use crate::ecs::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs};
 use crate::engine::run::{Event, RunId};
 use crate::engine::task::TaskArn;
 
@@ -134,15 +135,18 @@ impl<E: Ecs> Poller<E> {
             if nth > 0 {
                 tokio::time::sleep(CALL_PAUSE).await;
             }
-            match self.ecs.describe_tasks(&self.cluster, chunk).await {
-                Ok(described) => {
+            match self.look(chunk).await {
+                Ok(Ok(described)) => {
                     if self.reports.send(self.to_reports(described)).await.is_err() {
                         return false;
                     }
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     throttled |= error.throttled;
                     tracing::warn!(cluster = self.cluster, %error, "tasks could not be polled; their runs are unchanged");
+                }
+                Err(panic) => {
+                    tracing::error!(cluster = self.cluster, %panic, "a poll of tasks ended without an answer");
                 }
             }
         }
@@ -152,6 +156,12 @@ impl<E: Ecs> Poller<E> {
             (self.interval / 2).max(self.poll_interval)
         };
         true
+    }
+
+    /// One call, in a task of its own: should it panic, the cluster must not go unwatched.
+    async fn look(&self, tasks: &[TaskArn]) -> Result<Result<Described, CallError>, JoinError> {
+        let (ecs, cluster, tasks) = (self.ecs.clone(), self.cluster.clone(), tasks.to_vec());
+        tokio::spawn(async move { ecs.describe_tasks(&cluster, &tasks).await }).await
     }
 
     fn to_reports(&self, described: Described) -> Vec<Report> {

@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use hyper_util::client::legacy::Error as HttpClientError;
 
 use super::CallError;
+use crate::engine::failure::is_throttling;
 
 /// The longest message that is passed on, in characters; ECS's own are shorter.
 const MESSAGE_MAX: usize = 1000;
@@ -74,16 +75,10 @@ impl Unfulfilled {
         Unfulfilled::Refused { code, message, status: status.as_u16() }
     }
 
-    /// Whether ECS throttled. Source: Amazon ECS developer guide, "Request throttling for the Amazon ECS API".
+    /// Whether ECS throttled.
     pub(super) fn is_throttled(&self) -> bool {
         match self {
-            Unfulfilled::Refused { code, message, status } => {
-                let code = code.as_deref().unwrap_or_default();
-                *status == 429
-                    || code.contains("Throttl")
-                    || matches!(code, "RequestLimitExceeded" | "TooManyRequestsException")
-                    || message.contains("Rate exceeded")
-            }
+            Unfulfilled::Refused { code, message, status } => is_throttling(code.as_deref(), message, *status),
             Unfulfilled::NoAnswer { .. } => false,
         }
     }

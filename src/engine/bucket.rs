@@ -30,9 +30,10 @@ impl Bucket {
     /// When the next permit is there.
     pub fn next_permit(&self) -> DateTime<Utc> {
         let missing = (1.0 - self.tokens).max(0.0) / self.rate;
-        #[expect(clippy::cast_possible_truncation, reason = "at most the milliseconds of one permit")]
+        #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and what is then too far is never")]
         let milliseconds = (missing * 1000.0).ceil() as i64;
-        self.filled_at + TimeDelta::milliseconds(milliseconds)
+        let wait = TimeDelta::try_milliseconds(milliseconds);
+        wait.and_then(|wait| self.filled_at.checked_add_signed(wait)).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// A clock that jumped back adds nothing; one that jumped ahead adds at most a burst.
@@ -56,6 +57,14 @@ mod tests {
         assert_eq!(bucket.next_permit(), start + TimeDelta::milliseconds(50));
         let granted = (1..=1000).filter(|n| bucket.take(start + TimeDelta::milliseconds(*n))).count();
         assert_eq!(granted, 20);
+    }
+
+    #[test]
+    fn a_rate_of_nearly_nothing_waits_for_ever() {
+        let start = DateTime::UNIX_EPOCH;
+        let mut bucket = Bucket::new(f64::MIN_POSITIVE, 1, start);
+        assert!(bucket.take(start));
+        assert_eq!(bucket.next_permit(), DateTime::<Utc>::MAX_UTC);
     }
 
     #[test]

@@ -149,7 +149,11 @@ const THROTTLE_CODES: [&str; 5] =
 pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
     match answer {
         LaunchAnswer::Launched { .. } => None,
-        LaunchAnswer::Refused { code, message, .. } => Some(refused(code.as_deref(), message)),
+        LaunchAnswer::Refused { code, message, status } => {
+            let failure = refused(code.as_deref(), message);
+            let throttled = is_throttling(code.as_deref(), message, *status);
+            Some(if throttled { failure.with_finer([ErrorName::THROTTLED]) } else { failure })
+        }
         LaunchAnswer::Conflict { message, .. } => Some(refused(Some("ConflictException"), message)),
         LaunchAnswer::NoAnswer { message, .. } => Some(
             Failure::new(ErrorName::SDK_CLIENT, format!("RunTask got no answer: {message}"))
@@ -166,13 +170,15 @@ fn refused(code: Option<&str>, message: &str) -> Failure {
     };
     let said = if message.is_empty() { "no message" } else { message };
     let cause = format!("RunTask was refused: {}: {said}", code.unwrap_or("no error code"));
-    let failure = Failure::new(primary, cause).with_base(ErrorName::ECS_EXCEPTION);
-    if is_throttling(code, message) { failure.with_finer([ErrorName::THROTTLED]) } else { failure }
+    Failure::new(primary, cause).with_base(ErrorName::ECS_EXCEPTION)
 }
 
-/// EC2's throttling inside RunTask arrives as `InvalidParameterException` "… Rate exceeded (ErrorCode: Throttling)".
-fn is_throttling(code: Option<&str>, message: &str) -> bool {
-    code.is_some_and(|code| THROTTLE_CODES.contains(&code))
+/// Whether an error of any call of ECS is throttling. EC2's, inside RunTask, arrives as `InvalidParameterException`
+/// "… Rate exceeded (ErrorCode: Throttling)". Source: Amazon ECS Developer Guide, "Request throttling for the Amazon ECS
+/// API".
+pub fn is_throttling(code: Option<&str>, message: &str, status: u16) -> bool {
+    status == 429
+        || code.is_some_and(|code| THROTTLE_CODES.contains(&code))
         || message.contains("Rate exceeded")
         || message.contains("ErrorCode: Throttling")
 }

@@ -6,12 +6,12 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::job::TaskSpec;
-use super::run::Run;
+use super::run::{Run, in_words};
 
 /// How long after its first send a request may be sent again. ECS forgets a token one hour after a task that stopped at
 /// once, so a quarter of an hour is kept in hand. Source: Amazon ECS API reference, "Ensuring idempotency".
@@ -70,7 +70,7 @@ impl Launch {
         let marks = [
             ("job", "JOB", run.job.to_string()),
             ("run", "RUN_ID", run.id.to_string()),
-            ("scheduled-at", "SCHEDULED_AT", run.scheduled_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            ("scheduled-at", "SCHEDULED_AT", in_words(run.scheduled_at)),
             ("attempt", "ATTEMPT", generation.to_string()),
         ];
         if task.add_tags {

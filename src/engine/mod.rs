@@ -15,5 +15,7 @@ pub mod launch;
 pub mod outcome;
 pub mod retry;
 pub mod run;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod schedule;
 pub mod task;

@@ -324,14 +324,6 @@ impl DefinitionIds {
     }
 }
 
-/// The name of a trigger in the store.
-pub(super) fn trigger_text(trigger: Trigger) -> &'static str {
-    match trigger {
-        Trigger::Schedule => "schedule",
-        Trigger::Catchup => "catchup",
-    }
-}
-
 pub(super) fn to_trigger(text: &str) -> Result<Trigger, Fault> {
     let deserializer: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
     Ok(Trigger::deserialize(deserializer)?)

@@ -1,8 +1,10 @@
 //! The routes. `docs/` names them; `objects.rs` is what they answer with.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use axum::extract::{Path, Query, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -51,14 +53,21 @@ pub fn router<S: Store>(sources: Sources<S>) -> Router {
 pub fn for_tcp(router: Router) -> Router {
     router.layer(middleware::from_fn(|request: Request, next: Next| async move {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-        let is_local = matches!(name, "localhost" | "[::1]") || name.starts_with("127.");
-        if is_local {
+        if names_this_machine(host) {
             next.run(request).await
         } else {
             Problem::bad_request("the Host header is not of this machine").into_response()
         }
     }))
+}
+
+/// Whether a Host header is a loopback address or `localhost`. The address is parsed as a whole: a name such as
+/// `127.0.0.1.example.com` is somebody else's, and can be made to lead here.
+fn names_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// An answer that is not what was asked for.
@@ -154,4 +163,29 @@ async fn healthz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Js
 async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
     let (status, health) = healthz(State(sources)).await;
     (if health.store_error.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status }, health)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_hosts_are_of_this_machine() {
+        for ours in ["127.0.0.1:8474", "127.0.0.1", "127.1.2.3:1", "localhost:8474", "LOCALHOST", "[::1]:8474", "[::1]"]
+        {
+            assert!(names_this_machine(ours), "{ours}");
+        }
+        for foreign in [
+            "",
+            "rebound.example:8474",
+            "127.0.0.1.rebound.example:8474",
+            "127.rebound.example",
+            "localhost.rebound.example",
+            "localhost@rebound.example",
+            "192.0.2.1:8474",
+            "[2001:db8::1]:8474",
+        ] {
+            assert!(!names_this_machine(foreign), "{foreign}");
+        }
+    }
 }

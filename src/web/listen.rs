@@ -1,16 +1,24 @@
 //! Listening: on the control socket, and on a loopback port where `[http] listen` asks for it.
 
+use std::fmt::Debug;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::Router;
+use axum::serve::Listener;
+use rustix::fs::Mode;
+use rustix::process::umask;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{api, socket};
+
+/// How long answers under way may take once serving has been told to stop. Whoever sent half a request is not waited for.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why nobody listens.
 #[derive(Debug, thiserror::Error)]
@@ -62,25 +70,40 @@ impl ControlSocket {
         if UnixStream::connect(&short).await.is_ok() {
             return Err(ListenError::SocketInUse { path: path.to_owned() });
         }
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = UnixListener::bind(&short).map_err(failed)?;
+        remove_left_behind(path).map_err(failed)?;
+        let listener = bind_for_owner(&short).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
         Ok(ControlSocket { listener, path: path.to_owned() })
     }
 
     /// Serves until `stop`.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
-        let served = axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-        if let Err(error) = served {
+        if let Err(error) = serve_until(stop, self.listener, router).await {
             tracing::error!(%error, "control socket failed");
         }
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!(%error, "control socket file was gone already");
         }
     }
+}
+
+/// Removes the socket of a daemon that was killed. Anything else that stands there is somebody's file.
+fn remove_left_behind(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(path),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "what stands there is no socket")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A socket takes its first permissions from the umask, and whoever connects before a chmod stays connected. The umask is
+/// the whole process's, so it is only ever made stricter, and at once put back.
+fn bind_for_owner(path: &Path) -> io::Result<UnixListener> {
+    let before = umask(Mode::RWXG | Mode::RWXO);
+    let bound = UnixListener::bind(path);
+    umask(before);
+    bound
 }
 
 /// Binds a TCP port.
@@ -93,8 +116,62 @@ pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// Serves a TCP port until `stop`.
 pub async fn serve_tcp(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let served = axum::serve(listener, api::for_tcp(router)).with_graceful_shutdown(stop.cancelled_owned()).await;
-    if let Err(error) = served {
+    if let Err(error) = serve_until(stop, listener, api::for_tcp(router)).await {
         tracing::error!(%error, "HTTP listener failed");
+    }
+}
+
+/// Serves until `stop`, and then for as long as answers are under way, within a limit.
+async fn serve_until<L>(stop: CancellationToken, listener: L, router: Router) -> io::Result<()>
+where
+    L: Listener,
+    L::Addr: Debug,
+{
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(END_WITHIN).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = overdue => {
+            tracing::debug!("connections that had not ended were cut off");
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_was_left_behind_is_replaced_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        drop(ControlSocket::bind(&path).await.unwrap());
+        let bound = ControlSocket::bind(&path).await.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let second = ControlSocket::bind(&path).await.unwrap_err();
+        assert!(matches!(second, ListenError::SocketInUse { .. }), "{second}");
+        drop(bound);
+    }
+
+    #[tokio::test]
+    async fn nobody_but_the_owner_may_connect_even_before_the_permissions_are_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let _bound = bind_for_owner(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_place_of_the_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        fs::write(&path, "precious").unwrap();
+        let refused = ControlSocket::bind(&path).await.unwrap_err();
+        assert!(matches!(refused, ListenError::Socket { .. }), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 }

@@ -1,5 +1,9 @@
 //! Commands, their JSON and their exit codes.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::harness::{Ended, Site, tenacron};
@@ -99,10 +103,8 @@ fn commands_that_need_a_daemon_say_where_they_looked() {
     }
 }
 
-#[test]
-fn a_daemon_answers_on_its_socket_and_on_http() {
-    let site = Site::new(
-        r#"
+/// A daemon's configuration with a port and a job that stays quiet.
+const YEARLY: &str = r#"
 instance = "test"
 [http]
 listen = "127.0.0.1:0"
@@ -112,9 +114,23 @@ timezone = "Europe/Berlin"
 cluster = "batch"
 task_definition = "t"
 timeout = "1h"
-"#,
-    );
-    let _daemon = site.daemon(&["run", "--local"]);
+"#;
+
+/// Status and body of a GET that calls the machine `host`.
+fn get(address: &str, host: &str, path: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, serde_json::from_str(body).expect("JSON"))
+}
+
+#[test]
+fn a_daemon_answers_on_its_socket_and_on_http() {
+    let site = Site::new(YEARLY);
+    let (_daemon, address) = site.daemon_on_http(&["run", "--local"]);
     let jobs = site.json(&["jobs"]);
     let job = &jobs[0];
     assert_eq!(
@@ -123,9 +139,30 @@ timeout = "1h"
     );
     assert_eq!((&job["paused"], &job["last_run"]), (&false.into(), &Value::Null));
     assert!(job["next_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{job}");
+    assert_eq!(get(&address, &address, "/api/v1/jobs"), (200, jobs.clone()));
+    assert_eq!(get(&address, &address, "/api/v1/jobs/yearly"), (200, job.clone()));
+    assert_eq!(get(&address, &address, "/api/v1/jobs/weekly").0, 404);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(&address, &address, path).0, 200, "{path}");
+    }
+    for foreign in ["rebound.example", "127.0.0.1.rebound.example"] {
+        assert_eq!(get(&address, foreign, "/api/v1/jobs").0, 400, "{foreign}");
+    }
     assert_eq!(site.json(&["runs"]), json!([]));
+    assert_eq!(get(&address, &address, "/api/v1/runs"), (200, json!([])));
     assert_eq!(site.run(&["show", "nothing"]).code, Some(3));
     assert_eq!(site.run(&["runs", "--status", "green"]).code, Some(2));
+}
+
+#[test]
+fn half_a_request_does_not_hold_up_the_end_of_a_daemon() {
+    let site = Site::new(YEARLY);
+    let (daemon, address) = site.daemon_on_http(&["run", "--local"]);
+    let mut stream = TcpStream::connect(&address).expect("it listens");
+    stream.write_all(b"GET /api/v1/jobs HTTP/1.1\r\nHost: ").expect("sent");
+    // Answered after the half request was accepted, since connections are accepted in their order.
+    assert_eq!(get(&address, &address, "/api/v1/runs").0, 200);
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
 }
 
 #[test]

@@ -7,14 +7,16 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The longest wait for a line: far longer than anything takes, so that it only ends a test that would hang.
-const LINE_WITHIN: Duration = Duration::from_secs(120);
+/// The longest wait for a line or an end: far longer than anything takes, so that it only ends a test that would hang.
+const WITHIN: Duration = Duration::from_secs(120);
+/// How long a process that is no longer wanted may take to end its own.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A configuration in a folder of its own.
 pub(crate) struct Site {
@@ -77,11 +79,21 @@ impl Site {
 
     /// The same with variables in its environment.
     pub(crate) fn daemon_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Process {
+        self.started(environment, arguments).0
+    }
+
+    /// The same for one with `[http] listen`, and the address that it has got.
+    pub(crate) fn daemon_on_http(&self, arguments: &[&str]) -> (Process, String) {
+        let (daemon, line) = self.started(&[], arguments);
+        (daemon, line["http"].as_str().expect("an address").to_owned())
+    }
+
+    fn started(&self, environment: &[(&str, &str)], arguments: &[&str]) -> (Process, Value) {
         let mut command = self.command(arguments);
         command.envs(environment.iter().copied());
         let daemon = Process::start(&mut command);
-        daemon.wait_for("the daemon to start", |line| line["message"] == "daemon started");
-        daemon
+        let line = daemon.wait_for("the daemon to start", |line| line["message"] == "daemon started");
+        (daemon, line)
     }
 
     /// Starts `tenacron local` with this site's task definitions, and answers with its URL.
@@ -135,7 +147,7 @@ impl Ended {
     }
 }
 
-/// A running process whose lines are read. It is killed when dropped.
+/// A running process whose lines are read. When dropped it is ended, and so are the tasks that it runs.
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<Value>,
@@ -158,8 +170,10 @@ impl Process {
     /// The first line from now on that fits. A line that is not JSON is `{"message": line}`.
     pub(crate) fn wait_for(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let mut seen = Vec::new();
+        // For all lines together: a daemon that fires every second is never silent.
+        let until = now() + WITHIN;
         loop {
-            match self.lines.recv_timeout(LINE_WITHIN) {
+            match self.lines.recv_timeout(until.saturating_duration_since(now())) {
                 Ok(line) if fits(&line) => return line,
                 Ok(line) => seen.push(line.to_string()),
                 Err(RecvTimeoutError::Timeout) => panic!("waited in vain for {what}; seen:\n{}", seen.join("\n")),
@@ -192,23 +206,45 @@ impl Process {
     }
 
     /// Sends a signal and waits for the end.
-    pub(crate) fn end(mut self, signal: Signal) -> ExitStatus {
+    pub(crate) fn end(self, signal: Signal) -> ExitStatus {
         self.signal(signal);
-        self.child.wait().expect("it ends")
+        self.wait()
     }
 
     /// Waits for the end.
     pub(crate) fn wait(mut self) -> ExitStatus {
+        assert!(self.falls_silent(WITHIN), "waited in vain for its end");
         self.child.wait().expect("it ends")
+    }
+
+    /// Whether both its pipes close in time, as they do when it ends.
+    fn falls_silent(&self, within: Duration) -> bool {
+        let until = now() + within;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(now())) {
+                Ok(_line) => {}
+                Err(RecvTimeoutError::Disconnected) => return true,
+                Err(RecvTimeoutError::Timeout) => return false,
+            }
+        }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.signal(Signal::TERM);
+            self.falls_silent(LEAVE_WITHIN);
+        }
         // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the patience of a test is real time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn read_lines(from: impl Read + Send + 'static, to: Sender<Value>) {

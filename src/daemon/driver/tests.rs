@@ -11,11 +11,10 @@ use chrono_tz::Tz;
 
 use super::*;
 use crate::engine::failure::ErrorName;
-use crate::engine::job::{
-    Admission, Capacity, Catchup, ContainerOverride, Definition, Limits, OnUnknown, Success, TaskOverride, TaskSpec,
-};
+use crate::engine::job::{Admission, Catchup, ContainerOverride, Definition, Limits, TaskSpec};
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
 use crate::engine::run::Status;
+use crate::engine::samples;
 use crate::engine::schedule::{Dst, Schedule};
 
 fn definition(limits: Limits) -> Definition {
@@ -28,29 +27,9 @@ fn definition(limits: Limits) -> Definition {
         jitter_strategy: Jitter::None,
     };
     let retriers = vec![retrier(ErrorName::ECS_EXCEPTION, 4), retrier(ErrorName::ALL, 2)];
-    Definition {
-        task: TaskSpec {
-            cluster: "main".into(),
-            task_definition: "hello".into(),
-            capacity: Capacity::ClusterDefault,
-            platform_version: None,
-            network: None,
-            containers: vec![ContainerOverride::default()],
-            overrides: TaskOverride::default(),
-            group: None,
-            tags: BTreeMap::new(),
-            propagate_tags: None,
-            enable_ecs_managed_tags: false,
-            enable_execute_command: false,
-            add_tags: true,
-            add_environment: true,
-        },
-        retry: RetryPolicy::new(retriers).unwrap(),
-        limits,
-        success: Success::Essential,
-        accept_stop_codes: Vec::new(),
-        on_unknown: OnUnknown::Fail,
-    }
+    let plain = samples::definition();
+    let task = TaskSpec { containers: vec![ContainerOverride::default()], ..plain.task.clone() };
+    Definition { task, retry: RetryPolicy::new(retriers).unwrap(), limits, ..plain }
 }
 
 fn limits(timeout: Option<u64>, attempt_timeout: Option<u64>) -> Limits {

@@ -1,46 +1,15 @@
 //! Every instant of an absence gets its place, and a firing that meets a run gets its rule.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
 use super::*;
-use crate::engine::job::{Capacity, Definition, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec};
-use crate::engine::retry::RetryPolicy;
-use crate::engine::schedule::{Dst, Schedule};
+use crate::engine::samples;
 
 const HOUR: u64 = 3600;
 
 fn job(schedule: &str, catchup: Catchup, window: u64) -> Job {
-    Job {
-        name: JobName::new("nightly").unwrap(),
-        schedule: Schedule::parse(&[schedule], Tz::UTC, Dst::default()).unwrap(),
-        admission: Admission { overlap: Overlap::Skip, catchup, catchup_window: Duration::from_secs(window) },
-        definition: Arc::new(Definition {
-            task: TaskSpec {
-                cluster: "main".into(),
-                task_definition: "hello".into(),
-                capacity: Capacity::ClusterDefault,
-                platform_version: None,
-                network: None,
-                containers: Vec::new(),
-                overrides: TaskOverride::default(),
-                group: None,
-                tags: [].into(),
-                propagate_tags: None,
-                enable_ecs_managed_tags: false,
-                enable_execute_command: false,
-                add_tags: true,
-                add_environment: true,
-            },
-            retry: RetryPolicy::default(),
-            limits: Limits::default(),
-            success: Success::Essential,
-            accept_stop_codes: Vec::new(),
-            on_unknown: OnUnknown::Fail,
-        }),
-    }
+    let admission = Admission { overlap: Overlap::Skip, catchup, catchup_window: Duration::from_secs(window) };
+    Job { admission, ..samples::job(schedule) }
 }
 
 /// 2025-06-15, so many seconds after midnight UTC.

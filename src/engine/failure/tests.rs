@@ -46,7 +46,7 @@ fn the_cause_of_failures_names_every_reason_and_detail() {
 }
 
 /// Code, message, HTTP status, and the names that come before the base class.
-const REFUSALS: [(Option<&str>, &str, u16, &[&str]); 15] = [
+const REFUSALS: [(Option<&str>, &str, u16, &[&str]); 16] = [
     (Some("AccessDeniedException"), "not authorized to perform: ecs:RunTask", 400, &["ECS.AccessDeniedException"]),
     (Some("BlockedException"), "Your AWS account has been blocked.", 400, &["ECS.BlockedException"]),
     (Some("ClientException"), "TaskDefinition is inactive", 400, &["ECS.ClientException"]),
@@ -74,6 +74,7 @@ const REFUSALS: [(Option<&str>, &str, u16, &[&str]); 15] = [
     (Some("ServerException"), "Service Unavailable. Please try again later.", 500, &["ECS.ServerException"]),
     (Some("ThrottlingException"), "Rate exceeded", 400, &["ECS.Throttled"]),
     (Some("RequestLimitExceeded"), "", 400, &["ECS.Throttled"]),
+    (None, "slow down", 429, &["ECS.Throttled"]),
     (Some("ExpiredTokenException"), "The security token included in the request is expired", 400, &[]),
     (Some("InternalFailure"), "", 500, &[]),
     (None, "", 503, &[]),

@@ -1,34 +1,12 @@
 //! Facts to verdicts: what counts as a success, and the names of everything else, in ECS's own words.
 
 use super::*;
-use crate::engine::job::{Capacity, Limits, OnUnknown, TaskOverride, TaskSpec};
-use crate::engine::retry::RetryPolicy;
+use crate::engine::samples;
 use crate::engine::task::TaskArn;
 
 fn definition(success: Success, accept_stop_codes: &[&str]) -> Definition {
-    Definition {
-        task: TaskSpec {
-            cluster: "main".into(),
-            task_definition: "hello".into(),
-            capacity: Capacity::ClusterDefault,
-            platform_version: None,
-            network: None,
-            containers: Vec::new(),
-            overrides: TaskOverride::default(),
-            group: None,
-            tags: [].into(),
-            propagate_tags: None,
-            enable_ecs_managed_tags: false,
-            enable_execute_command: false,
-            add_tags: true,
-            add_environment: true,
-        },
-        retry: RetryPolicy::default(),
-        limits: Limits::default(),
-        success,
-        accept_stop_codes: accept_stop_codes.iter().map(|code| (*code).to_owned()).collect(),
-        on_unknown: OnUnknown::Fail,
-    }
+    let accept_stop_codes = accept_stop_codes.iter().map(|code| (*code).to_owned()).collect();
+    Definition { success, accept_stop_codes, ..samples::definition() }
 }
 
 fn container(essential: Option<bool>, exit_code: Option<i32>, reason: Option<&str>) -> ContainerFacts {

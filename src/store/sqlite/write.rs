@@ -201,7 +201,7 @@ fn add_run(
                 origin.id.as_str(),
                 origin.instance.as_str(),
                 origin.job.as_str(),
-                row::trigger_text(origin.trigger),
+                origin.trigger.as_str(),
                 origin.scheduled_at,
                 origin.created_at,
                 progress.finished_at,

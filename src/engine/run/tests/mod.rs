@@ -17,34 +17,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::engine::failure::ErrorName;
-use crate::engine::job::{Capacity, ContainerOverride, Limits, OnUnknown, Success, TaskOverride, TaskSpec};
+use crate::engine::job::{Capacity, ContainerOverride, Limits, OnUnknown, TaskSpec};
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
+use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, LaunchFailure, SearchAnswer, TaskFacts};
 
 /// What every test starts from; a test replaces what it is about.
 pub(super) fn definition() -> Definition {
+    let plain = samples::definition();
     Definition {
         task: TaskSpec {
-            cluster: "main".into(),
             task_definition: "hello:3".into(),
             capacity: Capacity::LaunchType("FARGATE".into()),
-            platform_version: None,
-            network: None,
             containers: vec![ContainerOverride { name: "app".into(), ..ContainerOverride::default() }],
-            overrides: TaskOverride::default(),
-            group: None,
             tags: [("team".to_owned(), "billing".to_owned())].into(),
-            propagate_tags: None,
-            enable_ecs_managed_tags: false,
-            enable_execute_command: false,
-            add_tags: true,
-            add_environment: true,
+            ..plain.task.clone()
         },
-        retry: RetryPolicy::default(),
-        limits: Limits::default(),
-        success: Success::Essential,
-        accept_stop_codes: Vec::new(),
-        on_unknown: OnUnknown::Fail,
+        ..plain
     }
 }
 

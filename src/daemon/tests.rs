@@ -1,0 +1,86 @@
+//! The loop itself: what it does while its store fails, and that a call which panics takes nothing with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::watch::Watcher;
+use super::{Daemon, DaemonError, Settings};
+use crate::ecs::{CallError, Described, Ecs};
+use crate::engine::job::Instance;
+use crate::engine::launch::LaunchRequest;
+use crate::engine::run::{Event, RunId};
+use crate::engine::samples;
+use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
+use crate::store::memory::MemoryStore;
+
+/// Far longer than anything takes, on a clock that does not really wait.
+const WITHIN: Duration = Duration::from_secs(600);
+
+/// An ECS that panics at the first look and knows no task at any later one.
+#[derive(Debug, Clone, Default)]
+struct Frail {
+    looks: Arc<AtomicU32>,
+}
+
+impl Ecs for Frail {
+    async fn run_task(&self, _request: &LaunchRequest) -> LaunchAnswer {
+        std::future::pending().await
+    }
+
+    async fn find_tasks(&self, _request: &LaunchRequest) -> SearchAnswer {
+        std::future::pending().await
+    }
+
+    async fn describe_tasks(&self, _cluster: &str, tasks: &[TaskArn]) -> Result<Described, CallError> {
+        assert!(self.looks.fetch_add(1, Ordering::SeqCst) > 0, "the first look panics on purpose");
+        Ok(Described { facts: Vec::new(), missing: tasks.to_vec() })
+    }
+
+    async fn stop_task(&self, _cluster: &str, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
+        std::future::pending().await
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        instance: Instance::new("test").unwrap(),
+        jobs: vec![Arc::new(samples::job("@daily"))],
+        launch_rate: 20.0,
+        launch_burst: 20,
+        poll_interval: Duration::from_secs(1),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_the_state_cannot_be_saved_is_answered() {
+    let store = MemoryStore::new();
+    store.fail_next_commits(u32::MAX);
+    let (daemon, mailbox) = Daemon::start(settings(), store, Frail::default()).await.unwrap();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(daemon.run(stop.clone()));
+    let jobs = tokio::time::timeout(WITHIN, mailbox.jobs()).await.expect("an answer, not a wait for the store");
+    assert_eq!(jobs.map(|jobs| jobs.len()), Some(1));
+    let health = mailbox.health();
+    assert!(health.store_error.is_some() && health.turned_at.is_some(), "{health:?}");
+    stop.cancel();
+    let ended = running.await.unwrap();
+    assert!(matches!(ended, Err(DaemonError::StoppedUnsaved(_))), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
+    let (sender, mut reports) = mpsc::channel(8);
+    let stop = CancellationToken::new();
+    let mut watcher = Watcher::new(Frail::default(), Duration::from_secs(1), sender, TaskTracker::new(), stop.clone());
+    let task = TaskArn("task/1".into());
+    watcher.watch("main".into(), task.clone(), RunId::from_text("run"));
+    let second = tokio::time::timeout(WITHIN, reports.recv()).await.expect("a second look");
+    let reported = second.expect("a report");
+    assert_eq!(reported.first().map(|report| &report.event), Some(&Event::Missing(task)));
+    stop.cancel();
+}

@@ -1,0 +1,53 @@
+//! Values for tests: the plainest definition and job. A test replaces what it is about, so that this is all it shows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::job::{
+    Admission, Capacity, Catchup, Definition, Job, JobName, Limits, OnUnknown, Overlap, Success, TaskOverride, TaskSpec,
+};
+use super::retry::RetryPolicy;
+use super::schedule::{Dst, Schedule};
+
+/// One task, the default policy, no limits.
+pub(crate) fn definition() -> Definition {
+    Definition {
+        task: TaskSpec {
+            cluster: "main".into(),
+            task_definition: "hello".into(),
+            capacity: Capacity::ClusterDefault,
+            platform_version: None,
+            network: None,
+            containers: Vec::new(),
+            overrides: TaskOverride::default(),
+            group: None,
+            tags: [].into(),
+            propagate_tags: None,
+            enable_ecs_managed_tags: false,
+            enable_execute_command: false,
+            add_tags: true,
+            add_environment: true,
+        },
+        retry: RetryPolicy::default(),
+        limits: Limits::default(),
+        success: Success::Essential,
+        accept_stop_codes: Vec::new(),
+        on_unknown: OnUnknown::Fail,
+    }
+}
+
+/// The job `nightly`, in UTC.
+pub(crate) fn job(schedule: &str) -> Job {
+    Job {
+        name: JobName::new("nightly").unwrap(),
+        schedule: Schedule::parse(&[schedule], Tz::UTC, Dst::default()).unwrap(),
+        admission: Admission {
+            overlap: Overlap::Skip,
+            catchup: Catchup::Last,
+            catchup_window: Duration::from_secs(3600),
+        },
+        definition: Arc::new(definition()),
+    }
+}
