@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The driver decides by asking `engine/`; this loop reads the clock, waits for durability and hands out work. While the
-//! store fails, nothing is performed: what was decided waits, pollers keep looking, and the daemon says that it is not
-//! ready. A stop leaves tasks in ECS running: the next start picks them up from the store.
+//! store fails, nothing is performed: what was decided waits, pollers keep looking, letters are answered, and the daemon
+//! says that it is not ready. A stop leaves tasks in ECS running: the next start picks them up from the store.
 
 mod act;
 pub mod clock;
