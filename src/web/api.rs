@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
@@ -46,6 +47,9 @@ pub fn router<S: Store>(sources: Sources<S>) -> Router {
         .route("/healthz", get(healthz::<S>))
         .route("/readyz", get(readyz::<S>))
         .fallback(|| async { Problem::not_found("there is no such path") })
+        .method_not_allowed_fallback(|| async {
+            Problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method".into())
+        })
         .with_state(sources)
 }
 
@@ -118,8 +122,9 @@ async fn job<S: Store>(
     Ok(Json(JobObject::new(view, last_run)))
 }
 
-/// The query of `/api/v1/runs`.
+/// The query of `/api/v1/runs`. A key that is misspelt must not list what was not asked for.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RunsQuery {
     job: Option<String>,
     status: Option<String>,
@@ -129,8 +134,9 @@ struct RunsQuery {
 
 async fn runs<S: Store>(
     State(sources): State<Sources<S>>,
-    Query(query): Query<RunsQuery>,
+    query: Result<Query<RunsQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let job = query.job.map(|job| JobName::new(&job)).transpose();
     let status = query.status.map(|text| text.parse::<Status>().map_err(|()| text)).transpose();
     let query = RunQuery {

@@ -145,6 +145,10 @@ fn a_daemon_answers_on_its_socket_and_on_http() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(get(&address, &address, path).0, 200, "{path}");
     }
+    for path in ["/api/v1/runs?limit=many", "/api/v1/runs?status=green", "/api/v1/runs?stauts=failed"] {
+        let (status, body) = get(&address, &address, path);
+        assert!(status == 400 && body["error"].is_string(), "{path}: {status} {body}");
+    }
     for foreign in ["rebound.example", "127.0.0.1.rebound.example"] {
         assert_eq!(get(&address, foreign, "/api/v1/jobs").0, 400, "{foreign}");
     }
