@@ -12,7 +12,7 @@ use crate::engine::run::{HistoryEvent, in_words};
 use crate::store::RunSave;
 
 /// The environment variable that chooses what is logged.
-pub const LOG_VARIABLE: &str = "TENACRON_LOG";
+const LOG_VARIABLE: &str = "TENACRON_LOG";
 
 /// Starts logging to standard error. `TENACRON_LOG` takes `tracing-subscriber`'s filter syntax; default `info`.
 pub fn start_logging() {
