@@ -12,16 +12,25 @@ use crate::engine::run::{HistoryEvent, in_words};
 use crate::store::RunSave;
 
 /// The environment variable that chooses what is logged.
-pub const LOG_VARIABLE: &str = "TENACRON_LOG";
+const LOG_VARIABLE: &str = "TENACRON_LOG";
 
 /// Starts logging to standard error. `TENACRON_LOG` takes `tracing-subscriber`'s filter syntax; default `info`.
+///
+/// A log that can't be written is lost and ends nothing: the daemon outlives a log shipper and a full disk.
 pub fn start_logging() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var(LOG_VARIABLE).ok().filter(|wanted| !wanted.is_empty());
+    let parsed = wanted.as_deref().map(EnvFilter::try_new);
+    let mistake = parsed.as_ref().and_then(|parsed| parsed.as_ref().err().map(ToString::to_string));
+    let filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = builder.with_target(false).log_internal_errors(false);
     if std::io::stderr().is_terminal() {
-        builder.with_target(false).init();
+        builder.init();
     } else {
-        builder.json().flatten_event(true).with_target(false).with_current_span(false).init();
+        builder.json().flatten_event(true).with_current_span(false).init();
+    }
+    if let Some(mistake) = mistake {
+        tracing::warn!(variable = LOG_VARIABLE, mistake, "log filter not understood; logging at info");
     }
 }
 
@@ -105,7 +114,7 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
         HistoryEvent::ExecutionTimedOut { error, cause } => tracing::error!(job, run, %error, cause, "run timed out"),
         HistoryEvent::ExecutionAborted { reason } => tracing::warn!(job, run, reason, "run cancelled"),
         HistoryEvent::ExecutionSkipped { reason } => tracing::warn!(job, run, reason, "run skipped"),
-        HistoryEvent::ExecutionMissed { reason } => tracing::error!(job, run, reason, "run missed"),
+        HistoryEvent::ExecutionMissed { reason } => tracing::warn!(job, run, reason, "run missed"),
         HistoryEvent::ExecutionUnknown { error, cause } => {
             tracing::error!(job, run, %error, cause, "run ended as unknown");
         }

@@ -15,7 +15,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
     let jobs: Vec<JobObject> = context.daemon().await?.get("/api/v1/jobs").await?;
     if arguments.json {
-        print_json(&jobs);
+        print_json(&jobs)?;
         return Ok(Exit::Ok);
     }
     let rows: Vec<[String; 6]> = jobs
@@ -32,6 +32,6 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit
             ]
         })
         .collect();
-    print_table(["JOB", "SCHEDULE", "TIMEZONE", "NEXT", "LAST", "LAST SCHEDULED"], &rows);
+    print_table(["JOB", "SCHEDULE", "TIMEZONE", "NEXT", "LAST", "LAST SCHEDULED"], &rows)?;
     Ok(Exit::Ok)
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let config = if context.is_default && !context.config.exists() { None } else { Some(context.load()?.0) };
     let settings = settings(config.as_ref(), arguments.journal);
     let server = bind(arguments.listen, settings).await?;
-    output::print(&format!("local ECS endpoint listening on http://{}\n", server.local_addr()));
+    output::print(&format!("local ECS endpoint listening on http://{}\n", server.local_addr()))?;
     let stop = CancellationToken::new();
     run::stop_on_signals(stop.clone())?;
     server.serve(stop).await;

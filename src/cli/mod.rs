@@ -67,10 +67,6 @@ enum Command {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.version {
-        output::print(&format!("tenacron {VERSION}{})\n", chrono_tz::IANA_TZDB_VERSION));
-        return Exit::Ok.into();
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -88,6 +84,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
+    if arguments.version {
+        output::print(&format!("tenacron {VERSION}{})\n", chrono_tz::IANA_TZDB_VERSION))?;
+        return Ok(Exit::Ok);
+    }
     let context = Context {
         is_default: arguments.config.is_none(),
         config: arguments.config.unwrap_or_else(|| DEFAULT_CONFIG.into()),
@@ -96,7 +96,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
     match arguments.command {
         Some(Command::Run(run)) => run::run(&context, run).await,
         Some(Command::Local(local)) => local::run(&context, local).await,
-        Some(Command::Validate(validate)) => Ok(validate::run(&context, &validate)),
+        Some(Command::Validate(validate)) => validate::run(&context, &validate),
         Some(Command::Next(next)) => next::run(&context, next).await,
         Some(Command::Jobs(jobs)) => jobs::run(&context, &jobs).await,
         Some(Command::Runs(runs)) => runs::run(&context, runs).await,

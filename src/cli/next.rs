@@ -72,10 +72,10 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let count = arguments.count.unwrap_or(if arguments.until.is_some() { COUNT_MAX } else { COUNT_DEFAULT });
     let firings = merge(&asked, from, arguments.until, count.min(COUNT_MAX));
     if arguments.json {
-        print_json(&firings);
+        print_json(&firings)?;
     } else {
         let rows: Vec<[String; 3]> = firings.into_iter().map(row).collect();
-        print_table(["JOB", "SCHEDULED AT", "LOCAL"], &rows);
+        print_table(["JOB", "SCHEDULED AT", "LOCAL"], &rows)?;
     }
     Ok(Exit::Ok)
 }

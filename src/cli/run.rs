@@ -150,17 +150,27 @@ impl LocalEndpoint {
     }
 }
 
-/// Cancels the token on SIGTERM or SIGINT.
+/// Cancels the token on SIGTERM, SIGINT or SIGHUP. A second one ends the process at once, as a crash would: the next start
+/// goes on from what is stored.
 pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<(), Failed> {
     let listen =
         |kind| signal(kind).map_err(|error| Failed::new(Exit::Failed, format!("failed to wait for signals: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        for is_first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            if is_first {
+                stop.cancel();
+            } else {
+                std::process::exit(i32::from(Exit::Failed as u8));
+            }
         }
-        stop.cancel();
     });
     Ok(())
 }

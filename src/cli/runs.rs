@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     }
     let runs: Vec<RunSummary> = context.daemon().await?.get(&path).await?;
     if arguments.json {
-        print_json(&runs);
+        print_json(&runs)?;
         return Ok(Exit::Ok);
     }
     let rows: Vec<[String; 7]> = runs
@@ -54,6 +54,6 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
             ]
         })
         .collect();
-    print_table(["RUN", "STATUS", "ATTEMPTS", "EXIT", "CREATED", "FINISHED", "WHY"], &rows);
+    print_table(["RUN", "STATUS", "ATTEMPTS", "EXIT", "CREATED", "FINISHED", "WHY"], &rows)?;
     Ok(Exit::Ok)
 }

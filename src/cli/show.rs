@@ -3,7 +3,7 @@
 use super::Context;
 use super::client::escaped;
 use super::exit::{Exit, Failed};
-use super::output::{instant, or_dash, print, print_json};
+use super::output::{instant, or_dash, plain, print, print_json};
 use crate::web::objects::{AttemptObject, RunObject};
 
 #[derive(Debug, clap::Args)]
@@ -19,14 +19,15 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit
     let path = format!("/api/v1/runs/{}", escaped(&arguments.run));
     let run: RunObject = context.daemon().await?.get(&path).await?;
     if arguments.json {
-        print_json(&run);
+        print_json(&run)?;
     } else {
-        print(&story(&run));
+        let lines: Vec<String> = story(&run).iter().map(|line| plain(line)).collect();
+        print(&format!("{}\n", lines.join("\n")))?;
     }
     Ok(Exit::Ok)
 }
 
-fn story(run: &RunObject) -> String {
+fn story(run: &RunObject) -> Vec<String> {
     let summary = &run.summary;
     let mut lines = vec![
         format!("run        {}", summary.run),
@@ -57,8 +58,7 @@ fn story(run: &RunObject) -> String {
         let line = format!("{:>5}  {}  {name:<20}  {}", entry.seq, instant(Some(entry.at)), entry.event);
         lines.push(line.trim_end().to_owned());
     }
-    lines.push(String::new());
-    lines.join("\n")
+    lines
 }
 
 fn attempt_lines(attempt: &AttemptObject) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! `validate`: every mistake of every file, with line and column.
 
-use super::exit::Exit;
+use super::exit::{Exit, Failed};
 use super::{Context, output};
 use crate::config;
 
@@ -11,15 +11,15 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Exit {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
     let loaded = config::load(&context.config);
     if arguments.json {
-        output::print_json(&loaded.findings);
+        output::print_json(&loaded.findings)?;
     } else {
-        output::print(&loaded.render(output::wants_colors(&std::io::stdout())));
+        output::print(&loaded.render(output::wants_colors(&std::io::stdout())))?;
         if let Some(config) = &loaded.config {
-            output::print(&format!("{}: {} jobs, usable\n", context.config.display(), config.jobs.len()));
+            output::print(&format!("{}: {} jobs, usable\n", context.config.display(), config.jobs.len()))?;
         }
     }
-    if loaded.config.is_some() { Exit::Ok } else { Exit::Config }
+    Ok(if loaded.config.is_some() { Exit::Ok } else { Exit::Config })
 }

@@ -66,7 +66,9 @@ fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
 pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> Option<Job> {
     let report = frame.report;
     let checked_name = JobName::new(name)
-        .map_err(|mistake| report.add(Note::error("bad-name", place, format!("jobs: {}", shown(&mistake.to_string())))))
+        .map_err(|mistake| {
+            report.add(Note::error("bad-name", place, format!("jobs: {}", shown_long(&mistake.to_string()))))
+        })
         .ok();
     let said = inherit(own, frame.defaults);
     for (key, is_absent, hint) in [

@@ -63,6 +63,11 @@ impl<T> Field<T> {
         }
     }
 
+    /// Whether there is something that is wrong.
+    pub(super) fn is_wrong(&self) -> bool {
+        matches!(self, Field::Wrong)
+    }
+
     /// The valid value with its place.
     pub(super) fn valid(&self) -> Option<&At<T>> {
         match self {

@@ -108,17 +108,32 @@ fn retrier(table: &Table<'_>) -> Option<Read> {
     let max_delay = table.get("max_delay_seconds", |value| value.integer(1..=i64::from(MAX_DELAY_SECONDS)));
     let jitter = table.get("jitter_strategy", |value| value.word(&[("NONE", Jitter::None), ("FULL", Jitter::Full)]));
     warn_of_short_delay(table, &interval, &max_delay);
-    let (error_equals, names_at) = names?;
     let backoff_rate = rate.valid().map(|at| at.place);
-    let retrier = Retrier {
-        error_equals,
-        interval_seconds: interval.or_default(1)?,
-        max_attempts: max_attempts.or_default(3)?,
-        backoff_rate: rate.or_default(2.0)?,
-        max_delay_seconds: max_delay.optional()?,
-        jitter_strategy: jitter.or_default(Jitter::None)?,
+    // What can be read is judged even if another key of this retrier can't be: all mistakes at once.
+    let readable = Retrier {
+        error_equals: names.as_ref().map_or_else(|| vec![ErrorName::TIMEOUT], |(names, _)| names.clone()),
+        interval_seconds: interval.valid().map_or(1, |at| at.value),
+        max_attempts: max_attempts.valid().map_or(3, |at| at.value),
+        backoff_rate: rate.valid().map_or(2.0, |at| at.value),
+        max_delay_seconds: max_delay.valid().map(|at| at.value),
+        jitter_strategy: jitter.valid().map_or(Jitter::None, |at| at.value),
     };
-    Some(Read { retrier, place: table.place, error_equals: names_at, backoff_rate })
+    let is_whole = names.is_some()
+        && !(interval.is_wrong()
+            || max_attempts.is_wrong()
+            || rate.is_wrong()
+            || max_delay.is_wrong()
+            || jitter.is_wrong());
+    let error_equals = names.map_or(table.place, |(_, place)| place);
+    if is_whole {
+        return Some(Read { retrier: readable, place: table.place, error_equals, backoff_rate });
+    }
+    for mistake in RetryPolicy::new(vec![readable]).err().into_iter().flatten() {
+        let place = if mistake.field == "error_equals" { Some(error_equals) } else { backoff_rate };
+        let message = format!("{}.{}: {mistake}", table.path, mistake.field);
+        table.report().add(Note::error("bad-retrier", place.unwrap_or(table.place), message));
+    }
+    None
 }
 
 fn warn_of_short_delay(table: &Table<'_>, interval: &Field<u32>, max_delay: &Field<u32>) {

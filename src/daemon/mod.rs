@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The driver decides by asking `engine/`; this loop reads the clock, waits for durability and hands out work. While the
-//! store fails, nothing is performed: what was decided waits, pollers keep looking, and the daemon says that it is not
-//! ready. A stop leaves tasks in ECS running: the next start picks them up from the store.
+//! store fails, nothing is performed: what was decided waits, pollers keep looking, letters are answered, and the daemon
+//! says that it is not ready. A stop leaves tasks in ECS running: the next start picks them up from the store.
 
 mod act;
 pub mod clock;
@@ -38,7 +38,7 @@ use self::watch::Watcher;
 use crate::ecs::Ecs;
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job};
-use crate::engine::run::RunId;
+use crate::engine::run::{RunId, in_words};
 use crate::observe;
 use crate::store::{Batch, Store, StoreError};
 
@@ -78,7 +78,7 @@ pub enum DaemonError {
     /// Another daemon took over.
     #[error("failed to go on")]
     Deposed(#[source] StoreError),
-    /// What is in memory does not continue what is stored; a restart begins from what is stored.
+    /// What is in memory does not continue what is stored, or the store is closed; a restart begins from what is stored.
     #[error("failed to go on")]
     Inconsistent(#[source] StoreError),
     /// The daemon was told to stop while its store failed: the newest decisions were neither saved nor performed.
@@ -111,7 +111,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         tracing::info!(
             jobs = settings.jobs.len(),
             in_flight = loaded.runs.len(),
-            last_seen = loaded.last_commit_at.map(tracing::field::display),
+            last_seen = loaded.last_commit_at.map(in_words),
             "state loaded"
         );
         let bucket = Bucket::new(settings.launch_rate, settings.launch_burst, now);
@@ -195,7 +195,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                     return Ok(duplicates);
                 }
                 Err(error @ StoreError::Deposed { .. }) => return Err(DaemonError::Deposed(error)),
-                Err(error @ StoreError::Inconsistent { .. }) => return Err(DaemonError::Inconsistent(error)),
+                Err(error @ (StoreError::Inconsistent { .. } | StoreError::Closed)) => {
+                    return Err(DaemonError::Inconsistent(error));
+                }
                 Err(error) => {
                     let told = observe::chain(&error);
                     tracing::error!(error = told, "state could not be saved; nothing is launched until it can");

@@ -15,8 +15,11 @@ use crate::ecs::Ecs;
 use crate::engine::run::{Event, RunId};
 use crate::engine::task::{LaunchAnswer, SearchAnswer};
 
-/// How many calls are under way at once; the others wait their turn.
-pub(super) const CALLS_MAX: usize = 128;
+/// How many calls of each kind are under way at once; the others wait their turn. Each kind has slots of its own: after an
+/// outage many runs look for their launches at the same time, and no launch or stop may wait behind them.
+pub(super) const LAUNCHES_MAX: usize = 128;
+pub(super) const LOOKUPS_MAX: usize = 16;
+pub(super) const STOPS_MAX: usize = 32;
 
 /// What is reported of a call that panicked.
 const ABORTED: &str = "the call was aborted";
@@ -28,7 +31,9 @@ pub(super) struct Performer<E> {
     watcher: Watcher<E>,
     reports: mpsc::Sender<Vec<Report>>,
     tracker: TaskTracker,
-    slots: Arc<Semaphore>,
+    launches: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
+    stops: Arc<Semaphore>,
 }
 
 impl<E: Ecs> Performer<E> {
@@ -39,7 +44,9 @@ impl<E: Ecs> Performer<E> {
         reports: mpsc::Sender<Vec<Report>>,
         tracker: TaskTracker,
     ) -> Performer<E> {
-        Performer { ecs, watcher, reports, tracker, slots: Arc::new(Semaphore::new(CALLS_MAX)) }
+        let [launches, lookups, stops] =
+            [LAUNCHES_MAX, LOOKUPS_MAX, STOPS_MAX].map(|slots| Arc::new(Semaphore::new(slots)));
+        Performer { ecs, watcher, reports, tracker, launches, lookups, stops }
     }
 
     /// Begins one act and returns at once.
@@ -50,7 +57,7 @@ impl<E: Ecs> Performer<E> {
             Act::Unwatch { cluster, task } => self.watcher.unwatch(cluster, task),
             Act::Launch { run, launch } => {
                 let lost = LaunchAnswer::NoAnswer { sent: true, message: ABORTED.into() };
-                self.call(run, Event::Answered(lost), async move {
+                self.call(&self.launches, run, Event::Answered(lost), async move {
                     if launch.unresolved && !launch.may_be_resent(clock::now()) {
                         // The machine slept between the decision and this line; the run must look before it sends.
                         return Event::Resumed;
@@ -60,25 +67,31 @@ impl<E: Ecs> Performer<E> {
             }
             Act::Find { run, launch } => {
                 let lost = SearchAnswer::NoAnswer(ABORTED.into());
-                self.call(
-                    run,
-                    Event::Sought(lost),
-                    async move { Event::Sought(ecs.find_tasks(&launch.request).await) },
-                );
+                self.call(&self.lookups, run, Event::Sought(lost), async move {
+                    Event::Sought(ecs.find_tasks(&launch.request).await)
+                });
             }
-            Act::Stop { run, cluster, task, reason } => self.call(run.clone(), Event::StopAsked, async move {
-                if let Err(error) = ecs.stop_task(&cluster, &task, &reason).await {
-                    tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");
-                }
-                Event::StopAsked
-            }),
+            Act::Stop { run, cluster, task, reason } => {
+                self.call(&self.stops, run.clone(), Event::StopAsked, async move {
+                    if let Err(error) = ecs.stop_task(&cluster, &task, &reason).await {
+                        tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");
+                    }
+                    Event::StopAsked
+                });
+            }
         }
     }
 
     /// Runs a call; `lost` is what is reported if it ends without an answer of its own.
-    fn call(&self, run: RunId, lost: Event, call: impl Future<Output = Event> + Send + 'static) {
+    fn call(
+        &self,
+        slots: &Arc<Semaphore>,
+        run: RunId,
+        lost: Event,
+        call: impl Future<Output = Event> + Send + 'static,
+    ) {
         let reports = self.reports.clone();
-        let slots = Arc::clone(&self.slots);
+        let slots = Arc::clone(slots);
         self.tracker.spawn(async move {
             // The semaphore is never closed.
             let _slot = slots.acquire_owned().await;

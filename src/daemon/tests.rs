@@ -8,12 +8,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::driver::Act;
+use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer};
 use super::watch::Watcher;
-use super::{Daemon, DaemonError, Settings};
+use super::{Daemon, DaemonError, Settings, clock};
 use crate::ecs::{CallError, Described, Ecs};
 use crate::engine::job::Instance;
-use crate::engine::launch::LaunchRequest;
-use crate::engine::run::{Event, RunId};
+use crate::engine::launch::{Launch, LaunchRequest};
+use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
 use crate::store::memory::MemoryStore;
@@ -21,7 +23,8 @@ use crate::store::memory::MemoryStore;
 /// Far longer than anything takes, on a clock that does not really wait.
 const WITHIN: Duration = Duration::from_secs(600);
 
-/// An ECS that panics at the first look and knows no task at any later one.
+/// An ECS that panics at the first look and knows no task at any later one, refuses each launch its connection and never
+/// answers a look-up or a stop.
 #[derive(Debug, Clone, Default)]
 struct Frail {
     looks: Arc<AtomicU32>,
@@ -29,7 +32,7 @@ struct Frail {
 
 impl Ecs for Frail {
     async fn run_task(&self, _request: &LaunchRequest) -> LaunchAnswer {
-        std::future::pending().await
+        no_connection()
     }
 
     async fn find_tasks(&self, _request: &LaunchRequest) -> SearchAnswer {
@@ -44,6 +47,10 @@ impl Ecs for Frail {
     async fn stop_task(&self, _cluster: &str, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
         std::future::pending().await
     }
+}
+
+fn no_connection() -> LaunchAnswer {
+    LaunchAnswer::NoAnswer { sent: false, message: "connection refused".into() }
 }
 
 fn settings() -> Settings {
@@ -83,4 +90,22 @@ async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
     let reported = second.expect("a report");
     assert_eq!(reported.first().map(|report| &report.event), Some(&Event::Missing(task)));
     stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
+    let (sender, mut reports) = mpsc::channel(8);
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let watcher = Watcher::new(Frail::default(), Duration::from_secs(1), sender.clone(), tracker.clone(), stop.clone());
+    let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
+    let (job, now) = (samples::job("@daily"), clock::now());
+    let firing = Firing { job: job.name, scheduled_at: now, trigger: Trigger::Schedule };
+    let (run, _) = Run::due(firing, Instance::new("test").unwrap(), job.definition, now);
+    let launch = Launch::freeze(&run, 1, now);
+    for _ in 0..LAUNCHES_MAX + LOOKUPS_MAX {
+        performer.perform(Act::Find { run: run.id.clone(), launch: launch.clone() });
+    }
+    performer.perform(Act::Launch { run: run.id, launch });
+    let reported = tokio::time::timeout(WITHIN, reports.recv()).await.expect("an answer").expect("a report");
+    assert_eq!(reported.first().map(|report| &report.event), Some(&Event::Answered(no_connection())));
 }

@@ -58,11 +58,6 @@ impl AwsEcs {
         AwsEcs { client: Client::from_conf(config), essentials: Arc::default() }
     }
 
-    /// The region that is called.
-    pub fn region(&self) -> &str {
-        self.client.config().region().map(AsRef::as_ref).unwrap_or_default()
-    }
-
     /// Adds the essential flags to the stopped tasks; a task whose flags are to be asked for again is left out.
     async fn with_essentials(&self, shown: Vec<(TaskFacts, Option<String>)>) -> Vec<TaskFacts> {
         let mut facts = Vec::with_capacity(shown.len());

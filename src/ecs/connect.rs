@@ -87,6 +87,9 @@ pub enum ConnectError {
 /// Finds out what the SDK's chain knows, checks it, and makes the configuration of a client.
 pub(super) async fn configure(settings: &Settings, timeouts: Timeouts) -> Result<Config, ConnectError> {
     let endpoint = settings.endpoint.as_deref().map(checked_endpoint).transpose()?;
+    if endpoint.is_none() {
+        check_environment(|variable| std::env::var(variable).ok())?;
+    }
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http::client_with_env_proxy());
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
@@ -137,6 +140,17 @@ async fn check(shared: &SdkConfig) -> Result<(), ConnectError> {
         }
         Err(_elapsed) => Err(ConnectError::TooSlow { what: "AWS credentials", wait: CREDENTIALS_WAIT }),
     }
+}
+
+/// The SDK warns of an endpoint that is no URL and calls the real AWS instead; a trial must not end there.
+fn check_environment(read: impl Fn(&str) -> Option<String>) -> Result<(), ConnectError> {
+    for variable in ["AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL"] {
+        let text = read(variable).filter(|text| !text.is_empty());
+        if text.as_deref().is_some_and(|text| checked_endpoint(text).is_err()) {
+            return Err(ConnectError::Endpoint(format!("{variable}={}", text.unwrap_or_default())));
+        }
+    }
+    Ok(())
 }
 
 fn checked_endpoint(text: &str) -> Result<&str, ConnectError> {
@@ -195,6 +209,18 @@ mod tests {
         let refused = check(&shared(Some("eu-central-1"), Provider(None))).await.unwrap_err();
         assert_eq!(refused, ConnectError::TooSlow { what: "AWS credentials", wait: CREDENTIALS_WAIT });
         assert!(refused.to_string().contains("within 20 seconds"), "{refused}");
+    }
+
+    #[test]
+    fn an_endpoint_of_the_environment_that_is_no_url_is_refused_by_its_variable() {
+        let set = |name: &'static str, text: &'static str| {
+            check_environment(|variable| (variable == name).then(|| text.to_owned()))
+        };
+        assert_eq!(set("AWS_ENDPOINT_URL", "http://127.0.0.1:8475"), Ok(()));
+        assert_eq!(set("AWS_ENDPOINT_URL", ""), Ok(()));
+        let forgotten = ConnectError::Endpoint("AWS_ENDPOINT_URL=127.0.0.1:8475".to_owned());
+        assert_eq!(set("AWS_ENDPOINT_URL", "127.0.0.1:8475"), Err(forgotten));
+        assert!(set("AWS_ENDPOINT_URL_ECS", "ftp://x").is_err());
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub fn plan(job: &Job, mark: DateTime<Utc>, anchor: DateTime<Utc>, absence: Abse
     let left_out = job.schedule.firings(window_after, caught_up_after, anchor);
     let rule = match job.admission.catchup {
         Catchup::None => "catchup = \"none\"".to_owned(),
-        Catchup::Last => "dropped by catchup = \"last\": a later instant starts instead".to_owned(),
+        Catchup::Last => "catchup = \"last\" makes up for the last instant only".to_owned(),
         Catchup::All => format!("catchup = \"all\" starts the newest {CATCHUP_RUNS_MAX} only"),
     };
     planned.extend(missed(job, left_out, absence, &rule));

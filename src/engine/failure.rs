@@ -150,11 +150,11 @@ pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
     match answer {
         LaunchAnswer::Launched { .. } => None,
         LaunchAnswer::Refused { code, message, status } => {
-            let failure = refused(code.as_deref(), message);
+            let failure = refused(code.as_deref(), message, *status);
             let throttled = is_throttling(code.as_deref(), message, *status);
             Some(if throttled { failure.with_finer([ErrorName::THROTTLED]) } else { failure })
         }
-        LaunchAnswer::Conflict { message, .. } => Some(refused(Some("ConflictException"), message)),
+        LaunchAnswer::Conflict { message, .. } => Some(refused(Some("ConflictException"), message, 400)),
         LaunchAnswer::NoAnswer { message, .. } => Some(
             Failure::new(ErrorName::SDK_CLIENT, format!("RunTask got no answer: {message}"))
                 .with_base(ErrorName::ECS_EXCEPTION),
@@ -163,13 +163,18 @@ pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
     }
 }
 
-fn refused(code: Option<&str>, message: &str) -> Failure {
+fn refused(code: Option<&str>, message: &str, status: u16) -> Failure {
     let primary = match code {
         Some(code) if MODELLED.contains(&code) => ErrorName::new(format!("ECS.{code}")),
         Some(_) | None => ErrorName::ECS_EXCEPTION,
     };
     let said = if message.is_empty() { "no message" } else { message };
-    let cause = format!("RunTask was refused: {}: {said}", code.unwrap_or("no error code"));
+    let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
+    let cause = if (400..500).contains(&status) {
+        format!("RunTask was refused: {code}{said}")
+    } else {
+        format!("RunTask failed with HTTP {status}, and a task may have been started: {code}{said}")
+    };
     Failure::new(primary, cause).with_base(ErrorName::ECS_EXCEPTION)
 }
 

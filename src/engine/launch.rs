@@ -101,12 +101,7 @@ impl Launch {
     /// Whether sending it again surely starts nothing new. A first send that lies ahead means that the clock was set back
     /// since, so that nobody knows how old the token is.
     pub fn may_be_resent(&self, now: DateTime<Utc>) -> bool {
-        now < self.resend_until() && self.first_sent_at - now <= CLOCK_CORRECTION
-    }
-
-    /// Until when the request may be sent again.
-    pub fn resend_until(&self) -> DateTime<Utc> {
-        self.first_sent_at + RESEND_WINDOW
+        now < self.first_sent_at + RESEND_WINDOW && self.first_sent_at - now <= CLOCK_CORRECTION
     }
 }
 

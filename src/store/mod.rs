@@ -117,26 +117,6 @@ pub struct RunSummary {
     pub next_action_at: Option<DateTime<Utc>>,
 }
 
-impl RunSummary {
-    /// The summary of a run.
-    pub fn of(run: &Run) -> RunSummary {
-        RunSummary {
-            run: run.id.clone(),
-            job: run.job.clone(),
-            trigger: run.trigger,
-            scheduled_at: run.scheduled_at,
-            status: run.status(),
-            attempts: u32::try_from(run.attempts.len()).unwrap_or(u32::MAX),
-            error: run.shown_failure().map(|failure| failure.primary.to_string()),
-            cause: run.shown_cause().map(str::to_owned),
-            exit_code: run.shown_exit_code(),
-            created_at: run.created_at,
-            finished_at: run.finished_at(),
-            next_action_at: run.wake_at(),
-        }
-    }
-}
-
 /// Everything about one run.
 #[derive(Debug, Clone)]
 pub struct RunStory {
@@ -166,6 +146,9 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store's own thread has ended: only a new start opens it again.
+    #[error("failed to reach the database: it is closed")]
+    Closed,
     /// The database failed: full, read-only, damaged, gone.
     #[error("failed to {doing}")]
     Database {

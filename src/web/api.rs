@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
@@ -14,6 +16,7 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 
 use super::objects::{ErrorObject, JobObject, RunObject};
+use crate::daemon::driver::JobView;
 use crate::daemon::{Health, Mailbox, clock};
 use crate::engine::job::JobName;
 use crate::engine::run::{RunId, Status};
@@ -26,6 +29,9 @@ pub const RUNS_DEFAULT: usize = 20;
 pub const RUNS_MAX: usize = 1_000;
 /// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
 const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
+
+/// How long the loop may take to answer; it stands still only while one batch is being written.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the routes read from.
 #[derive(Debug, Clone)]
@@ -46,6 +52,9 @@ pub fn router<S: Store>(sources: Sources<S>) -> Router {
         .route("/healthz", get(healthz::<S>))
         .route("/readyz", get(readyz::<S>))
         .fallback(|| async { Problem::not_found("there is no such path") })
+        .method_not_allowed_fallback(|| async {
+            Problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method".into())
+        })
         .with_state(sources)
 }
 
@@ -82,8 +91,8 @@ impl Problem {
         Problem(StatusCode::BAD_REQUEST, what.into())
     }
 
-    fn stopping() -> Problem {
-        Problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into())
+    fn unavailable(why: &str) -> Problem {
+        Problem(StatusCode::SERVICE_UNAVAILABLE, why.into())
     }
 }
 
@@ -99,8 +108,16 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Asks the loop for its jobs.
+async fn views(mailbox: &Mailbox) -> Result<Vec<JobView>, Problem> {
+    let answered = tokio::time::timeout(ANSWER_WITHIN, mailbox.jobs()).await;
+    let answered =
+        answered.map_err(|_elapsed| Problem::unavailable("the daemon is busy and did not answer in time"))?;
+    answered.ok_or_else(|| Problem::unavailable("the daemon is stopping"))
+}
+
 async fn jobs<S: Store>(State(sources): State<Sources<S>>) -> Result<Json<Vec<JobObject>>, Problem> {
-    let views = sources.mailbox.jobs().await.ok_or_else(Problem::stopping)?;
+    let views = views(&sources.mailbox).await?;
     let last = sources.store.last_runs().await?;
     let mut last: HashMap<JobName, _> = last.into_iter().map(|run| (run.job.clone(), run)).collect();
     Ok(Json(views.iter().map(|view| JobObject::new(view, last.remove(&view.job.name))).collect()))
@@ -110,7 +127,7 @@ async fn job<S: Store>(
     State(sources): State<Sources<S>>,
     Path(name): Path<String>,
 ) -> Result<Json<JobObject>, Problem> {
-    let views = sources.mailbox.jobs().await.ok_or_else(Problem::stopping)?;
+    let views = views(&sources.mailbox).await?;
     let view = views.iter().find(|view| view.job.name.as_str() == name);
     let view = view.ok_or_else(|| Problem::not_found(format!("there is no job `{name}`")))?;
     let newest = RunQuery { job: Some(view.job.name.clone()), limit: 1, ..RunQuery::default() };
@@ -118,8 +135,9 @@ async fn job<S: Store>(
     Ok(Json(JobObject::new(view, last_run)))
 }
 
-/// The query of `/api/v1/runs`.
+/// The query of `/api/v1/runs`. A key that is misspelt must not list what was not asked for.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RunsQuery {
     job: Option<String>,
     status: Option<String>,
@@ -129,8 +147,9 @@ struct RunsQuery {
 
 async fn runs<S: Store>(
     State(sources): State<Sources<S>>,
-    Query(query): Query<RunsQuery>,
+    query: Result<Query<RunsQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let job = query.job.map(|job| JobName::new(&job)).transpose();
     let status = query.status.map(|text| text.parse::<Status>().map_err(|()| text)).transpose();
     let query = RunQuery {

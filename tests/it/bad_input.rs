@@ -49,6 +49,12 @@ fn every_mistake_of_a_file_is_shown_with_its_place() {
 }
 
 #[test]
+fn every_mistake_of_one_retrier_is_shown_at_once() {
+    let retry = "retry = [{ error_equals = [], max_attempts = -1, backoff_rate = 0.5 }]";
+    refused(job_with(retry), &["error_equals: is empty", "max_attempts", "0.5 is not a number of at least 1.0"]);
+}
+
+#[test]
 fn launch_type_and_capacity_provider_strategy_exclude_each_other() {
     let strategy = "launch_type = \"FARGATE\"\ncapacity_provider_strategy = [{ capacity_provider = \"FARGATE_SPOT\" }]";
     refused(job_with(strategy), &["launch_type", "capacity_provider_strategy"]);
@@ -158,7 +164,7 @@ fn a_trial_never_mixes_with_real_history() {
 }
 
 #[test]
-fn a_missing_region_and_missing_credentials_are_told_apart() {
+fn missing_region_credentials_and_a_bad_endpoint_are_told_apart() {
     let site = Site::new(&job_with("[state]\nurl = \"sqlite://state.db\"\n[control]\nsocket = \"control.sock\""));
     let without = |missing: &[&str]| {
         let mut command = site.command(&["run"]);
@@ -173,6 +179,9 @@ fn a_missing_region_and_missing_credentials_are_told_apart() {
     let no_region = without(&["AWS_REGION"]);
     assert_eq!(no_region.code, Some(69), "{}", no_region.stderr);
     assert!(no_region.stderr.contains("region"), "{}", no_region.stderr);
+    let forgotten_scheme = Ended::of(site.command(&["run"]).envs(aws("127.0.0.1:9")));
+    assert_eq!(forgotten_scheme.code, Some(69), "{}", forgotten_scheme.stderr);
+    assert!(forgotten_scheme.stderr.contains("AWS_ENDPOINT_URL=127.0.0.1:9"), "{}", forgotten_scheme.stderr);
     let no_credentials = without(&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
     assert_eq!(no_credentials.code, Some(69), "{}", no_credentials.stderr);
     assert!(no_credentials.stderr.contains("credentials"), "{}", no_credentials.stderr);

@@ -145,6 +145,10 @@ fn a_daemon_answers_on_its_socket_and_on_http() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(get(&address, &address, path).0, 200, "{path}");
     }
+    for path in ["/api/v1/runs?limit=many", "/api/v1/runs?status=green", "/api/v1/runs?stauts=failed"] {
+        let (status, body) = get(&address, &address, path);
+        assert!(status == 400 && body["error"].is_string(), "{path}: {status} {body}");
+    }
     for foreign in ["rebound.example", "127.0.0.1.rebound.example"] {
         assert_eq!(get(&address, foreign, "/api/v1/jobs").0, 400, "{foreign}");
     }
@@ -163,6 +167,21 @@ fn half_a_request_does_not_hold_up_the_end_of_a_daemon() {
     // Answered after the half request was accepted, since connections are accepted in their order.
     assert_eq!(get(&address, &address, "/api/v1/runs").0, 200);
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing_and_lost_output_is_a_failure() {
+    let site = Site::new("instance = \"test\"\n");
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let mut daemon = site.command(&["run", "--local"]).stderr(full()).spawn().expect("the binary runs");
+    // It answers although every line of its log fails.
+    let answers = || site.run(&["jobs"]).code == Some(0);
+    assert!((0..500).any(|_| answers()), "it runs");
+    let lost = site.command(&["runs", "--json"]).stdout(full()).status().expect("the binary runs");
+    assert_eq!(lost.code(), Some(1));
+    let pid = rustix::process::Pid::from_child(&daemon);
+    rustix::process::kill_process(pid, Signal::TERM).expect("it can be signalled");
+    assert_eq!(daemon.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]

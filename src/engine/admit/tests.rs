@@ -67,7 +67,7 @@ fn catchup_none_records_every_late_instant_as_missed() {
 
 #[test]
 fn catchup_last_starts_the_newest_late_instant_unless_one_is_on_time() {
-    let dropped = "dropped by catchup = \"last\": a later instant starts instead";
+    let dropped = "catchup = \"last\" makes up for the last instant only";
     let five = job("*/5 * * * *", Catchup::Last, HOUR);
     assert_eq!(words(&decided(&five, 0, 1000)), [(300, dropped), (600, dropped), (900, "Catchup")]);
     assert_eq!(words(&decided(&five, 0, 930)), [(300, dropped), (600, dropped), (900, "Schedule")]);
@@ -88,7 +88,7 @@ fn an_instant_outside_the_window_is_missed_whatever_catchup_says() {
         let five = job("*/5 * * * *", catchup, 600);
         let decided = decided(&five, 0, 1000);
         let expected = match catchup {
-            Catchup::Last => "dropped by catchup = \"last\": a later instant starts instead",
+            Catchup::Last => "catchup = \"last\" makes up for the last instant only",
             Catchup::None | Catchup::All => late,
         };
         assert_eq!(words(&decided), [(300, rule), (600, expected), (900, late)]);

@@ -95,7 +95,10 @@ fn every_refusal_has_its_names_and_the_base_class() {
 #[test]
 fn a_refusal_without_words_still_says_what_was_tried() {
     let answer = LaunchAnswer::Refused { code: None, message: String::new(), status: 502 };
-    assert_eq!(of_answer(&answer).unwrap().cause, "RunTask was refused: no error code: no message");
+    assert_eq!(
+        of_answer(&answer).unwrap().cause,
+        "RunTask failed with HTTP 502, and a task may have been started: no message"
+    );
 }
 
 #[test]

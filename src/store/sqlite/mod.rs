@@ -127,11 +127,10 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, batch: Batch) -> Result<BTreeSet<RunId>, StoreError> {
-        let closed = || StoreError::Database { doing: "save a batch", source: Closed.into() };
         let (answer, answered) = oneshot::channel();
         let request = write::Request::Commit(write::Commit { batch, answer });
-        self.0.writer.send(request).await.map_err(|_| closed())?;
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        self.0.writer.send(request).await.map_err(|_| StoreError::Closed)?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
     async fn load(&self) -> Result<Loaded, StoreError> {

@@ -424,7 +424,7 @@ impl World {
                 );
                 self.launched_at.push(self.real);
                 // As `perform.rs` does: the last look at the age is just before the send.
-                let is_too_old = launch.unresolved && self.wall() >= launch.resend_until();
+                let is_too_old = launch.unresolved && !launch.may_be_resent(self.wall());
                 let answer = (!is_too_old).then(|| self.ecs.run_task(&launch.request, &mut self.random, self.real));
                 (run, answer.map_or(Event::Resumed, Event::Answered))
             }
