@@ -822,6 +822,26 @@ async fn sqlite_killed_has_every_answered_commit() {
 }
 
 #[tokio::test]
+async fn sqlite_saves_nothing_in_a_file_that_was_deleted_or_replaced() {
+    let disk = Disk::new();
+    let store = disk.try_open().unwrap();
+    let (path, aside) = (disk.path(), disk.directory.path().join("aside"));
+    std::fs::rename(&path, &aside).unwrap();
+    let mut life = Life::due("nightly", 0);
+    let saved = life.save();
+    for is_replaced in [false, true] {
+        if is_replaced {
+            std::fs::write(&path, "another file").unwrap();
+        }
+        let error = store.commit(batch(store.term(), 0, vec![saved.clone()])).await.unwrap_err();
+        assert!(told(&error).contains(&format!("{} was deleted or replaced", path.display())), "{}", told(&error));
+    }
+    std::fs::rename(&aside, &path).unwrap();
+    save(&store, vec![saved]).await;
+    assert_eq!(store.load().await.unwrap().runs, [life.run], "it goes on once the file is back");
+}
+
+#[tokio::test]
 async fn sqlite_refuses_a_newer_schema_and_leaves_it_alone() {
     let disk = Disk::new();
     let store = disk.try_open().unwrap();

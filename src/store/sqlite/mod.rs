@@ -8,6 +8,7 @@
 //! Under a paused tokio clock use [`super::memory::MemoryStore`]: tokio does not know that a thread is about to answer and
 //! moves its clock on.
 
+mod home;
 mod open;
 mod read;
 mod sql;
@@ -78,7 +79,12 @@ impl SqliteStore {
         let connection = opened.reader;
         let read_thread =
             thread::Builder::new().name("store-reader".into()).spawn(move || read::serve(connection, reads));
-        let owned = Writer { connection: opened.writer, lock: opened.lock, reader: read_thread.map_err(failed)? };
+        let owned = Writer {
+            connection: opened.writer,
+            lock: opened.lock,
+            home: opened.home,
+            reader: read_thread.map_err(failed)?,
+        };
         let write_thread = thread::Builder::new().name("store-writer".into()).spawn(move || owned.serve(writes));
         let threads = Threads(Some(write_thread.map_err(failed)?));
         Ok(SqliteStore(Arc::new(Inner { term: opened.term, writer, reader, _threads: threads })))

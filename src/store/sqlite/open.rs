@@ -17,6 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, ffi};
 
 use super::super::Term;
+use super::home::Home;
 use super::sql;
 use crate::engine::job::Instance;
 
@@ -160,6 +161,7 @@ pub(super) struct Opened {
     pub(super) writer: Connection,
     pub(super) reader: Connection,
     pub(super) lock: File,
+    pub(super) home: Home,
     pub(super) term: Term,
 }
 
@@ -188,7 +190,9 @@ pub(super) fn open(path: &Path, world: World, holder: &Holder, at: DateTime<Utc>
     let term = next_term(&mut writer, &holder.since(at), at).map_err(failed("begin a term"))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = connect(path, flags).map_err(failed("open a reader"))?;
-    Ok(Opened { writer, reader, lock, term })
+    let home =
+        Home::of(path).map_err(|source| OpenError::NotWritable { path: path.to_owned(), doing: "look at", source })?;
+    Ok(Opened { writer, reader, lock, home, term })
 }
 
 pub(super) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

@@ -5,6 +5,7 @@
 //! of its runs, every run with all its parts, under the term that the batch names.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fs::File;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::row::{self, DefinitionIds, EventRow, Extent, Fault, Misfit};
 use super::super::{Batch, Mark, RunSave, StoreError, Term};
+use super::home::Home;
 use super::sql;
 use crate::engine::launch::Launch;
 use crate::engine::run::RunId;
@@ -47,6 +49,7 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     /// Held until the connection is closed.
     pub(super) lock: File,
+    pub(super) home: Home,
     /// Awaited before the connection closes: the last one to close folds the log into the database.
     pub(super) reader: JoinHandle<()>,
 }
@@ -71,7 +74,7 @@ impl Writer {
                     next = requests.try_recv().ok();
                 }
             }
-            save_group(&mut self.connection, group, &mut definitions);
+            save_group(&mut self.connection, &self.home, group, &mut definitions);
         }
         // Whoever still waits in the queue learns that the store is closed.
         drop(requests);
@@ -84,15 +87,22 @@ impl Writer {
     }
 }
 
-fn save_group(connection: &mut Connection, group: Vec<Commit>, definitions: &mut DefinitionIds) {
+/// One error for everybody who waited.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Shared(Arc<dyn Error + Send + Sync>);
+
+fn save_group(connection: &mut Connection, home: &Home, group: Vec<Commit>, definitions: &mut DefinitionIds) {
     let (batches, answers): (Vec<Batch>, Vec<oneshot::Sender<Saved>>) =
         group.into_iter().map(|commit| (commit.batch, commit.answer)).unzip();
-    let saved = match save_together(connection, &batches, definitions) {
+    let at_home = home.check().map_err(Fault::from);
+    let saved = match at_home.and_then(|()| Ok(save_together(connection, &batches, definitions)?)) {
         Ok(saved) => saved,
         Err(source) => {
             definitions.forget();
-            let source = Arc::new(source);
-            let failed = || StoreError::Database { doing: "save a batch", source: Arc::clone(&source).into() };
+            let source: Arc<dyn Error + Send + Sync> = source.into();
+            let failed =
+                || StoreError::Database { doing: "save a batch", source: Box::new(Shared(Arc::clone(&source))) };
             batches.iter().map(|_| Err(failed())).collect()
         }
     };
