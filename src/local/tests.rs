@@ -65,12 +65,13 @@ impl Local {
     }
 
     async fn until(&self, arn: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut looks = looks();
         for _ in 0..POLLS_MAX {
+            looks.tick().await;
             let task = self.describe(arn).await;
             if wanted(&task) {
                 return task;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("waited in vain for {arn}: {}", self.describe(arn).await);
     }
@@ -118,12 +119,18 @@ fn arn(answer: &Value) -> &str {
     answer["tasks"][0]["taskArn"].as_str().unwrap()
 }
 
+/// The beat of looking for a condition.
+fn looks() -> tokio::time::Interval {
+    tokio::time::interval(Duration::from_millis(10))
+}
+
 async fn exists(path: &Path) {
+    let mut looks = looks();
     for _ in 0..POLLS_MAX {
+        looks.tick().await;
         if path.exists() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("waited in vain for {}", path.display());
 }
@@ -407,11 +414,12 @@ async fn a_slow_answer_comes_after_the_task_and_a_hidden_task_before_its_listing
         let endpoint = Arc::clone(&local.endpoint);
         async move { perform(&endpoint, "RunTask", request(json!({})), clock::now()).await }
     });
+    let mut looks = looks();
     for _ in 0..POLLS_MAX {
+        looks.tick().await;
         if !local.list(json!({})).await.is_empty() {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(local.list(json!({})).await.len(), 1);
     assert!(!slow.is_finished());

@@ -189,7 +189,9 @@ fn files_are_short_documented_and_finished() {
         if !source.text.starts_with("//!") {
             mistakes.push(format!("{}: begins without saying what it is for", source.path));
         }
-        for left_open in [concat!("TO", "DO"), concat!("FIX", "ME"), "unimplemented!", "todo!"] {
+        for left_open in
+            [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimple", "mented!"), concat!("to", "do!")]
+        {
             if source.text.contains(left_open) {
                 mistakes.push(format!("{}: {left_open} is left", source.path));
             }

@@ -18,6 +18,20 @@ fn statuses(world: &World, name: &str) -> Vec<Status> {
     runs.map(Run::status).collect()
 }
 
+/// A look that found the run's task stopped with exit code 0.
+fn reported_end(run: &Run) -> Report {
+    let facts = TaskFacts {
+        task: run.followed_task().expect("it runs").clone(),
+        last_status: "STOPPED".into(),
+        stop_code: None,
+        stopped_reason: None,
+        started_at: None,
+        stopped_at: None,
+        containers: vec![ContainerFacts { name: "app".into(), essential: None, exit_code: Some(0), reason: None }],
+    };
+    Report { run: run.id.clone(), event: Event::Observed(facts), answers_call: false }
+}
+
 fn minutes(count: i64) -> TimeDelta {
     TimeDelta::minutes(count)
 }
@@ -110,16 +124,7 @@ fn an_end_that_is_reported_with_the_next_firing_makes_room_for_it() {
     world.ecs.launches_hang = true;
     world.run_until(world.real + TimeDelta::seconds(75));
     let run = world.shelf.living()[0].clone();
-    let facts = TaskFacts {
-        task: run.followed_task().expect("it runs").clone(),
-        last_status: "STOPPED".into(),
-        stop_code: None,
-        stopped_reason: None,
-        started_at: None,
-        stopped_at: None,
-        containers: vec![ContainerFacts { name: "app".into(), essential: None, exit_code: Some(0), reason: None }],
-    };
-    let report = Report { run: run.id, event: Event::Observed(facts), answers_call: false };
+    let report = reported_end(&run);
     let batch = world.driver.turn(vec![report], world.wall() + minutes(1), false).expect("two runs changed");
     let statuses: Vec<Status> = batch.runs.iter().map(|save| save.run.status()).collect();
     assert_eq!(statuses, [Succeeded, Status::Launching]);
@@ -259,16 +264,7 @@ fn after_a_restart_a_firing_waits_for_a_look_at_the_run_in_its_way() {
         world.restart();
         let now = world.wall();
         assert!(world.driver.turn(vec![], now, false).is_none(), "the firing waits");
-        let ended = TaskFacts {
-            task: run.followed_task().expect("it runs").clone(),
-            last_status: "STOPPED".into(),
-            stop_code: None,
-            stopped_reason: None,
-            started_at: None,
-            stopped_at: None,
-            containers: vec![ContainerFacts { name: "app".into(), essential: None, exit_code: Some(0), reason: None }],
-        };
-        let report = Report { run: run.id, event: Event::Observed(ended), answers_call: false };
+        let report = reported_end(&run);
         let batch = match looks_at {
             Some(after) => world.driver.turn(vec![report], now + after, false),
             None => {
