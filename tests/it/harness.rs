@@ -18,6 +18,22 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// How long a process that is no longer wanted may take to end its own.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 
+/// What most sites begin with: state and socket beside the file, and jobs for the endpoint of another process.
+pub(crate) const SETTINGS: &str = r#"
+instance = "test"
+[state]
+url = "sqlite://state.db"
+[control]
+socket = "control.sock"
+[ecs]
+poll_interval = "500ms"
+[defaults]
+cluster = "batch"
+launch_type = "FARGATE"
+timeout = "2m"
+network = { subnets = ["subnet-1"], security_groups = ["sg-1"], assign_public_ip = true }
+"#;
+
 /// A configuration in a folder of its own.
 pub(crate) struct Site {
     folder: TempDir,

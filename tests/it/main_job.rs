@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::harness::{Site, aws};
+use super::harness::{SETTINGS, Site, aws};
 
 fn runs_of<'a>(runs: &'a Value, job: &str) -> Vec<&'a Value> {
     runs.as_array().expect("a list").iter().filter(|run| run["job"] == job).collect()
@@ -57,22 +57,6 @@ fn the_shipped_examples_run_on_a_machine_without_an_aws_account() {
     daemon.wait_for_job("hello", "run succeeded");
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
 }
-
-/// What the jobs below share; the local endpoint is another process.
-const SETTINGS: &str = r#"
-instance = "test"
-[state]
-url = "sqlite://state.db"
-[control]
-socket = "control.sock"
-[ecs]
-poll_interval = "500ms"
-[defaults]
-cluster = "batch"
-launch_type = "FARGATE"
-timeout = "2m"
-network = { subnets = ["subnet-1"], security_groups = ["sg-1"], assign_public_ip = true }
-"#;
 
 #[test]
 fn a_failure_is_never_green() {

@@ -2,24 +2,16 @@
 
 use rustix::process::Signal;
 
-use super::harness::{Process, Site, aws};
+use super::harness::{Process, SETTINGS, Site, aws};
 
 /// One long task a minute or so, which tells when it begins and ends only when it is allowed to.
 fn long_task() -> Site {
     let site = Site::new("");
     let (begun, go) = (site.path("begun.txt"), site.path("go"));
     let config = format!(
-        r#"
-instance = "test"
-[state]
-url = "sqlite://state.db"
-[control]
-socket = "control.sock"
-[ecs]
-poll_interval = "500ms"
+        r#"{SETTINGS}
 [jobs.long]
 schedule = "* * * * * *"
-cluster = "batch"
 task_definition = "long"
 timeout = "5m"
 [[jobs.long.container]]

@@ -1,5 +1,6 @@
 //! The driver on a virtual clock: what it saves, in which order it acts, and whole histories with deaths at any point.
 
+mod ecs;
 mod histories;
 mod rules;
 mod world;
