@@ -13,18 +13,23 @@ mod firing;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
 use crate::engine::admit;
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName, Overlap};
 use crate::engine::launch::CLOCK_CORRECTION;
-use crate::engine::run::{Action, Event, Refused, Run, RunId, State, Step};
+use crate::engine::run::{Action, ClockChange, Event, Refused, Run, RunId, State, Step, in_words};
 use crate::store::{Batch, Loaded, Mark, Term};
 
 use self::firing::Held;
 pub use super::act::{Act, Report};
 use super::tracked::Tracked;
+
+/// A clock that is behind the last turn by more than this was set back; what is less passes by itself.
+const SET_BACK_MIN: TimeDelta = TimeDelta::seconds(1);
+/// A clock that is ahead of the last turn by more than this jumped, or the machine slept: the loop turns each second.
+const AHEAD_MIN: TimeDelta = TimeDelta::seconds(10);
 
 /// A job as the driver sees it, for listings.
 #[derive(Debug, Clone)]
@@ -103,7 +108,6 @@ impl Driver {
             held: Vec::new(),
             last_turn_at: loaded.last_commit_at.map_or(now, |at| at.min(now)),
         };
-        let was_set_back = loaded.last_commit_at.is_some_and(|at| is_set_back(at, now));
         let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
         for job in jobs {
             let stored = marks.get(&job.name).filter(|mark| mark.schedule == job.schedule_identity());
@@ -116,8 +120,12 @@ impl Driver {
         }
         let is_gone = |name: &JobName| !driver.jobs.contains_key(name);
         driver.forgotten_marks = marks.into_keys().filter(is_gone).collect();
+        let set_back = loaded.last_commit_at.map(|at| at - now).filter(|by| *by > SET_BACK_MIN);
         for run in loaded.runs {
-            driver.adopt(run, was_set_back, now);
+            driver.adopt(run, set_back, now);
+        }
+        if let Some(by) = set_back {
+            driver.tell_set_back(by, now);
         }
         driver
     }
@@ -130,12 +138,14 @@ impl Driver {
     }
 
     /// Takes a run over from the store.
-    fn adopt(&mut self, run: Run, was_set_back: bool, now: DateTime<Utc>) {
+    fn adopt(&mut self, run: Run, set_back: Option<TimeDelta>, now: DateTime<Utc>) {
         let id = run.id.clone();
         self.living.entry(run.job.clone()).or_default().push(id.clone());
         self.runs.insert(id.clone(), Tracked::loaded(run));
-        if was_set_back {
-            self.step(&id, Event::ClockSetBack, now);
+        if let Some(by) = set_back {
+            self.adjust(&id, ClockChange::SetBack(by), now);
+            // How long the daemon was away is not known, so the difference is the least that the clock went back.
+            self.adjust(&id, ClockChange::AgeLost, now);
         }
         self.step(&id, Event::Resumed, now);
         if self.runs.get(&id).is_some_and(|tracked| tracked.run.followed_task().is_some()) {
@@ -146,11 +156,7 @@ impl Driver {
     /// Takes reports and the passing of time, and returns what must be saved before [`Driver::acts`] is asked; none if
     /// nothing changed. While `is_leaving`, nothing new begins.
     pub fn turn(&mut self, reports: Vec<Report>, now: DateTime<Utc>, is_leaving: bool) -> Option<Batch> {
-        if is_set_back(self.last_turn_at, now) {
-            for id in self.runs.keys().cloned().collect::<Vec<_>>() {
-                self.step(&id, Event::ClockSetBack, now);
-            }
-        }
+        self.heed_clock(now);
         // Facts first: a run whose end has been reported is not in the way of a firing of the same turn.
         for report in reports {
             if let Some(tracked) = self.runs.get_mut(&report.run) {
@@ -174,8 +180,49 @@ impl Driver {
         if !is_leaving {
             self.grant_permits(now);
         }
-        self.last_turn_at = now;
+        self.last_turn_at = self.last_turn_at.max(now);
         self.take_batch(now)
+    }
+
+    /// Adjusts every living run to a clock that did not go on as time does.
+    fn heed_clock(&mut self, now: DateTime<Utc>) {
+        let ahead = now - self.last_turn_at;
+        let changes: &[ClockChange] = if ahead < -CLOCK_CORRECTION {
+            &[ClockChange::SetBack(-ahead), ClockChange::AgeLost]
+        } else if ahead < -SET_BACK_MIN {
+            &[ClockChange::SetBack(-ahead)]
+        } else if ahead > AHEAD_MIN {
+            &[ClockChange::Ahead]
+        } else {
+            return;
+        };
+        let ids: Vec<RunId> = self.runs.keys().cloned().collect();
+        for id in ids {
+            for change in changes {
+                self.adjust(&id, *change, now);
+            }
+        }
+        if ahead < -SET_BACK_MIN {
+            self.first_look_until = self.first_look_until.min(now + admit::FIRST_LOOK_WITHIN);
+            self.last_turn_at = now;
+            self.tell_set_back(-ahead, now);
+        }
+    }
+
+    /// Instants that were decided on a clock that ran ahead are not decided again, and somebody must know.
+    fn tell_set_back(&self, by: TimeDelta, now: DateTime<Utc>) {
+        let decided = self.jobs.values().filter(|entry| entry.mark - now > SET_BACK_MIN);
+        let (jobs, until) = (decided.clone().count(), decided.map(|entry| entry.mark).max());
+        let (by_seconds, decided_until) = (by.num_seconds(), until.map(in_words));
+        tracing::warn!(by_seconds, jobs, decided_until, "clock was set back; instants that were decided are not again");
+    }
+
+    fn adjust(&mut self, id: &RunId, change: ClockChange, now: DateTime<Utc>) {
+        let Some(tracked) = self.runs.get_mut(id) else { return };
+        if tracked.run.adjust(change, now) {
+            tracked.is_dirty = true;
+            self.reconsider(id, now);
+        }
     }
 
     /// Moves a run and puts it where its new state wants it.
@@ -344,11 +391,6 @@ impl Driver {
             |entry: &JobEntry| JobView { job: Arc::clone(&entry.job), next_at: entry.next_at, anchor: entry.anchor };
         self.jobs.values().map(view).collect()
     }
-}
-
-/// Whether the clock went back by more than a correction.
-fn is_set_back(before: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    before - now > CLOCK_CORRECTION
 }
 
 #[cfg(test)]

@@ -163,14 +163,22 @@ pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
     }
 }
 
+/// Whether an HTTP answer with an error surely means that this request started nothing: ECS itself refused it, with an error
+/// code of its own. A 4xx without one came from something in between, such as a proxy whose patience was over after it had
+/// passed the request on.
+pub fn is_definite(code: Option<&str>, status: u16) -> bool {
+    (400..500).contains(&status) && code.is_some()
+}
+
 fn refused(code: Option<&str>, message: &str, status: u16) -> Failure {
     let primary = match code {
         Some(code) if MODELLED.contains(&code) => ErrorName::new(format!("ECS.{code}")),
         Some(_) | None => ErrorName::ECS_EXCEPTION,
     };
     let said = if message.is_empty() { "no message" } else { message };
+    let is_definite = is_definite(code, status);
     let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
-    let cause = if (400..500).contains(&status) {
+    let cause = if is_definite {
         format!("RunTask was refused: {code}{said}")
     } else {
         format!("RunTask failed with HTTP {status}, and a task may have been started: {code}{said}")

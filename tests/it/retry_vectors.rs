@@ -227,6 +227,15 @@ impl Play {
         self.on(Event::Answered(LaunchAnswer::Refused { code, message: "no".into(), status }));
     }
 
+    /// Lets the next attempt begin. After `failures` a first permit is for a last look for a ghost.
+    fn begin(&mut self) {
+        self.on(Event::Permitted);
+        if matches!(self.run.state, State::Seeking { .. }) {
+            self.on(Event::Sought(SearchAnswer::Nothing));
+            self.on(Event::Permitted);
+        }
+    }
+
     /// Lets an attempt fail as ECS would make it fail under this name.
     fn fail(&mut self, error: &str) {
         match error {
@@ -277,7 +286,7 @@ fn whole_runs_play_every_vector_that_real_events_can_cause() {
         let mut delays = 0;
         for outcome in &vector.outcomes {
             assert_eq!(play.run.action(play.now), Action::Begin, "{}: {:?}", vector.name, play.run.state);
-            play.on(Event::Permitted);
+            play.begin();
             if outcome == "ok" {
                 play.succeed();
                 continue;
@@ -312,7 +321,7 @@ fn whatever_ecs_refuses_backs_off_also_where_step_functions_uses_the_wildcard() 
     for error in ["AmazonECS.Unknown", "ECS.ServerException"] {
         let mut play = Play::new(RetryPolicy::default());
         for expected in [10, 20, 40] {
-            play.on(Event::Permitted);
+            play.begin();
             play.fail(error);
             let State::Waiting { until, .. } = play.run.state else { panic!("{error}: {:?}", play.run.state) };
             assert_eq!((until - play.now).num_seconds(), expected, "{error}");

@@ -269,6 +269,10 @@ fn every_life() -> Vec<(&'static str, Life)> {
     let launching = |name| Life::due(name, 0).tell(1, Event::Permitted);
     let refused = LaunchAnswer::Refused { code: Some("ClientException".into()), message: "no".into(), status: 400 };
     let failures = LaunchAnswer::Failures(vec![LaunchFailure { reason: "RESOURCE:MEMORY".into(), detail: None }]);
+    let placed_nothing = |name| {
+        let life = launching(name).tell(2, Event::Answered(failures.clone()));
+        life.tell(3, Event::Sought(SearchAnswer::Nothing))
+    };
     let too_old = |name| launching(name).tell(4000, Event::Resumed);
     let failed = |name| {
         let mut life = Life::running(name);
@@ -282,7 +286,8 @@ fn every_life() -> Vec<(&'static str, Life)> {
     vec![
         ("due", Life::due("due", 0)),
         ("launching", launching("launching")),
-        ("seeking a ghost", launching("ghost").tell(2, Event::Answered(failures))),
+        ("seeking a ghost", launching("ghost").tell(2, Event::Answered(failures.clone()))),
+        ("seeking before the next", placed_nothing("before-next").tell(14, Event::Permitted)),
         ("seeking before the end", launching("before-end").tell(2, cancel()).tell(3, no_answer())),
         ("seeking what is too old", too_old("too-old")),
         ("running", Life::running("running")),
@@ -293,6 +298,7 @@ fn every_life() -> Vec<(&'static str, Life)> {
         ("stopping: cancelled", Life::running("stop").tell(6, cancel()).tell(7, Event::StopAsked)),
         ("waiting", launching("waiting").tell(2, Event::Answered(refused))),
         ("waiting to resend", launching("resend").tell(2, no_answer())),
+        ("waiting to look first", placed_nothing("look-first")),
         ("succeeded", Life::running("succeeded").tell(9, stopped("succeeded", Some(0)))),
         ("failed", failed("failed")),
         ("timed out", Life::running("timed-out").tell(7300, Event::Woken).tell(7400, stopped("timed-out", None))),
@@ -310,6 +316,7 @@ fn kinds(lives: &[(&str, Life)]) -> BTreeSet<String> {
         State::Due => "due".to_owned(),
         State::Launching => "launching".to_owned(),
         State::Seeking { why: Seek::Ghost { .. }, .. } => "seeking ghost".to_owned(),
+        State::Seeking { why: Seek::BeforeNext { .. }, .. } => "seeking before next".to_owned(),
         State::Seeking { why: Seek::BeforeEnd { .. }, .. } => "seeking before end".to_owned(),
         State::Seeking { why: Seek::TooOld, .. } => "seeking too old".to_owned(),
         State::Running { started, .. } => format!("running {started}"),
@@ -317,7 +324,7 @@ fn kinds(lives: &[(&str, Life)]) -> BTreeSet<String> {
         State::Stopping { why: StopWhy::StartTimeout, .. } => "stopping start".to_owned(),
         State::Stopping { why: StopWhy::RunTimeout, .. } => "stopping run".to_owned(),
         State::Stopping { why: StopWhy::Cancelled, .. } => "stopping cancelled".to_owned(),
-        State::Waiting { resend, .. } => format!("waiting {resend}"),
+        State::Waiting { resend, look_first, .. } => format!("waiting {resend} {look_first}"),
         State::Finished { outcome, .. } => outcome.status().as_str().to_owned(),
     };
     lives.iter().map(|(_, life)| kind(&life.run)).collect()

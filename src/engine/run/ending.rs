@@ -11,9 +11,20 @@ use super::super::job::OnUnknown;
 use super::super::retry::Decision;
 use super::{HistoryEvent, Outcome, Run, Seek, State, in_words};
 
+/// What the next attempt sends, if the policy grants one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A new generation: the launch has surely come to nothing, or its task has stopped.
+    Fresh,
+    /// A new generation, but first a task is looked for once more.
+    FreshAfterLook,
+    /// The same launch again: it may have started a task.
+    Resend,
+}
+
 impl Run {
     /// Asks the policy. The attempt is over, its task with it.
-    pub(super) fn fail_attempt(&mut self, failure: Failure, resend: bool, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+    pub(super) fn fail_attempt(&mut self, failure: Failure, next: Next, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         let draw = self.draw();
         let attempt_number = self.attempt_number();
         if let Some(attempt) = self.attempts.last_mut() {
@@ -35,7 +46,8 @@ impl Run {
                     attempt.retrier = Some(retrier);
                     attempt.retry_delay = Some(delay);
                 }
-                self.state = State::Waiting { until, resend };
+                let (resend, look_first) = (next == Next::Resend, next == Next::FreshAfterLook);
+                self.state = State::Waiting { until, resend, look_first };
                 let delay_seconds = delay.as_secs_f64();
                 vec![HistoryEvent::RetryScheduled { attempt: attempt_number, retrier, delay_seconds, until }]
             }
@@ -50,16 +62,16 @@ impl Run {
         match self.definition.on_unknown {
             OnUnknown::Fail => self.finish(Outcome::Unknown { failure }, now),
             OnUnknown::Rerun => {
-                self.state = State::Waiting { until: now, resend: false };
+                self.state = State::Waiting { until: now, resend: false, look_first: false };
                 vec![HistoryEvent::LaunchRerun { attempt: self.attempt_number(), cause: failure.cause }]
             }
         }
     }
 
-    /// Ends the run, unless a launch of it is unresolved: then a look-up decides first.
+    /// Ends the run, unless a task of it may yet show up: then a look-up decides first.
     pub(super) fn end(&mut self, outcome: Outcome, now: DateTime<Utc>) -> Vec<HistoryEvent> {
-        if self.is_unresolved() {
-            self.seek(Seek::BeforeEnd { outcome }, "the run would end while a launch of it is open", now)
+        if self.is_unresolved() || self.may_have_a_ghost() {
+            self.seek(Seek::BeforeEnd { outcome }, "the run would end while a task of it may yet show up", now)
         } else {
             self.finish(outcome, now)
         }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::super::failure::{ErrorName, Failure};
 use super::super::outcome::{self, Verdict};
 use super::super::task::{TaskArn, TaskFacts};
+use super::ending::Next;
 use super::{HistoryEvent, Outcome, Run, State, StopWhy, VISIBLE_WITHIN};
 
 impl Run {
@@ -15,11 +16,15 @@ impl Run {
         self.set_unresolved(false);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.task = Some(task.clone());
-            // The task of an ambiguous launch belongs to the attempt that found it; its failure was not one.
+            // The task of an ambiguous launch belongs to the attempt that found it; its failure was not one, and the retry
+            // that was granted for it is given back.
             attempt.failure = None;
             attempt.stopped_at = None;
-            attempt.retrier = None;
             attempt.retry_delay = None;
+            let granted_by = attempt.retrier.take().and_then(|retrier| self.retries_used.get_mut(retrier));
+            if let Some(used) = granted_by {
+                *used = used.saturating_sub(1);
+            }
         }
         self.state = State::Running { task, known_since: now, started: false };
         self.enforce_limits(now).unwrap_or_default()
@@ -56,6 +61,22 @@ impl Run {
         let cause = format!("ECS no longer knows {task}, so how it ended is not known");
         let failure = Failure::new(ErrorName::TASK_FAILED, cause).with_finer([ErrorName::LOST]);
         Some(self.attempt_ended(failure, None, now))
+    }
+
+    /// A task that was never seen RUNNING may not be visible yet, and after an absence or a jump of the clock it may be
+    /// younger than it seems: its time to become visible begins anew. True if that changed anything.
+    pub(super) fn count_missing_anew(&mut self, now: DateTime<Utc>) -> bool {
+        match &mut self.state {
+            State::Running { known_since, started: false, .. } | State::Stopping { known_since, .. } => {
+                std::mem::replace(known_since, now) != now
+            }
+            State::Running { started: true, .. }
+            | State::Due
+            | State::Launching
+            | State::Seeking { .. }
+            | State::Waiting { .. }
+            | State::Finished { .. } => false,
+        }
     }
 
     pub(super) fn task_ended(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Vec<HistoryEvent> {
@@ -120,7 +141,7 @@ impl Run {
                 let (error, cause) = (failure.primary.clone(), failure.cause.clone());
                 let exit_code = self.shown_exit_code();
                 let mut events = vec![HistoryEvent::TaskFailed { attempt, error, cause, exit_code }];
-                events.extend(self.fail_attempt(failure, false, now));
+                events.extend(self.fail_attempt(failure, Next::Fresh, now));
                 return events;
             }
             Some(StopWhy::AttemptTimeout) => timed_out("attempt_timeout", limits.attempt_timeout),
@@ -133,7 +154,7 @@ impl Run {
         let timed_out =
             HistoryEvent::TaskTimedOut { attempt, error: failure.primary.clone(), cause: failure.cause.clone() };
         let mut events = if failure.primary == ErrorName::TIMEOUT { vec![timed_out] } else { Vec::new() };
-        events.extend(self.fail_attempt(failure, false, now));
+        events.extend(self.fail_attempt(failure, Next::Fresh, now));
         events
     }
 

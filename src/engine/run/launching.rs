@@ -6,23 +6,30 @@
 use chrono::{DateTime, Utc};
 
 use super::super::failure::{self, ErrorName, Failure};
-use super::super::launch::{Launch, RESEND_WINDOW};
+use super::super::launch::Launch;
 use super::super::task::{LaunchAnswer, TaskArn};
+use super::ending::Next;
 use super::step::{Moved, Refused};
 use super::{Attempt, HistoryEvent, Run, Seek, State};
 
 /// Why a launch is looked up instead of sent again.
 pub(super) const TOO_OLD: &str = "the launch is too old to be sent again";
+/// Why it is looked up once more before the next one.
+const MAYBE_VISIBLE_BY_NOW: &str =
+    "RunTask had reported failures, and a task that came up all the same may be visible by now";
 
 impl Run {
     /// The next attempt: the same launch after an ambiguous answer, else the next generation.
     pub(super) fn begin_again(&mut self, now: DateTime<Utc>) -> Moved {
-        let State::Waiting { until, resend } = self.state else { return Err(Refused::Illegal) };
+        let State::Waiting { until, resend, look_first } = self.state else { return Err(Refused::Illegal) };
         if until > now {
             return Err(Refused::Stale);
         }
         if let Some(outcome) = self.must_end(now) {
             return Ok(Some(self.end(outcome, now)));
+        }
+        if look_first {
+            return Ok(Some(self.seek(Seek::BeforeNext { until }, MAYBE_VISIBLE_BY_NOW, now)));
         }
         let Some(launch) = &mut self.launch else { return Err(Refused::Illegal) };
         if !resend {
@@ -66,7 +73,7 @@ impl Run {
 
     pub(super) fn answered(&mut self, answer: LaunchAnswer, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         let failure = failure::of_answer(&answer);
-        let (definite, resend) = match answer {
+        let (definite, next) = match answer {
             LaunchAnswer::Launched { task } => {
                 let submitted = HistoryEvent::TaskSubmitted { attempt: self.attempt_number(), task_arn: task.clone() };
                 let mut events = vec![submitted];
@@ -77,7 +84,7 @@ impl Run {
                 if let Some(events) = self.adopt(tasks, format!("ConflictException: {message}"), now) {
                     return events;
                 }
-                (false, true)
+                (false, Next::Resend)
             }
             LaunchAnswer::Failures(_) => {
                 // An answer to this token is definite, whatever earlier sends of it left open.
@@ -93,15 +100,18 @@ impl Run {
                 return events;
             }
             // A refusal says nothing about an earlier send of the same token, so an open launch stays open.
-            LaunchAnswer::Refused { status, .. } => ((400..500).contains(&status), self.is_unresolved()),
-            LaunchAnswer::NoAnswer { sent, .. } => (!sent, true),
+            LaunchAnswer::Refused { code, status, .. } if failure::is_definite(code.as_deref(), status) => {
+                (true, if self.is_unresolved() { Next::Resend } else { Next::Fresh })
+            }
+            LaunchAnswer::Refused { .. } => (false, Next::Resend),
+            LaunchAnswer::NoAnswer { sent, .. } => (!sent, Next::Resend),
         };
         let failure = failure.unwrap_or_else(|| Failure::new(ErrorName::ECS_EXCEPTION, "RunTask failed"));
         if !definite {
             self.set_unresolved(true);
         }
         let mut events = vec![self.submit_failed(&failure, self.is_unresolved())];
-        events.extend(self.fail_attempt(failure, resend || !definite, now));
+        events.extend(self.fail_attempt(failure, next, now));
         events
     }
 
@@ -132,15 +142,6 @@ impl Run {
         let mut events = vec![adopted];
         events.extend(self.follow(task, now));
         Some(events)
-    }
-
-    /// Takes a launch that may be open for too old to be sent again: on a clock that was set back its age is a guess. An
-    /// answer that is under way still counts.
-    pub(super) fn age_launch(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
-        let is_being_sent = self.state == State::Launching;
-        let launch = self.launch.as_mut().filter(|launch| launch.unresolved || is_being_sent)?;
-        launch.first_sent_at = now - RESEND_WINDOW;
-        Some(Vec::new())
     }
 
     /// When the newest launch was first sent, by the clock of then.

@@ -6,6 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::failure::{ErrorName, Failure};
+use super::ending::Next;
 use super::{HistoryEvent, LOOKUP_PAUSE, LOOKUP_PAUSE_DOUBLINGS_MAX, LOOKUP_SETTLE, Run, Seek, State, in_words};
 
 impl Run {
@@ -15,11 +16,12 @@ impl Run {
             return self.look_again(now);
         }
         match why.clone() {
-            Seek::Ghost { failure } => {
-                self.set_unresolved(false);
-                self.fail_attempt(failure, false, now)
+            Seek::Ghost { failure } => self.fail_attempt(failure, Next::FreshAfterLook, now),
+            Seek::BeforeNext { until } => {
+                self.state = State::Waiting { until, resend: false, look_first: false };
+                Vec::new()
             }
-            Seek::BeforeEnd { outcome } if self.launch.as_ref().is_some_and(|launch| launch.may_be_resent(now)) => {
+            Seek::BeforeEnd { outcome } if self.is_surely_remembered(now) => {
                 self.set_unresolved(false);
                 self.finish(outcome, now)
             }
@@ -31,7 +33,23 @@ impl Run {
                      forgotten one, so sending it again could run it twice",
                     in_words(since)
                 );
-                self.fail_attempt(Failure::new(ErrorName::LAUNCH_UNKNOWN, cause), false, now)
+                self.fail_attempt(Failure::new(ErrorName::LAUNCH_UNKNOWN, cause), Next::Fresh, now)
+            }
+        }
+    }
+
+    /// Whether ECS would still show a task of the launch: it is young, or ECS has said that it started none.
+    fn is_surely_remembered(&self, now: DateTime<Utc>) -> bool {
+        self.launch.as_ref().is_none_or(|launch| !launch.unresolved || launch.may_be_resent(now))
+    }
+
+    /// Whether ECS said that it started nothing, and may be wrong: some launches come up although `failures` was answered.
+    pub(super) fn may_have_a_ghost(&self) -> bool {
+        match &self.state {
+            State::Waiting { look_first, .. } => *look_first,
+            State::Seeking { why, .. } => matches!(why, Seek::Ghost { .. } | Seek::BeforeNext { .. }),
+            State::Due | State::Launching | State::Running { .. } | State::Stopping { .. } | State::Finished { .. } => {
+                false
             }
         }
     }
@@ -56,7 +74,7 @@ impl Run {
     pub(super) fn seek(&mut self, why: Seek, reason: &str, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         let settle = match why {
             Seek::BeforeEnd { .. } => LOOKUP_SETTLE,
-            Seek::Ghost { .. } | Seek::TooOld => TimeDelta::zero(),
+            Seek::Ghost { .. } | Seek::BeforeNext { .. } | Seek::TooOld => TimeDelta::zero(),
         };
         self.state = State::Seeking { why, until: now + settle, look_at: now, unanswered: 0 };
         let started_by = self.launch.as_ref().map(|launch| launch.request.started_by.clone()).unwrap_or_default();

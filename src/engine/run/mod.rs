@@ -9,6 +9,7 @@
 //! lost answer or a vanished task are events. The only error is [`Refused`], for an event that does not fit the state.
 
 mod action;
+mod clock;
 mod ending;
 mod following;
 mod history;
@@ -27,6 +28,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::action::Action;
+pub use self::clock::ClockChange;
 pub use self::history::{Entry, HistoryEvent};
 pub use self::outcome::{Outcome, Status};
 pub use self::step::{Event, Refused, Step};
@@ -141,6 +143,9 @@ pub enum State {
         until: DateTime<Utc>,
         /// Whether the next attempt sends the same launch again.
         resend: bool,
+        /// Whether a task is looked for once more before the next launch: ECS had answered `failures`.
+        #[serde(default)]
+        look_first: bool,
     },
     /// Over.
     Finished {
@@ -160,7 +165,13 @@ pub enum Seek {
         /// The failure.
         failure: Failure,
     },
-    /// The run would end while its launch is unresolved: nothing found lets it end.
+    /// The wait after `failures` is over, and a task that came up all the same may be visible by now: nothing found lets
+    /// the next generation be launched.
+    BeforeNext {
+        /// When that launch is due.
+        until: DateTime<Utc>,
+    },
+    /// The run would end while a task of it may yet show up: nothing found lets it end.
     BeforeEnd {
         /// How it would end.
         outcome: Outcome,

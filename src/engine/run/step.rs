@@ -3,8 +3,9 @@
 //! The rules of launching exactly once live here:
 //! - a launch is frozen and recorded by [`Event::Permitted`]; only then may it be sent;
 //! - an ambiguous answer marks the launch unresolved, and whatever the policy then grants sends the same launch again;
-//! - a new generation follows a definite end only: a stopped task, a definite refusal, or `failures` without a ghost;
-//! - a run whose launch is unresolved never ends before a look-up has found nothing.
+//! - a new generation follows a definite end only: a stopped task, a definite refusal, or `failures` without a ghost, for
+//!   which ECS is asked at once and again when the next launch is due;
+//! - a run of which a task may yet show up never ends before a look-up has found nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -36,8 +37,6 @@ pub enum Event {
     },
     /// An instant that the run waited for has come.
     Woken,
-    /// The clock was set back, so that the age of a launch can no longer be told.
-    ClockSetBack,
 }
 
 /// What an event did.
@@ -92,7 +91,7 @@ impl Run {
                 Ok(Some(self.launch_generation(1, now)))
             }
             Event::Cancel { reason } => Ok(Some(self.finish(Outcome::Cancelled { reason }, now))),
-            Event::Resumed | Event::Woken | Event::ClockSetBack => Ok(None),
+            Event::Resumed | Event::Woken => Ok(None),
             Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
                 Err(Refused::Illegal)
             }
@@ -116,7 +115,6 @@ impl Run {
             }
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken => Ok(None),
-            Event::ClockSetBack => Ok(self.age_launch(now)),
             Event::Permitted => Err(Refused::Illegal),
             Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
         }
@@ -131,7 +129,6 @@ impl Run {
             Event::Sought(SearchAnswer::NoAnswer(cause)) => Ok(Some(self.not_answered(cause, now))),
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken | Event::Resumed => Ok(None),
-            Event::ClockSetBack => Ok(self.age_launch(now)),
             Event::Permitted => Err(Refused::Illegal),
             Event::Answered(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
         }
@@ -144,13 +141,16 @@ impl Run {
             Event::Observed(facts) if facts.is_stopped() => Ok(Some(self.task_ended(&facts, now))),
             Event::Observed(facts) => Ok(self.saw_alive(&facts, now)),
             Event::Missing(_) => Ok(self.saw_missing(now)),
-            Event::Woken | Event::Resumed => Ok(self.enforce_limits(now)),
+            Event::Woken => Ok(self.enforce_limits(now)),
+            Event::Resumed => {
+                let counts_anew = self.count_missing_anew(now);
+                Ok(self.enforce_limits(now).or_else(|| counts_anew.then(Vec::new)))
+            }
             Event::Cancel { reason } => {
                 let mut events = self.note_cancel(reason);
                 events.extend(self.enforce_limits(now).unwrap_or_default());
                 Ok(Some(events))
             }
-            Event::ClockSetBack => Ok(None),
             Event::Permitted => Err(Refused::Illegal),
             Event::Answered(_) | Event::Sought(_) | Event::StopAsked => Err(Refused::Stale),
         }
@@ -170,7 +170,8 @@ impl Run {
                 Ok(Some(Vec::new()))
             }
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
-            Event::Woken | Event::Resumed | Event::ClockSetBack => Ok(None),
+            Event::Resumed => Ok(self.count_missing_anew(now).then(Vec::new)),
+            Event::Woken => Ok(None),
             Event::Permitted => Err(Refused::Illegal),
             Event::Answered(_) | Event::Sought(_) => Err(Refused::Stale),
         }
@@ -185,7 +186,6 @@ impl Run {
                 events.extend(self.end(Outcome::Cancelled { reason }, now));
                 Ok(Some(events))
             }
-            Event::ClockSetBack => Ok(self.age_launch(now)),
             Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
                 Err(Refused::Stale)
             }

@@ -22,6 +22,8 @@ fn a_cancelled_run_ends_as_cancelled_from_every_state() {
 
     let mut ghost = Scene::sent(definition());
     ghost.on(failures()).on(cancel()).on(nothing());
+    assert!(ghost.is_seeking(), "a ghost may show up late");
+    ghost.at(11).on(nothing());
     assert_eq!(ghost.run.status(), Status::Cancelled);
 
     let mut running = Scene::running(definition());
@@ -92,7 +94,7 @@ fn a_deadline_during_the_launch_or_a_look_up_counts_with_the_answer() {
     scene.at(6).on(denied());
     assert_eq!(scene.run.status(), Status::TimedOut);
     let mut scene = Scene::sent(timed(5));
-    scene.at(1).on(failures()).at(6).on(nothing());
+    scene.at(1).on(failures()).at(6).on(nothing()).at(17).on(nothing());
     assert_eq!(scene.run.status(), Status::TimedOut);
     let mut scene = Scene::sent(timed(5));
     scene.at(6).on(no_answer(true));

@@ -175,7 +175,7 @@ fn failures_without_a_ghost_are_the_attempts_failure_and_need_a_new_token() {
     scene.on(nothing());
     assert_eq!(scene.names(), ["Task.Placement", "AmazonECS.Unknown", "ECS.AmazonECSException"]);
     assert_eq!(scene.wait(), 10.0, "what ECS refuses backs off");
-    scene.at(10).on(Event::Permitted);
+    scene.at(10).on(Event::Permitted).on(nothing()).on(Event::Permitted);
     assert_eq!(generations(&scene), [1, 2]);
     assert_ne!(scene.launch().request.client_token, first);
 }
@@ -192,6 +192,44 @@ fn a_ghost_behind_failures_is_adopted_and_costs_no_retry() {
     scene.at(9).on(found(9)).at(60).on(exited(9, 0));
     assert_eq!(scene.outcome(), &Outcome::Succeeded);
     assert_eq!((scene.run.attempts.len(), scene.run.retries_used.iter().sum::<u32>()), (1, 0));
+}
+
+#[test]
+fn a_ghost_that_shows_up_during_the_wait_is_adopted_before_the_next_generation() {
+    let mut scene = Scene::sent(definition());
+    scene.on(failures()).on(nothing()).at(9).on(Event::Woken).at(10).on(Event::Permitted);
+    assert!(matches!(scene.run.state, State::Seeking { why: Seek::BeforeNext { .. }, .. }), "{:?}", scene.run.state);
+    assert_eq!(scene.run.action(scene.now), Action::Find(scene.launch()));
+    scene.at(11).on(Event::Sought(SearchAnswer::NoAnswer("throttled".into())));
+    assert!(scene.is_seeking(), "an unanswered look-up launches nothing");
+    scene.at(14).on(found(9)).at(60).on(exited(9, 0));
+    assert_eq!((scene.outcome(), scene.run.attempts.len()), (&Outcome::Succeeded, 1));
+    assert_eq!(scene.run.retries_used, [0, 0], "the retry that was granted is given back");
+}
+
+#[test]
+fn a_run_that_would_end_after_failures_looks_for_a_late_ghost_first() {
+    let strict = || Definition { retry: policy(vec![]), ..definition() };
+    let mut scene = Scene::sent(strict());
+    scene.on(failures()).on(nothing());
+    assert!(matches!(scene.run.state, State::Seeking { why: Seek::BeforeEnd { .. }, .. }), "{:?}", scene.run.state);
+    scene.at(3).on(nothing()).at(6).on(found(9)).at(60).on(exited(9, 0));
+    assert_eq!(scene.outcome(), &Outcome::Succeeded);
+    let mut scene = Scene::sent(strict());
+    scene.on(failures()).on(nothing()).at(3 * 3600).restart().on(nothing());
+    assert_eq!(scene.error(), "AmazonECS.Unknown", "ECS had answered, so nothing found proves what it said");
+    let mut scene = Scene::sent(definition());
+    scene.on(failures()).on(nothing()).at(5).on(cancel());
+    assert!(scene.is_seeking(), "a cancelled run waits for the ghost as well");
+}
+
+#[test]
+fn a_4xx_without_an_error_of_ecs_is_no_refusal() {
+    let mut scene = Scene::sent(definition());
+    scene.on(Event::Answered(LaunchAnswer::Refused { code: None, message: "timed out".into(), status: 408 }));
+    assert!(scene.launch().unresolved, "what answered was not ECS, so the request may have reached it");
+    scene.at(10).on(Event::Permitted);
+    assert_eq!(generations(&scene), [1, 1]);
 }
 
 #[test]
@@ -230,34 +268,6 @@ fn a_resend_that_became_too_old_while_waiting_is_looked_up() {
     scene.on(no_answer(true)).at(3600).on(Event::Permitted);
     assert!(matches!(scene.run.state, State::Seeking { why: Seek::TooOld, .. }));
     assert_eq!(generations(&scene), [1, 1]);
-}
-
-#[test]
-fn a_clock_that_was_set_back_makes_the_age_of_a_launch_unknown() {
-    let mut scene = Scene::sent(definition());
-    scene.at(-3600).restart();
-    assert!(matches!(scene.run.state, State::Seeking { why: Seek::TooOld, .. }), "{:?}", scene.run.state);
-    let mut scene = Scene::sent(definition());
-    scene.at(-2).restart();
-    assert!(!scene.is_seeking(), "a small correction is not a lost clock");
-}
-
-#[test]
-fn a_clock_that_is_set_back_ends_blind_resending_of_what_is_open() {
-    let mut scene = Scene::sent(definition());
-    scene.on(no_answer(true)).at(-3).on(Event::ClockSetBack).at(11).on(Event::Permitted);
-    assert!(matches!(scene.run.state, State::Seeking { why: Seek::TooOld, .. }));
-    assert_eq!(scene.run.attempts[1].launched_at, Some(start()), "the limits count from the real send");
-    let mut scene = Scene::sent(definition());
-    scene.on(Event::ClockSetBack).on(launched(1)).on(Event::ClockSetBack);
-    assert!(scene.is_running(), "an answer under way is still taken");
-    let mut scene = Scene::sent(definition());
-    scene.on(denied()).on(Event::ClockSetBack).at(10).on(Event::Permitted);
-    assert_eq!(
-        (scene.run.status(), scene.launch().generation),
-        (Status::Launching, 2),
-        "what is not open is not concerned"
-    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! [`Scene`] is one run and a clock; it checks on every step that the history has no gap and that a refused event leaves
 //! the run as it was. The files go by duty, as the code does.
 
+mod clock;
 mod ending;
 mod examples;
 mod following;

@@ -159,7 +159,12 @@ impl Shell {
                 self.call = None;
                 self.tell(Event::Resumed);
             }
-            2 if variant > 250 => drop(self.tell(Event::ClockSetBack)),
+            2 if variant > 250 => drop(self.scene.run.adjust(ClockChange::AgeLost, self.scene.now)),
+            2 if variant > 240 => drop(self.scene.run.adjust(ClockChange::Ahead, self.scene.now)),
+            2 if variant > 230 => {
+                self.scene.now -= TimeDelta::minutes(3);
+                self.scene.run.adjust(ClockChange::SetBack(TimeDelta::minutes(3)), self.scene.now);
+            }
             0..=3 => drop(self.tell(Event::Woken)),
             4..=7 => {
                 self.order();
