@@ -305,7 +305,7 @@ fn every_life() -> Vec<(&'static str, Life)> {
         ("cancelled", Life::due("cancelled", 0).tell(1, cancel())),
         ("skipped", Life::never("skipped", Outcome::Skipped { reason: reason() })),
         ("missed", Life::never("missed", Outcome::Missed { reason: reason() })),
-        ("unknown", too_old("unknown").tell(4001, Event::Sought(SearchAnswer::Nothing))),
+        ("unknown", too_old("unknown").tell(4030, Event::Sought(SearchAnswer::Nothing))),
     ]
 }
 

@@ -55,8 +55,9 @@ impl Driver {
         let Some(entry) = self.jobs.get_mut(name) else { return };
         let job = Arc::clone(&entry.job);
         let planned = admit::plan(&job, entry.mark, entry.anchor, absence);
-        entry.mark = now;
-        entry.next_at = job.schedule.next(now, entry.anchor);
+        // A held firing may be decided on a clock that was set back meanwhile: what was decided is not decided again.
+        entry.mark = entry.mark.max(now);
+        entry.next_at = job.schedule.next(entry.mark, entry.anchor);
         if let Some(next_at) = entry.next_at {
             self.agenda.insert((next_at, name.clone()));
         }

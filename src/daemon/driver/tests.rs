@@ -1,10 +1,20 @@
 //! The driver on a virtual clock: what it saves, in which order it acts, and whole histories with deaths at any point.
+//!
+//! `world.rs` is the daemon's loop with a store, an ECS (`ecs.rs`) and a clock of its own; `plan.rs` makes up a history out of
+//! a seed, `audit.rs` judges it when it is over, with the retry rules written a second time in `asl.rs`; `broken.rs` removes
+//! one safeguard after the other, to see that the audit is not blind; `rules.rs` has single rules.
 
+mod asl;
+mod audit;
+pub(super) mod broken;
 mod ecs;
 mod histories;
+mod plan;
 mod rules;
+mod shelf;
 mod world;
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -14,19 +24,39 @@ use super::*;
 use crate::engine::failure::ErrorName;
 use crate::engine::job::{Admission, Catchup, ContainerOverride, Definition, Limits, TaskSpec};
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
-use crate::engine::run::Status;
 use crate::engine::samples;
 use crate::engine::schedule::{Dst, Schedule};
 
-fn definition(limits: Limits) -> Definition {
-    let retrier = |name, interval_seconds| Retrier {
+/// What a history must never do, and did.
+struct Violation(String);
+
+/// Ends a history. No panic message: that a broken build ends so is what a test wants to see.
+fn violated(what: String) -> ! {
+    std::panic::resume_unwind(Box::new(Violation(what)))
+}
+
+fn demand(holds: bool, what: impl FnOnce() -> String) {
+    if !holds {
+        violated(what());
+    }
+}
+
+fn demand_eq<T: PartialEq + Debug>(left: T, right: T, what: impl FnOnce() -> String) {
+    demand(left == right, || format!("{}: {left:?} instead of {right:?}", what()));
+}
+
+fn retrier(name: ErrorName, interval_seconds: u32) -> Retrier {
+    Retrier {
         error_equals: vec![name],
         interval_seconds,
         max_attempts: 2,
         backoff_rate: 2.0,
         max_delay_seconds: None,
         jitter_strategy: Jitter::None,
-    };
+    }
+}
+
+fn definition(limits: Limits) -> Definition {
     let retriers = vec![retrier(ErrorName::ECS_EXCEPTION, 4), retrier(ErrorName::ALL, 2)];
     let plain = samples::definition();
     let task = TaskSpec { containers: vec![ContainerOverride::default()], ..plain.task.clone() };

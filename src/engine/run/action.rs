@@ -6,6 +6,9 @@ use super::super::launch::Launch;
 use super::super::task::TaskArn;
 use super::{Run, State, StopWhy};
 
+/// How the reason of every StopTask of ours begins; ECS shows it as the task's stopped reason.
+pub(super) const OUR_STOP: &str = "tenacron: ";
+
 /// What the daemon must do for a run. It follows from the state and the instant alone.
 #[derive(Debug, PartialEq)]
 pub enum Action<'a> {
@@ -93,6 +96,6 @@ impl Run {
             StopWhy::RunTimeout => "timeout of the run reached".to_owned(),
             StopWhy::Cancelled => self.cancelled.clone().unwrap_or_default(),
         };
-        format!("tenacron: {what}, run {}", self.id)
+        format!("{OUR_STOP}{what}, run {}", self.id)
     }
 }

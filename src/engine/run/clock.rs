@@ -3,7 +3,7 @@
 //! Waits, limits and ages are kept as instants of the wall clock, because they must survive a restart. When that clock is set
 //! back, each of them would lie further away by as much, so they are moved along; then a wait of ten seconds stays one. When
 //! it jumps ahead, nobody can tell a jump from an absence, so limits and waits are over as after an absence; only what an
-//! early answer of ECS proves must not be taken for more than it is.
+//! early answer of ECS proves must not be taken for more than it is: "not there" counts after a time that has really passed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -27,7 +27,7 @@ impl Run {
         match change {
             ClockChange::SetBack(by) => self.move_back(by),
             ClockChange::AgeLost => self.age_launch(now),
-            ClockChange::Ahead => self.count_missing_anew(now),
+            ClockChange::Ahead => self.count_missing_anew(now) | self.settle_anew(now),
         }
     }
 

@@ -27,6 +27,7 @@ impl Run {
     pub(super) fn fail_attempt(&mut self, failure: Failure, next: Next, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         let draw = self.draw();
         let attempt_number = self.attempt_number();
+        self.give_back_retry();
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.stopped_at.get_or_insert(now);
             attempt.failure = Some(failure.clone());
@@ -55,6 +56,16 @@ impl Run {
                 self.end_unknown(failure, now)
             }
             Decision::Exhausted { .. } | Decision::NoMatch => self.end(Outcome::Failed { failure }, now),
+        }
+    }
+
+    /// A retry that was granted after the newest attempt and was not begun: what it was granted for turned out otherwise.
+    pub(super) fn give_back_retry(&mut self) {
+        let Some(attempt) = self.attempts.last_mut() else { return };
+        attempt.retry_delay = None;
+        let granted_by = attempt.retrier.take().and_then(|retrier| self.retries_used.get_mut(retrier));
+        if let Some(used) = granted_by {
+            *used = used.saturating_sub(1);
         }
     }
 

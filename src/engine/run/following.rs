@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::super::failure::{ErrorName, Failure};
 use super::super::outcome::{self, Verdict};
 use super::super::task::{TaskArn, TaskFacts};
+use super::action::OUR_STOP;
 use super::ending::Next;
 use super::{HistoryEvent, Outcome, Run, State, StopWhy, VISIBLE_WITHIN};
 
@@ -16,16 +17,11 @@ impl Run {
         self.set_unresolved(false);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.task = Some(task.clone());
-            // The task of an ambiguous launch belongs to the attempt that found it; its failure was not one, and the retry
-            // that was granted for it is given back.
+            // The task of an ambiguous launch belongs to the attempt that found it; its failure was not one.
             attempt.failure = None;
             attempt.stopped_at = None;
-            attempt.retry_delay = None;
-            let granted_by = attempt.retrier.take().and_then(|retrier| self.retries_used.get_mut(retrier));
-            if let Some(used) = granted_by {
-                *used = used.saturating_sub(1);
-            }
         }
+        self.give_back_retry();
         self.state = State::Running { task, known_since: now, started: false };
         self.enforce_limits(now).unwrap_or_default()
     }
@@ -118,8 +114,12 @@ impl Run {
         now: DateTime<Utc>,
     ) -> Vec<HistoryEvent> {
         let attempt = self.attempt_number();
-        // A task that had ended before its limit was not ended by it, however late that was noticed.
-        let in_time = |limit: Option<DateTime<Utc>>| stopped_at.zip(limit).is_some_and(|(at, limit)| at < limit);
+        // A task that had ended before its limit was not ended by it, however late that was noticed. ECS has a clock of its
+        // own, so what it says to have been ended by us was.
+        let stopped_reason = self.attempts.last().and_then(|attempt| attempt.stopped_reason.as_deref());
+        let is_ours = stopped_reason.is_some_and(|reason| reason.starts_with(OUR_STOP));
+        let in_time =
+            |limit: Option<DateTime<Utc>>| !is_ours && stopped_at.zip(limit).is_some_and(|(at, limit)| at < limit);
         let why = match &self.state {
             State::Stopping { why: StopWhy::AttemptTimeout, .. } if in_time(self.attempt_deadline()) => None,
             State::Stopping { why: StopWhy::StartTimeout, .. } if in_time(self.start_deadline()) => None,

@@ -38,6 +38,23 @@ impl Run {
         }
     }
 
+    /// After an absence or a jump of the clock "found nothing" counts only once ECS has had its time to show a task: it may
+    /// have been launched a moment ago. True if that changed anything.
+    pub(super) fn settle_anew(&mut self, now: DateTime<Utc>) -> bool {
+        match &mut self.state {
+            State::Seeking { why: Seek::BeforeEnd { .. } | Seek::TooOld, until, .. } => {
+                std::mem::replace(until, now + LOOKUP_SETTLE) != now + LOOKUP_SETTLE
+            }
+            State::Seeking { why: Seek::Ghost { .. } | Seek::BeforeNext { .. }, .. }
+            | State::Due
+            | State::Launching
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Waiting { .. }
+            | State::Finished { .. } => false,
+        }
+    }
+
     /// Whether ECS would still show a task of the launch: it is young, or ECS has said that it started none.
     fn is_surely_remembered(&self, now: DateTime<Utc>) -> bool {
         self.launch.as_ref().is_none_or(|launch| !launch.unresolved || launch.may_be_resent(now))
@@ -63,9 +80,11 @@ impl Run {
         if *unanswered == 1 { vec![HistoryEvent::LaunchLookupFailed { attempt, cause }] } else { Vec::new() }
     }
 
+    /// Half of the time that is left: a task shows up soon or not at all, and the read quota is the whole account's.
     fn look_again(&mut self, now: DateTime<Utc>) -> Vec<HistoryEvent> {
-        if let State::Seeking { look_at, unanswered, .. } = &mut self.state {
-            *look_at = now + LOOKUP_PAUSE;
+        if let State::Seeking { look_at, unanswered, until, .. } = &mut self.state {
+            let half = TimeDelta::milliseconds((*until - now).num_milliseconds() / 2);
+            *look_at = now + half.max(LOOKUP_PAUSE);
             *unanswered = 0;
         }
         Vec::new()
@@ -73,8 +92,9 @@ impl Run {
 
     pub(super) fn seek(&mut self, why: Seek, reason: &str, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         let settle = match why {
-            Seek::BeforeEnd { .. } => LOOKUP_SETTLE,
-            Seek::Ghost { .. } | Seek::BeforeNext { .. } | Seek::TooOld => TimeDelta::zero(),
+            // Also for a launch that is too old: where the clock was set back it may have been sent a moment ago.
+            Seek::BeforeEnd { .. } | Seek::TooOld => LOOKUP_SETTLE,
+            Seek::Ghost { .. } | Seek::BeforeNext { .. } => TimeDelta::zero(),
         };
         self.state = State::Seeking { why, until: now + settle, look_at: now, unanswered: 0 };
         let started_by = self.launch.as_ref().map(|launch| launch.request.started_by.clone()).unwrap_or_default();

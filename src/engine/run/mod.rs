@@ -40,9 +40,10 @@ use super::task::{ContainerFacts, TaskArn};
 /// How long a fresh task may be MISSING: DescribeTasks is eventually consistent.
 /// Source: Amazon ECS API reference, RunTask, on eventual consistency.
 pub const VISIBLE_WITHIN: TimeDelta = TimeDelta::minutes(5);
-/// How long after the last send the look-up of an unresolved launch goes on before "found nothing" counts.
-pub const LOOKUP_SETTLE: TimeDelta = TimeDelta::seconds(10);
-/// The pause between two look-ups of the same launch; it doubles while ECS does not answer.
+/// How long the look-up of an unresolved launch goes on before "found nothing" counts. What was sent may arrive after its
+/// connection was given up, and ListTasks shows a task some seconds after it was started.
+pub const LOOKUP_SETTLE: TimeDelta = TimeDelta::seconds(30);
+/// The least pause between two look-ups of the same launch; it doubles while ECS does not answer.
 pub const LOOKUP_PAUSE: TimeDelta = TimeDelta::seconds(3);
 /// By how much that pause grows at most: to 48 seconds.
 const LOOKUP_PAUSE_DOUBLINGS_MAX: u32 = 4;

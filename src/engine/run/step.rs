@@ -68,14 +68,17 @@ impl Run {
     /// # Errors
     /// The event does not fit; the run is as it was.
     pub fn step(&mut self, event: Event, now: DateTime<Utc>) -> Result<Step, Refused> {
+        let is_cancelled_again = matches!(event, Event::Cancel { .. }) && self.cancelled.is_some();
         let moved = match &self.state {
+            State::Finished { .. } => Err(Refused::Stale),
+            // The first reason counts, and a firing of every second must not lengthen the history each time.
+            _ if is_cancelled_again => Ok(None),
             State::Due => self.in_due(event, now),
             State::Launching => self.in_launching(event, now),
             State::Seeking { .. } => self.in_seeking(event, now),
             State::Running { .. } => self.in_running(event, now),
             State::Stopping { .. } => self.in_stopping(event, now),
             State::Waiting { .. } => self.in_waiting(event, now),
-            State::Finished { .. } => Err(Refused::Stale),
         }?;
         Ok(match moved {
             None => Step::Unchanged,
@@ -128,7 +131,8 @@ impl Run {
             Event::Sought(SearchAnswer::Nothing) => Ok(Some(self.found_nothing(now))),
             Event::Sought(SearchAnswer::NoAnswer(cause)) => Ok(Some(self.not_answered(cause, now))),
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
-            Event::Woken | Event::Resumed => Ok(None),
+            Event::Woken => Ok(None),
+            Event::Resumed => Ok(self.settle_anew(now).then(Vec::new)),
             Event::Permitted => Err(Refused::Illegal),
             Event::Answered(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
         }

@@ -1,13 +1,22 @@
-//! The ECS of the simulation: it honours client tokens and forgets them and its tasks as the real one does, loses answers,
-//! and starts ghosts. Everything random comes from one seed.
+//! The ECS of the simulation: it honours client tokens and forgets them and its tasks as the real one does, answers late,
+//! loses answers, throttles, starts ghosts, and shows what it did only after a while. Everything random comes from one seed.
+//!
+//! What it must never see is checked where it would see it: a token with two tasks, two tasks of a run alive together, a
+//! launch after a success.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::demand;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::{Event, RunId};
 use crate::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
+
+/// How long ECS shows a task that has stopped.
+const MEMORY: TimeDelta = TimeDelta::hours(1);
+/// By how much a signature's clock may be wrong. Source: AWS General Reference, "Signature Version 4 signing process".
+const SIGNATURE_SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// Xorshift: enough to vary histories, and the same on every machine.
 pub(super) struct Random(u64);
@@ -36,19 +45,49 @@ impl Random {
     pub(super) fn milliseconds(&mut self, from: u64, to: u64) -> TimeDelta {
         TimeDelta::milliseconds(i64::try_from(from + self.below(to - from)).unwrap())
     }
+
+    pub(super) fn seconds(&mut self, from: u64, to: u64) -> TimeDelta {
+        TimeDelta::seconds(i64::try_from(from + self.below(to - from)).unwrap())
+    }
+
+    pub(super) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+    }
+}
+
+/// How ECS is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    /// Every call is answered at once, every task ends well and soon.
+    Healthy,
+    /// A bit of everything.
+    Flaky,
+    /// Nearly every call is throttled.
+    Throttling,
+    /// Nearly every call is answered with 500, after the effect or before it.
+    Failing,
+    /// Nearly every answer is lost, and requests arrive late.
+    Deaf,
+    /// Nobody can connect.
+    Unreachable,
 }
 
 /// A task in ECS, with the life that it will have unless somebody stops it.
 pub(super) struct FakeTask {
-    arn: TaskArn,
+    pub(super) arn: TaskArn,
     started_by: String,
     token: String,
     pub(super) run: RunId,
-    created_at: DateTime<Utc>,
+    /// From when on DescribeTasks and ListTasks show it.
+    described_from: DateTime<Utc>,
+    listed_from: DateTime<Utc>,
     runs_at: DateTime<Utc>,
     stops_at: Option<DateTime<Utc>>,
     pub(super) exit_code: i32,
     stop_code: &'static str,
+    stopped_reason: Option<String>,
+    /// ECS answered `failures`, and started it all the same.
+    pub(super) is_ghost: bool,
 }
 
 impl FakeTask {
@@ -56,16 +95,16 @@ impl FakeTask {
         self.stops_at.is_some_and(|at| at <= now)
     }
 
-    /// Stopped tasks are shown for an hour.
     pub(super) fn is_forgotten(&self, now: DateTime<Utc>) -> bool {
-        self.stops_at.is_some_and(|at| at + TimeDelta::hours(1) < now)
+        self.stops_at.is_some_and(|at| at + MEMORY < now)
     }
 
+    /// It ended well, and of its own accord.
     pub(super) fn succeeded(&self) -> bool {
         self.exit_code == 0 && self.stop_code == "EssentialContainerExited"
     }
 
-    pub(super) fn facts(&self, now: DateTime<Utc>) -> TaskFacts {
+    fn facts(&self, now: DateTime<Utc>) -> TaskFacts {
         let (stopped, started) = (self.is_stopped(now), self.runs_at <= now);
         let container = ContainerFacts {
             name: "app".into(),
@@ -78,7 +117,7 @@ impl FakeTask {
             task: self.arn.clone(),
             last_status: last_status.into(),
             stop_code: stopped.then(|| self.stop_code.to_owned()),
-            stopped_reason: None,
+            stopped_reason: self.stopped_reason.clone().filter(|_| stopped),
             started_at: started.then_some(self.runs_at),
             stopped_at: self.stops_at.filter(|_| stopped),
             containers: vec![container],
@@ -86,123 +125,253 @@ impl FakeTask {
     }
 }
 
-/// ECS, on real time whatever the daemon's clock says.
-#[derive(Default)]
-pub(super) struct FakeEcs {
-    pub(super) tasks: Vec<FakeTask>,
-    /// Token, to the request and to what came of it: a task, or `failures`.
-    tokens: BTreeMap<String, (LaunchRequest, Option<usize>, DateTime<Utc>)>,
-    pub(super) is_healthy: bool,
-    pub(super) launches_hang: bool,
+/// What a token stands for.
+struct Token {
+    request: LaunchRequest,
+    /// A task, or `failures`.
+    task: Option<usize>,
+    at: DateTime<Utc>,
 }
 
+/// ECS, on real time whatever the daemon's clock says.
+pub(super) struct FakeEcs {
+    pub(super) tasks: Vec<FakeTask>,
+    tokens: BTreeMap<String, Token>,
+    pub(super) mood: Mood,
+    pub(super) launches_hang: bool,
+    /// Whether it refuses calls of a clock that is wrong by more than five minutes, as AWS does.
+    pub(super) checks_signatures: bool,
+    /// Requests that are still under way although their answer is known to be lost.
+    under_way: Vec<(DateTime<Utc>, LaunchRequest)>,
+}
+
+/// What comes back from RunTask, and when.
+pub(super) type Answered = (TimeDelta, LaunchAnswer);
+
 impl FakeEcs {
+    pub(super) fn new() -> FakeEcs {
+        FakeEcs {
+            tasks: Vec::new(),
+            tokens: BTreeMap::new(),
+            mood: Mood::Flaky,
+            launches_hang: false,
+            checks_signatures: false,
+            under_way: Vec::new(),
+        }
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.mood == Mood::Healthy
+    }
+
+    /// Whether the signature of a call is refused.
+    fn refuses(&self, skew: TimeDelta) -> bool {
+        self.checks_signatures && skew.abs() > SIGNATURE_SKEW_MAX
+    }
+
+    /// Requests that have arrived by now, each at its own time, although nobody waits for them any more.
+    pub(super) fn arrive(&mut self, random: &mut Random, now: DateTime<Utc>) {
+        self.under_way.sort_by_key(|(at, _)| *at);
+        while self.next_arrival().is_some_and(|at| at <= now) {
+            let (at, request) = self.under_way.remove(0);
+            self.accept(&request, random, at, Fate::Task);
+        }
+    }
+
+    /// Nothing runs for ever.
+    pub(super) fn end_what_hangs(&mut self, now: DateTime<Utc>) {
+        self.launches_hang = false;
+        for task in self.tasks.iter_mut().filter(|task| task.stops_at.is_none()) {
+            task.stops_at = Some(task.runs_at.max(now) + TimeDelta::seconds(5));
+        }
+    }
+
+    pub(super) fn next_arrival(&self) -> Option<DateTime<Utc>> {
+        self.under_way.iter().map(|(at, _)| *at).min()
+    }
+
     pub(super) fn run_task(
         &mut self,
         request: &LaunchRequest,
         random: &mut Random,
         now: DateTime<Utc>,
-    ) -> LaunchAnswer {
-        let chance = if self.is_healthy { 99 } else { random.below(100) };
-        let lost = LaunchAnswer::NoAnswer { sent: true, message: "read timed out".into() };
-        let refused =
-            |code: &str, status| LaunchAnswer::Refused { code: Some(code.into()), message: "".into(), status };
-        match chance {
-            0..5 => LaunchAnswer::NoAnswer { sent: false, message: "connection refused".into() },
-            5..10 => refused("ThrottlingException", 400),
-            10..14 => refused("ServerException", 500),
-            14..18 => lost,
-            18..22 => self.accept(request, random, now, true, true),
-            22..25 => self.accept(request, random, now, true, false),
-            25..35 => {
-                self.accept(request, random, now, false, false);
-                lost
+        skew: TimeDelta,
+    ) -> Answered {
+        let soon = if self.is_healthy() { random.milliseconds(20, 200) } else { random.milliseconds(20, 3_000) };
+        if self.refuses(skew) {
+            return (soon, refused("InvalidSignatureException", 400));
+        }
+        let answer = match (self.mood, random.below(100)) {
+            (Mood::Healthy, _) => self.accept(request, random, now, Fate::Task),
+            (Mood::Unreachable, _) | (Mood::Flaky, 0..5) => {
+                LaunchAnswer::NoAnswer { sent: false, message: "connection refused".into() }
             }
-            35..40 => {
-                self.accept(request, random, now, false, false);
+            (Mood::Throttling, 0..90) | (Mood::Flaky, 5..10) => refused("ThrottlingException", 400),
+            (Mood::Failing, 0..45) | (Mood::Flaky, 10..14) => refused("ServerException", 500),
+            (Mood::Failing, 45..90) | (Mood::Flaky, 14..19) => {
+                self.accept(request, random, now, Fate::Task);
                 refused("InternalFailure", 500)
             }
-            _ => self.accept(request, random, now, false, false),
-        }
+            (Mood::Flaky, 19..23) => self.accept(request, random, now, Fate::Ghost),
+            (Mood::Flaky, 23..27) => self.accept(request, random, now, Fate::Nothing),
+            (Mood::Flaky, 27..30) => {
+                LaunchAnswer::Refused { code: None, message: "gateway time-out".into(), status: 408 }
+            }
+            (Mood::Deaf, 0..90) | (Mood::Flaky, 30..45) => return self.lose(request, random, now),
+            (Mood::Flaky | Mood::Throttling | Mood::Failing | Mood::Deaf, _) => {
+                self.accept(request, random, now, Fate::Task)
+            }
+        };
+        (soon, answer)
     }
 
-    pub(super) fn accept(
-        &mut self,
-        request: &LaunchRequest,
-        random: &mut Random,
-        now: DateTime<Utc>,
-        fails: bool,
-        ghost: bool,
-    ) -> LaunchAnswer {
-        let token = request.client_token.as_str().to_owned();
+    /// The answer is lost: before the request arrived, after it, or while it is still under way.
+    fn lose(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>) -> Answered {
+        let given_up = random.milliseconds(500, 15_000);
+        match random.below(3) {
+            0 => {}
+            1 => drop(self.accept(request, random, now, Fate::Task)),
+            _ => self.under_way.push((now + random.milliseconds(0, 20_000), request.clone())),
+        }
+        (given_up, LaunchAnswer::NoAnswer { sent: true, message: "read timed out".into() })
+    }
+
+    fn accept(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>, fate: Fate) -> LaunchAnswer {
+        let key = request.client_token.as_str().to_owned();
         let failures = || LaunchAnswer::Failures(vec![LaunchFailure { reason: "RESOURCE:CPU".into(), detail: None }]);
-        let remembered = self.tokens.get(&token).filter(|(_, task, at)| match task {
-            Some(task) => !self.tasks[*task].is_forgotten(now) && *at + TimeDelta::hours(24) > now,
-            None => *at + TimeDelta::hours(1) > now,
+        let remembered = self.tokens.get(&key).filter(|token| match token.task {
+            Some(task) => !self.tasks[task].is_forgotten(now) && token.at + TimeDelta::hours(24) > now,
+            None => token.at + MEMORY > now,
         });
-        if let Some((before, task, _)) = remembered {
-            assert_eq!(before, request, "a token was sent with another request");
-            return task.map_or_else(failures, |task| LaunchAnswer::Launched { task: self.tasks[task].arn.clone() });
+        if let Some(token) = remembered {
+            demand(token.request == *request, || format!("token {key} was sent with another request"));
+            let Some(task) = token.task else { return failures() };
+            let task = self.tasks[task].arn.clone();
+            // Whether a family that has a new revision by now is another request is not documented; it may be.
+            let conflicts = !self.is_healthy() && random.percent(20);
+            return if conflicts {
+                LaunchAnswer::Conflict { tasks: vec![task], message: "the token is in use".into() }
+            } else {
+                LaunchAnswer::Launched { task }
+            };
         }
-        let task = (!fails || ghost).then(|| self.start(request, random, now));
-        self.tokens.insert(token, (request.clone(), task.filter(|_| !fails), now));
-        match task {
-            Some(task) if !fails => LaunchAnswer::Launched { task: self.tasks[task].arn.clone() },
-            Some(_) | None => failures(),
-        }
+        let task = (fate != Fate::Nothing).then(|| self.start(request, random, now, fate));
+        let answered = task.filter(|_| fate == Fate::Task);
+        self.tokens.insert(key, Token { request: request.clone(), task: answered, at: now });
+        answered.map_or_else(failures, |task| LaunchAnswer::Launched { task: self.tasks[task].arn.clone() })
     }
 
-    pub(super) fn start(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>) -> usize {
+    fn start(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>, fate: Fate) -> usize {
         let run = RunId::from_text(&request.task.tags["tenacron:run"]);
         for other in self.tasks.iter().filter(|task| task.run == run) {
-            assert_ne!(other.token, request.client_token.as_str(), "launched twice: {run}");
-            assert!(other.is_stopped(now), "two tasks of {run} live together");
+            demand(other.token != request.client_token.as_str(), || format!("{run} was launched twice"));
+            demand(other.is_stopped(now), || format!("two tasks of {run} live together"));
+            demand(!other.succeeded() || other.is_forgotten(now), || format!("{run} was launched after its success"));
         }
+        let healthy = self.is_healthy();
         let runs_at = now + random.milliseconds(500, 5_000);
-        let hangs = self.launches_hang || (!self.is_healthy && random.percent(10));
-        let length = if self.is_healthy { 5_000 } else { 90_000 };
+        let hangs = self.launches_hang || (!healthy && random.percent(10));
+        let length = if healthy { 5_000 } else { 60_000 };
+        // A ghost is found by the look that comes with the next launch, if it shows by then.
+        let listed_after = match fate {
+            Fate::Ghost => random.milliseconds(0, 1_500),
+            Fate::Task | Fate::Nothing if healthy => TimeDelta::zero(),
+            Fate::Task | Fate::Nothing => random.milliseconds(0, 5_000),
+        };
+        let described_after = if random.percent(90) { 3_000 } else { 60_000 };
         self.tasks.push(FakeTask {
             arn: TaskArn(format!("arn:aws:ecs:eu-central-1:1:task/main/{}", self.tasks.len())),
             started_by: request.started_by.clone(),
             token: request.client_token.as_str().to_owned(),
             run,
-            created_at: now,
+            described_from: now + random.milliseconds(0, if healthy { 1_000 } else { described_after }),
+            listed_from: now + listed_after,
             runs_at,
             stops_at: (!hangs).then(|| runs_at + random.milliseconds(100, length)),
-            exit_code: i32::from(!self.is_healthy && random.percent(25)),
+            exit_code: i32::from(!healthy && random.percent(25)),
             stop_code: "EssentialContainerExited",
+            stopped_reason: None,
+            is_ghost: fate == Fate::Ghost,
         });
         self.tasks.len() - 1
     }
 
-    pub(super) fn find(&self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>) -> SearchAnswer {
-        if !self.is_healthy && random.percent(20) {
+    pub(super) fn find(
+        &self,
+        request: &LaunchRequest,
+        random: &mut Random,
+        now: DateTime<Utc>,
+        skew: TimeDelta,
+    ) -> SearchAnswer {
+        if self.refuses(skew) || self.ignores(random) {
             return SearchAnswer::NoAnswer("no route to host".into());
         }
-        let ours = self.tasks.iter().filter(|task| task.started_by == request.started_by && !task.is_forgotten(now));
+        let shown = |task: &&FakeTask| task.listed_from <= now && !task.is_forgotten(now);
+        let ours = self.tasks.iter().filter(|task| task.started_by == request.started_by).filter(shown);
         let found: Vec<TaskArn> = ours.map(|task| task.arn.clone()).collect();
         if found.is_empty() { SearchAnswer::Nothing } else { SearchAnswer::Found(found) }
     }
 
-    pub(super) fn stop(&mut self, arn: &TaskArn, random: &mut Random, now: DateTime<Utc>) {
-        if !self.is_healthy && random.percent(20) {
+    /// Whether a call that is not RunTask goes unanswered.
+    fn ignores(&self, random: &mut Random) -> bool {
+        match self.mood {
+            Mood::Healthy => false,
+            Mood::Flaky => random.percent(20),
+            Mood::Throttling | Mood::Failing | Mood::Deaf => random.percent(90),
+            Mood::Unreachable => true,
+        }
+    }
+
+    pub(super) fn stop(
+        &mut self,
+        arn: &TaskArn,
+        reason: &str,
+        random: &mut Random,
+        now: DateTime<Utc>,
+        skew: TimeDelta,
+    ) {
+        if self.refuses(skew) || self.ignores(random) {
             return;
         }
         if let Some(task) = self.tasks.iter_mut().find(|task| task.arn == *arn && !task.is_stopped(now)) {
             let gone = now + random.milliseconds(200, 4_000);
             if task.stops_at.is_none_or(|at| at > gone) {
                 (task.stops_at, task.stop_code) = (Some(gone), "UserInitiated");
+                task.stopped_reason = Some(reason.to_owned());
                 task.exit_code = if random.percent(50) { 0 } else { 143 };
             }
         }
     }
 
-    pub(super) fn describe(&self, arn: &TaskArn, now: DateTime<Utc>) -> Event {
+    /// What a poll reports of a task; nothing if it was not answered.
+    pub(super) fn describe(
+        &self,
+        arn: &TaskArn,
+        random: &mut Random,
+        now: DateTime<Utc>,
+        skew: TimeDelta,
+    ) -> Option<Event> {
+        if self.refuses(skew) || self.ignores(random) {
+            return None;
+        }
         let shown = self.tasks.iter().find(|task| task.arn == *arn);
-        // A fresh task is not visible at once.
-        match shown.filter(|task| task.created_at + TimeDelta::seconds(2) <= now && !task.is_forgotten(now)) {
+        Some(match shown.filter(|task| task.described_from <= now && !task.is_forgotten(now)) {
             Some(task) => Event::Observed(task.facts(now)),
             None => Event::Missing(arn.clone()),
-        }
+        })
     }
+}
+
+/// What RunTask brings about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Task,
+    /// A task, and `failures` in the answer.
+    Ghost,
+    /// `failures`.
+    Nothing,
+}
+
+fn refused(code: &str, status: u16) -> LaunchAnswer {
+    LaunchAnswer::Refused { code: Some(code.into()), message: String::new(), status }
 }

@@ -1,103 +1,169 @@
-//! Whole histories: the same one with a death at every batch, and random ones with an ECS that lies, loses and forgets.
+//! Whole histories: thousands of random ones, the same one with a death at every save and every call, and the proof that
+//! each safeguard is needed.
+//!
+//! `SEED=1234 cargo test --lib a_random_history -- --nocapture` plays one history again and prints it.
+//! `HISTORIES=1000000 cargo test --lib random_histories -- --nocapture` is the soak.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::broken::Flaw;
+use super::plan::{self, Kind};
 use super::world::{Death, World};
 use super::*;
+use crate::engine::run::Status;
 
-/// Runs one history and says which seed it was if it fails.
-fn history(seed: u64, what: &str, play: impl FnOnce(&mut World)) -> World {
-    let mut world = World::new(seed, mixed_jobs());
-    let jobs = world.jobs.clone();
+/// How many random histories an ordinary test run plays.
+const HISTORIES: u64 = 12_000;
+/// Within how many histories a broken build must be caught.
+const CAUGHT_WITHIN: u64 = 12_000;
+
+/// Plays the history of a seed to its end and audits it. What it violated, if anything.
+fn history(seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
+    let mut random = ecs::Random::new(seed ^ 0x5EED);
+    let mut world = World::with_flaw(seed, plan::jobs(&mut random), flaw);
+    world.is_told = is_told;
     let played = catch_unwind(AssertUnwindSafe(|| {
-        play(&mut world);
+        let jobs = plan::play(&mut world, Kind::of_seed(seed));
         world.settle();
         world.audit(&jobs);
     }));
-    assert!(played.is_ok(), "seed {seed} failed: {what}");
-    world
+    match played {
+        Ok(()) => Ok(world),
+        Err(why) => Err(told(&*why)),
+    }
+}
+
+fn told(why: &(dyn std::any::Any + Send)) -> String {
+    let panicked = why.downcast_ref::<&str>().map(ToString::to_string).or(why.downcast_ref::<String>().cloned());
+    let violated = why.downcast_ref::<Violation>().map(|violation| violation.0.clone());
+    violated.or(panicked).unwrap_or_else(|| "it panicked".to_owned())
+}
+
+fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a whole number")))
+}
+
+/// Plays the histories of these seeds on every core, until one fails.
+fn play_all(seeds: std::ops::Range<u64>, play: impl Fn(u64) -> Result<(), String> + Sync) -> Result<(), String> {
+    let next = AtomicU64::new(seeds.start);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let failures: Vec<(u64, String)> = std::thread::scope(|scope| {
+        let worker = || {
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= seeds.end {
+                    return None;
+                }
+                if let Err(why) = play(seed) {
+                    next.store(seeds.end, Ordering::Relaxed);
+                    return Some((seed, why));
+                }
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().expect("a worker ends")).collect()
+    });
+    match failures.into_iter().min() {
+        None => Ok(()),
+        Some((seed, why)) => Err(format!(
+            "{why}\nseed {seed} ({:?}); to see it: SEED={seed} cargo test --lib a_random_history -- --nocapture",
+            Kind::of_seed(seed)
+        )),
+    }
 }
 
 #[test]
-fn a_death_at_any_batch_of_a_history_launches_nothing_twice_and_loses_no_instant() {
-    for seed in 1..=2 {
-        let minutes = |count| move |world: &mut World| world.run_until(world.real + TimeDelta::minutes(count));
-        let batches = history(seed, "undisturbed", minutes(4)).shelf.batches;
-        assert!(batches > 40, "the history is too short to mean much: {batches}");
-        for batch in 1..=batches {
-            for death in [Death::BeforeSave, Death::AfterSave, Death::AmongActs] {
-                history(seed, &format!("{death:?} at batch {batch}"), |world| {
-                    world.die_at = Some((batch, death));
-                    minutes(4)(world);
-                });
+fn a_random_history() {
+    let (seed, is_told) = number_from_environment("SEED").map_or((1, false), |seed| (seed, true));
+    if let Err(why) = history(seed, None, is_told) {
+        panic!("{why}");
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the soak tells what it went through")]
+fn random_histories_launch_nothing_twice_and_lose_nothing() {
+    let count = number_from_environment("HISTORIES").unwrap_or(HISTORIES);
+    let ends: [AtomicU64; Status::ALL.len()] = Default::default();
+    let tasks = AtomicU64::new(0);
+    let played = play_all(1..count + 1, |seed| {
+        let world = history(seed, None, false)?;
+        for run in world.shelf.runs.values() {
+            let nth = Status::ALL.iter().position(|status| *status == run.status()).unwrap();
+            ends[nth].fetch_add(1, Ordering::Relaxed);
+        }
+        tasks.fetch_add(world.ecs.tasks.len() as u64, Ordering::Relaxed);
+        Ok(())
+    });
+    if let Err(why) = played {
+        panic!("{why}");
+    }
+    let ends: BTreeMap<&str, u64> = Status::ALL
+        .iter()
+        .map(|status| status.as_str())
+        .zip(ends.iter().map(|end| end.load(Ordering::Relaxed)))
+        .collect();
+    println!("{count} histories with {} tasks; runs by their end: {ends:?}", tasks.load(Ordering::Relaxed));
+    for status in ["succeeded", "failed", "timed_out", "cancelled", "skipped", "missed", "unknown"] {
+        assert!(ends[status] * 100 > count, "the histories hardly come to `{status}`: {ends:?}");
+    }
+}
+
+#[test]
+fn every_safeguard_is_needed() {
+    let mut missed = Vec::new();
+    for flaw in Flaw::ALL {
+        let caught = play_all(1..CAUGHT_WITHIN, |seed| history(seed, Some(flaw), false).map(drop));
+        match caught {
+            Ok(()) => missed.push(flaw),
+            Err(why) => {
+                println!("{flaw:?}: {why}")
             }
+        }
+    }
+    assert!(missed.is_empty(), "no history catches a build that {missed:?}");
+}
+
+/// The same history again, with one death in it.
+fn with_death(seed: u64, at: Option<(usize, Death)>) -> Result<World, String> {
+    let mut world = World::new(seed, mixed_jobs());
+    let jobs = world.jobs.clone();
+    world.die_at = at;
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        world.run_until(world.real + TimeDelta::minutes(5));
+        world.settle();
+        world.audit(&jobs);
+    }));
+    played.map(|()| world).map_err(|why| told(&*why))
+}
+
+fn dies_everywhere(count: impl Fn(&World) -> usize, deaths: &[Death]) {
+    for seed in 1..=4 {
+        let undisturbed = with_death(seed, None).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let count = count(&undisturbed);
+        assert!(count > 25, "the history is too short to mean much: {count}");
+        let died = play_all(1..count as u64 + 1, |at| {
+            for death in deaths {
+                let at = usize::try_from(at).unwrap();
+                with_death(seed, Some((at, *death)))
+                    .map_err(|why| format!("history {seed}, {death:?} at {at}: {why}"))?;
+            }
+            Ok(())
+        });
+        if let Err(why) = died {
+            panic!("{why}");
         }
     }
 }
 
 #[test]
-fn random_histories_with_deaths_launch_nothing_twice_and_lose_no_instant() {
-    let mut succeeded = 0;
-    for seed in 100..300 {
-        let world = history(seed, "deaths", |world| {
-            world.deaths_in_thousand = 30;
-            world.run_until(world.real + TimeDelta::minutes(12));
-        });
-        succeeded += world.shelf.runs.values().filter(|run| run.status() == Status::Succeeded).count();
-    }
-    assert!(succeeded > 1000, "the histories hardly run anything: {succeeded}");
+fn a_death_at_any_save_of_a_history_launches_nothing_twice_and_loses_no_instant() {
+    dies_everywhere(|world| world.shelf.batches, &Death::AT_SAVES);
 }
 
 #[test]
-fn random_histories_with_long_absences_say_unknown_instead_of_launching_twice() {
-    let mut unknown = 0;
-    for seed in 300..400 {
-        let world = history(seed, "absences", |world| {
-            for _ in 0..4 {
-                world.deaths_in_thousand = 10;
-                world.run_until(world.real + TimeDelta::minutes(3));
-                world.die_at = Some((world.shelf.batches + 1, Death::AmongActs));
-                while world.turn(false) && world.die_at.is_some() {
-                    world.real += TimeDelta::seconds(1);
-                }
-                let away = 1 + world.random.below(150);
-                world.real += TimeDelta::minutes(i64::try_from(away).unwrap());
-                world.restart();
-            }
-        });
-        unknown += world.shelf.runs.values().filter(|run| run.status() == Status::Unknown).count();
-    }
-    assert!(unknown > 0, "no history came to the question");
-}
-
-#[test]
-fn random_histories_on_a_clock_that_is_set_back_for_long_launch_nothing_twice() {
-    for seed in 500..700 {
-        history(seed, "set back", |world| {
-            world.deaths_in_thousand = 10;
-            for _ in 0..10 {
-                let minutes = 1 + i64::try_from(world.random.below(40)).unwrap();
-                world.run_until(world.real + TimeDelta::minutes(minutes));
-                world.skew -= TimeDelta::seconds(i64::try_from(world.random.below(5400)).unwrap());
-                if world.random.percent(50) {
-                    world.restart();
-                }
-            }
-        });
-    }
-}
-
-#[test]
-fn random_histories_on_a_clock_that_jumps_fire_no_instant_twice() {
-    for seed in 400..500 {
-        history(seed, "clock jumps", |world| {
-            world.deaths_in_thousand = 10;
-            for _ in 0..10 {
-                world.run_until(world.real + TimeDelta::minutes(2));
-                let by = i64::try_from(world.random.below(480)).unwrap() - 240;
-                world.skew += TimeDelta::seconds(by);
-                world.skew = world.skew.clamp(TimeDelta::minutes(-4), TimeDelta::minutes(4));
-            }
-        });
-    }
+fn a_death_at_any_call_of_a_history_launches_nothing_twice_and_loses_no_instant() {
+    dies_everywhere(|world| world.calls_made, &Death::AT_CALLS);
 }

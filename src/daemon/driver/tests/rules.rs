@@ -1,14 +1,15 @@
 //! Single rules of the driver, each on a world with a healthy ECS.
 
+use super::ecs::Mood;
 use super::world::{World, rate};
 use super::*;
-use crate::engine::run::Outcome;
+use crate::engine::run::Status;
 use crate::engine::run::Status::{Cancelled, Skipped, Succeeded};
 use crate::engine::task::{ContainerFacts, LaunchAnswer, TaskFacts};
 
 fn healthy(jobs: Vec<Arc<Job>>) -> World {
     let mut world = World::new(7, jobs);
-    world.ecs.is_healthy = true;
+    world.ecs.mood = Mood::Healthy;
     world
 }
 
@@ -101,6 +102,9 @@ fn overlap_queue_all_runs_one_after_the_other_in_order() {
     world.run_until(world.real + minutes(3));
     assert_eq!(statuses(&world, "a"), [Status::Running, Status::Due, Status::Due]);
     world.ecs.launches_hang = false;
+    world.jobs.clear();
+    world.restart();
+    world.run_until(world.real + minutes(3));
     world.settle();
     assert_eq!(statuses(&world, "a"), [Status::TimedOut, Succeeded, Succeeded]);
 }
@@ -166,7 +170,7 @@ fn a_retry_that_waits_for_a_permit_still_ends_at_its_deadline() {
     let batch = world.driver.turn(vec![], at, false).unwrap();
     let run = batch.runs[0].run.id.clone();
     world.driver.acts(at);
-    let refused = LaunchAnswer::Refused { code: None, message: String::new(), status: 400 };
+    let refused = LaunchAnswer::Refused { code: Some("ClientException".into()), message: String::new(), status: 400 };
     let report = Report { run, event: Event::Answered(refused), answers_call: true };
     world.driver.turn(vec![report], at + TimeDelta::seconds(1), false);
     world.driver.acts(at);
@@ -199,17 +203,12 @@ fn leaving_begins_nothing_but_takes_answers() {
 
 #[test]
 fn a_run_that_the_store_knows_already_is_forgotten_and_nothing_is_done_for_it() {
-    let jobs = vec![job("a", "* * * * *", Overlap::Skip, Catchup::All, limits(None, None))];
-    let mut world = healthy(jobs);
-    world.run_until(world.real + TimeDelta::seconds(70));
-    assert_eq!(world.launched_at.len(), 1);
+    let mut world = healthy(vec![job("a", "* * * * *", Overlap::Skip, Catchup::All, limits(None, None))]);
+    world.run_until(world.real + TimeDelta::seconds(75));
+    assert_eq!((world.launched_at.len(), statuses(&world, "a")), (1, vec![Succeeded]));
     // As after a clock that was set back and a schedule that was edited: the mark is gone, the row is not.
-    world.shelf.marks.clear();
-    world.real -= TimeDelta::seconds(70);
-    world.jobs = vec![job("a", "0 * * * * *", Overlap::Skip, Catchup::All, limits(None, None))];
-    world.shelf.runs.values_mut().for_each(|run| {
-        run.state = State::Finished { outcome: Outcome::Succeeded, at: run.created_at };
-    });
+    world.shelf.forget_marks(world.wall());
+    world.skew -= TimeDelta::seconds(75);
     world.restart();
     world.run_until(world.real + TimeDelta::seconds(70));
     assert_eq!((world.shelf.runs.len(), world.launched_at.len(), world.driver.living_runs()), (1, 1, 0));
@@ -218,13 +217,11 @@ fn a_run_that_the_store_knows_already_is_forgotten_and_nothing_is_done_for_it() 
 
 #[test]
 fn a_firing_that_meets_its_own_run_does_not_cancel_it() {
-    let at = |schedule| vec![job("a", schedule, Overlap::CancelRunning, Catchup::All, limits(None, None))];
-    let mut world = healthy(at("* * * * *"));
+    let mut world = healthy(vec![job("a", "* * * * *", Overlap::CancelRunning, Catchup::All, limits(None, None))]);
     world.ecs.launches_hang = true;
     world.run_until(world.real + minutes(1));
-    world.shelf.marks.clear();
-    world.real -= minutes(1);
-    world.jobs = at("0 * * * * *");
+    world.shelf.forget_marks(world.wall());
+    world.skew -= minutes(1);
     world.restart();
     world.run_until(world.real + minutes(1));
     let runs: Vec<&Run> = world.shelf.runs.values().collect();
@@ -277,6 +274,22 @@ fn after_a_restart_a_firing_waits_for_a_look_at_the_run_in_its_way() {
     };
     assert_eq!(restarted(Some(TimeDelta::seconds(1))), Status::Launching, "the run had ended while nobody looked");
     assert_eq!(restarted(None), Skipped, "without a look the run counts as living");
+}
+
+#[test]
+fn a_held_firing_that_is_decided_on_a_clock_set_back_decides_nothing_again() {
+    let mut world = healthy(vec![job("a", "* * * * *", Overlap::Skip, Catchup::All, limits(None, None))]);
+    world.ecs.launches_hang = true;
+    world.run_until(world.real + minutes(1));
+    world.real += TimeDelta::seconds(50);
+    world.restart();
+    let now = world.wall();
+    assert!(world.driver.turn(vec![], now, false).is_none(), "the firing waits for a look");
+    let earlier = now - minutes(30);
+    let batch = world.driver.turn(vec![], earlier, false).expect("the run moves along");
+    assert!(batch.marks.iter().all(|mark| mark.mark > earlier), "{:?}", batch.marks);
+    world.driver.turn(vec![], earlier + minutes(2), false);
+    assert_eq!(world.driver.living_runs(), 1, "no instant before the mark fires");
 }
 
 #[test]

@@ -78,8 +78,8 @@ fn a_look_up_goes_on_as_soon_on_a_clock_that_is_set_back() {
     let mut scene = Scene::sent(Definition { retry: policy(vec![]), ..definition() });
     scene.on(no_answer(true)).on(nothing());
     set_back(&mut scene, 7200);
-    assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + LOOKUP_PAUSE));
-    scene.now += TimeDelta::seconds(12);
+    assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + LOOKUP_SETTLE / 2));
+    scene.now += LOOKUP_SETTLE;
     scene.on(nothing());
     assert_eq!(scene.run.status(), Status::Failed);
 }
@@ -102,6 +102,17 @@ fn a_jump_ahead_does_not_make_a_task_that_is_not_visible_yet_a_lost_one() {
     assert!(!jumped(&mut scene), "a task that has been seen is visible");
     scene.on(Event::Missing(task(1)));
     assert!(scene.names().contains(&"Task.Lost".to_owned()));
+}
+
+#[test]
+fn a_jump_ahead_does_not_make_an_early_look_a_late_one() {
+    let mut scene = Scene::sent(Definition { retry: policy(vec![]), ..definition() });
+    scene.on(no_answer(true)).at(90);
+    assert!(scene.run.adjust(ClockChange::Ahead, scene.now));
+    scene.on(nothing());
+    assert!(scene.is_seeking(), "ECS has had no time to show the task");
+    scene.on(found(1));
+    assert!(scene.is_running());
 }
 
 #[test]

@@ -141,3 +141,18 @@ fn a_limit_that_passed_while_the_launch_was_sent_is_enforced_with_its_answer() {
     scene.on(Event::Missing(task(1))).at(400).on(Event::Missing(task(1)));
     assert_eq!(scene.run.status(), Status::TimedOut, "a task that vanished while stopping is over");
 }
+
+#[test]
+fn a_task_that_ecs_says_we_stopped_was_stopped_by_us_whatever_its_clock_says() {
+    let mut limited = definition();
+    limited.limits.attempt_timeout = seconds(60);
+    let mut scene = Scene::running(limited);
+    scene.at(60).on(Event::Woken);
+    let Action::Stop { reason, .. } = scene.run.action(scene.now) else { panic!("it is stopped") };
+    let mut facts = stopped(1, Some(143));
+    facts.stop_code = Some("UserInitiated".into());
+    facts.stopped_reason = Some(reason);
+    facts.stopped_at = Some(start() - TimeDelta::hours(1));
+    scene.at(65).on(Event::Observed(facts));
+    assert_eq!(scene.error(), "States.Timeout", "ECS's clock is an hour behind");
+}

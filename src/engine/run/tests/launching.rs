@@ -216,7 +216,7 @@ fn a_run_that_would_end_after_failures_looks_for_a_late_ghost_first() {
     scene.at(3).on(nothing()).at(6).on(found(9)).at(60).on(exited(9, 0));
     assert_eq!(scene.outcome(), &Outcome::Succeeded);
     let mut scene = Scene::sent(strict());
-    scene.on(failures()).on(nothing()).at(3 * 3600).restart().on(nothing());
+    scene.on(failures()).on(nothing()).at(3 * 3600).restart().find_nothing();
     assert_eq!(scene.error(), "AmazonECS.Unknown", "ECS had answered, so nothing found proves what it said");
     let mut scene = Scene::sent(definition());
     scene.on(failures()).on(nothing()).at(5).on(cancel());
@@ -275,7 +275,7 @@ fn a_restart_does_not_launch_for_a_run_that_was_cancelled_or_is_past_its_time() 
     let mut scene = Scene::sent(definition());
     scene.on(cancel()).at(1).restart();
     assert!(matches!(scene.run.state, State::Seeking { why: Seek::BeforeEnd { .. }, .. }));
-    scene.at(12).on(nothing());
+    scene.at(40).on(nothing());
     assert_eq!(scene.outcome(), &Outcome::Cancelled { reason: "by alice".into() });
 
     let mut late = definition();

@@ -196,6 +196,13 @@ impl Scene {
         refused
     }
 
+    /// Looks that find nothing until that counts.
+    pub(super) fn find_nothing(&mut self) -> &mut Scene {
+        self.on(nothing());
+        self.now += LOOKUP_SETTLE;
+        self.on(nothing())
+    }
+
     /// As a daemon does that died and comes back: the same run, then `Resumed`.
     pub(super) fn restart(&mut self) -> &mut Scene {
         self.on(Event::Resumed)

@@ -1,0 +1,195 @@
+//! What must hold of a history when it is over, read from the books of the store and of ECS.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::asl::{Asl, Verdict};
+use super::ecs::FakeTask;
+use super::world::World;
+use super::{demand, demand_eq};
+use crate::engine::failure::ErrorName;
+use crate::engine::job::{Job, OnUnknown};
+use crate::engine::retry::Retrier;
+use crate::engine::run::{HistoryEvent, Outcome, Run, RunId, State, Status};
+
+impl World {
+    /// Checks every invariant. `jobs` are all definitions that the history ever had.
+    pub(super) fn audit(&self, jobs: &[Arc<Job>]) {
+        self.every_instant_has_exactly_one_row(jobs);
+        let mut tasks: BTreeMap<&RunId, Vec<&FakeTask>> = BTreeMap::new();
+        for task in &self.ecs.tasks {
+            tasks.entry(&task.run).or_default().push(task);
+        }
+        for (id, tasks) in &tasks {
+            demand(self.shelf.runs.contains_key(*id), || {
+                format!("{id} was launched {} times without a row", tasks.len())
+            });
+        }
+        for run in self.shelf.runs.values() {
+            let tasks = tasks.get(&run.id).map(Vec::as_slice).unwrap_or_default();
+            self.history_has_no_gap(run);
+            self.no_task_is_lost(run, tasks);
+            colours_are_true(run, tasks);
+            self.no_success_is_launched_again(run, tasks);
+            self.retries_are_those_of_asl(run);
+        }
+    }
+
+    /// A row of its own, or a place in the one row that stands for many.
+    fn every_instant_has_exactly_one_row(&self, jobs: &[Arc<Job>]) {
+        for (name, epochs) in &self.shelf.epochs {
+            let mut expected: BTreeMap<DateTime<Utc>, usize> = BTreeMap::new();
+            for epoch in epochs {
+                let job = jobs.iter().find(|job| job.name == *name && epoch.is_of(&job.schedule_identity()));
+                let job = job.expect("every epoch has its job");
+                expected.extend(epoch.instants(&job.schedule).map(|at| (at, 0)));
+            }
+            for run in self.shelf.runs.values().filter(|run| run.job == *name) {
+                let first = covered_from(run);
+                for (_, rows) in expected.range_mut(first..=run.scheduled_at) {
+                    *rows += 1;
+                }
+                demand(expected.contains_key(&run.scheduled_at), || format!("{} is a row of no instant", run.id));
+            }
+            for (at, rows) in expected {
+                demand_eq(rows, 1, || format!("the instant {at} of {name} has {rows} rows"));
+            }
+        }
+    }
+
+    fn history_has_no_gap(&self, run: &Run) {
+        let entries = &self.shelf.entries[&run.id];
+        let seqs: Vec<u32> = entries.iter().map(|entry| entry.seq).collect();
+        let len = u32::try_from(entries.len()).unwrap();
+        demand(seqs.iter().copied().eq(1..=len) && len == run.history_len, || format!("{}: entries {seqs:?}", run.id));
+        let numbers: Vec<u32> = run.attempts.iter().map(|attempt| attempt.attempt).collect();
+        let len = u32::try_from(numbers.len()).unwrap();
+        demand(numbers.iter().copied().eq(1..=len), || format!("{}: attempts {numbers:?}", run.id));
+    }
+
+    /// Every task is one that its run knows and has followed to its end, unless the run says that it can't know.
+    fn no_task_is_lost(&self, run: &Run, tasks: &[&FakeTask]) {
+        let says_unknown = run.attempts.iter().any(|attempt| {
+            attempt.failure.as_ref().is_some_and(|failure| failure.primary == ErrorName::LAUNCH_UNKNOWN)
+        });
+        for task in tasks {
+            let is_known = run.attempts.iter().any(|attempt| attempt.task.as_ref() == Some(&task.arn));
+            demand(is_known || says_unknown || self.came_and_went(task), || {
+                format!("{}: nobody follows {}", run.id, task.arn)
+            });
+            let is_alive = !task.is_stopped(self.real);
+            demand(!is_alive || says_unknown || was_lost(run, task), || {
+                format!("{}: {} outlives it", run.id, task.arn)
+            });
+        }
+    }
+
+    /// `failures` are ECS's own answer, so a ghost that came and went while nobody could look is not suspected.
+    fn came_and_went(&self, task: &FakeTask) -> bool {
+        task.is_ghost && task.is_forgotten(self.real) && self.was_away_for_long
+    }
+
+    /// A task that ended well is the last of its run, unless ECS forgot it while nobody looked: then its job may want that a
+    /// launch of which nobody knows is tried again.
+    fn no_success_is_launched_again(&self, run: &Run, tasks: &[&FakeTask]) {
+        let names_unknown = |retrier: &Retrier| retrier.error_equals.contains(&ErrorName::LAUNCH_UNKNOWN);
+        let may_rerun =
+            run.definition.on_unknown == OnUnknown::Rerun || run.definition.retry.retriers().iter().any(names_unknown);
+        let Some(nth) = tasks.iter().position(|task| task.succeeded()) else { return };
+        let (is_last, task) = (nth + 1 == tasks.len(), tasks[nth]);
+        let is_excused = may_rerun || was_lost(run, task) || self.came_and_went(task);
+        demand(is_last || is_excused, || format!("{} was launched after its success", run.id));
+    }
+
+    /// The same failures give the same retriers, the same waits and the same end.
+    fn retries_are_those_of_asl(&self, run: &Run) {
+        let mut asl = Asl::of(&run.definition.retry);
+        for (nth, attempt) in run.attempts.iter().enumerate() {
+            let Some(failure) = &attempt.failure else { continue };
+            let is_last = nth + 1 == run.attempts.len();
+            let reruns = run.definition.on_unknown == OnUnknown::Rerun && failure.primary == ErrorName::LAUNCH_UNKNOWN;
+            let had_to_end =
+                run.cancelled.is_some() || run.deadline.zip(run.finished_at()).is_some_and(|(d, at)| d <= at);
+            let cut_short = is_last && (had_to_end || !matches!(run.status(), Status::Failed | Status::Unknown));
+            let names: Vec<String> = failure.names.iter().map(ToString::to_string).collect();
+            let primary = failure.primary.to_string();
+            if attempt.retrier.is_none() && (reruns || cut_short) {
+                continue;
+            }
+            let granted = match (attempt.retrier, attempt.retry_delay) {
+                (Some(retrier), Some(delay)) => {
+                    Verdict::Retry { retrier, milliseconds: i64::try_from(delay.as_millis()).unwrap() }
+                }
+                _ => Verdict::NoMatch,
+            };
+            let judged = match asl.judge(&primary, &names) {
+                Verdict::Exhausted { .. } => Verdict::NoMatch,
+                judged => judged,
+            };
+            demand_eq(granted, judged, || format!("{}: attempt {} after {primary}", run.id, attempt.attempt));
+            demand(attempt.retrier.is_some() || is_last || reruns, || format!("{}: tried once more", run.id));
+        }
+        if !self.clock_was_changed {
+            self.no_retry_comes_early(run);
+        }
+    }
+
+    fn no_retry_comes_early(&self, run: &Run) {
+        let mut not_before = None;
+        for entry in &self.shelf.entries[&run.id] {
+            match &entry.event {
+                HistoryEvent::RetryScheduled { until, delay_seconds, .. } => {
+                    let waits = (*until - entry.at).as_seconds_f64();
+                    demand((waits - delay_seconds).abs() < 0.001, || format!("{}: waits {waits} s", run.id));
+                    not_before = Some(*until);
+                }
+                HistoryEvent::TaskScheduled { .. } => {
+                    let is_early = not_before.take().is_some_and(|until| entry.at < until);
+                    demand(!is_early, || format!("{}: a retry was launched early, at {}", run.id, entry.at));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The first instant that a row stands for.
+fn covered_from(run: &Run) -> DateTime<Utc> {
+    match &run.state {
+        State::Finished { outcome: Outcome::Missed { reason, .. }, .. } => reason
+            .split_once("the first ")
+            .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok())
+            .unwrap_or(run.scheduled_at),
+        _ => run.scheduled_at,
+    }
+}
+
+/// Whether an attempt gave the task up because ECS no longer showed it.
+fn was_lost(run: &Run, task: &FakeTask) -> bool {
+    let attempt = run.attempts.iter().find(|attempt| attempt.task.as_ref() == Some(&task.arn));
+    attempt.and_then(|attempt| attempt.failure.as_ref()).is_some_and(|failure| {
+        failure.names.contains(&ErrorName::LOST)
+            // A limit that was reached stands before what ECS no longer shows.
+            || failure.cause.contains("ECS no longer knows")
+    })
+}
+
+/// Green is proved by a task, and what was proved is green.
+fn colours_are_true(run: &Run, tasks: &[&FakeTask]) {
+    let succeeded = tasks.iter().find(|task| task.succeeded() && !was_lost(run, task));
+    match run.status() {
+        Status::Succeeded => demand(succeeded.is_some(), || format!("{} is green without a success", run.id)),
+        Status::Skipped | Status::Missed => demand(tasks.is_empty(), || format!("{} was launched", run.id)),
+        Status::Failed | Status::TimedOut | Status::Cancelled => {
+            let is_known = |task: &&&FakeTask| run.attempts.iter().any(|a| a.task.as_ref() == Some(&task.arn));
+            let hidden = succeeded.filter(is_known);
+            demand(hidden.is_none(), || format!("{} is {:?} after a success", run.id, run.status()));
+        }
+        Status::Unknown => {}
+        Status::Due | Status::Launching | Status::Running | Status::Stopping | Status::Waiting => {
+            super::violated(format!("{} is not over", run.id))
+        }
+    }
+}

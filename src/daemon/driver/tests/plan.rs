@@ -1,0 +1,241 @@
+//! A random history: which jobs there are, how ECS behaves from stretch to stretch, and what happens to the daemon, its
+//! clock, its disk and its configuration in between. All of it follows from the seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use super::ecs::{Mood, Random};
+use super::world::World;
+use super::{definition, retrier};
+use crate::engine::failure::ErrorName;
+use crate::engine::job::{Admission, Catchup, Definition, Job, JobName, Limits, OnUnknown, Overlap};
+use crate::engine::retry::{Retrier, RetryPolicy};
+use crate::engine::schedule::{Dst, Schedule};
+
+/// What a history is about. Each kind keeps to what Tenacron can promise under it: see [`play`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Deaths, an ECS that lies and loses, a disk that fails.
+    Deaths,
+    /// The same, and a clock that jumps ahead and back while the daemon runs.
+    Clocks,
+    /// Long absences, machines that sleep in the middle of a call, and whatever clock comes after.
+    Absences,
+    /// The configuration changes at restarts: definitions, schedules, jobs that leave and come back.
+    Reloads,
+    /// Jobs leave and come back on a clock that was set back, so that they begin before instants that have their rows.
+    Returns,
+}
+
+impl Kind {
+    pub(super) fn of_seed(seed: u64) -> Kind {
+        let kinds = [Kind::Deaths, Kind::Clocks, Kind::Absences, Kind::Reloads, Kind::Returns];
+        kinds[usize::try_from(seed % 5).unwrap()]
+    }
+}
+
+const SCHEDULES: [&str; 8] = [
+    "*/10 * * * * *",
+    "*/15 * * * * *",
+    "*/20 * * * * *",
+    "5,35 * * * * *",
+    "* * * * *",
+    "*/2 * * * *",
+    "rate(1 minute)",
+    "rate(2 minutes)",
+];
+
+const OVERLAPS: [Overlap; 5] =
+    [Overlap::Skip, Overlap::Allow, Overlap::QueueOne, Overlap::QueueAll, Overlap::CancelRunning];
+
+/// One to three jobs.
+pub(super) fn jobs(random: &mut Random) -> Vec<Arc<Job>> {
+    let count = 1 + random.below(3);
+    (0..count).map(|nth| job(random, &format!("job-{nth}"))).collect()
+}
+
+fn job(random: &mut Random, name: &str) -> Arc<Job> {
+    let schedule = random.one_of(&SCHEDULES);
+    Arc::new(Job {
+        name: JobName::new(name).unwrap(),
+        schedule: Schedule::parse(&[schedule], Tz::UTC, Dst::default()).unwrap(),
+        admission: Admission {
+            overlap: random.one_of(&OVERLAPS),
+            catchup: random.one_of(&[Catchup::None, Catchup::Last, Catchup::All]),
+            catchup_window: Duration::from_secs(random.one_of(&[120, 600])),
+        },
+        definition: Arc::new(random_definition(random)),
+    })
+}
+
+fn random_definition(random: &mut Random) -> Definition {
+    let seconds = |seconds: Option<u64>| seconds.map(Duration::from_secs);
+    let limits = Limits {
+        timeout: seconds(random.one_of(&[None, Some(70), Some(300)])),
+        attempt_timeout: seconds(random.one_of(&[None, None, Some(40)])),
+        start_timeout: seconds(random.one_of(&[None, None, None, Some(30)])),
+    };
+    let on_unknown = if random.percent(10) { OnUnknown::Rerun } else { OnUnknown::Fail };
+    Definition { retry: policy(random), on_unknown, ..definition(limits) }
+}
+
+/// No jitter: a wait of nearly nothing leaves a ghost no time to show up, and `retry.rs` has tests of its own.
+fn policy(random: &mut Random) -> RetryPolicy {
+    let slow = |name, interval_seconds, backoff_rate, max_delay_seconds| Retrier {
+        backoff_rate,
+        max_delay_seconds,
+        ..retrier(name, interval_seconds)
+    };
+    let retriers = match random.below(6) {
+        0 => return RetryPolicy::default(),
+        1 => Vec::new(),
+        2 => vec![slow(ErrorName::ECS_EXCEPTION, 4, 2.5, Some(15)), retrier(ErrorName::ALL, 2)],
+        3 => vec![Retrier { max_attempts: 0, ..retrier(ErrorName::TIMEOUT, 2) }, retrier(ErrorName::ALL, 3)],
+        4 => vec![
+            retrier(ErrorName::THROTTLED, 2),
+            slow(ErrorName::SDK_CLIENT, 5, 1.5, None),
+            slow(ErrorName::TASK_FAILED, 3, 1.0, None),
+        ],
+        _ => vec![retrier(ErrorName::LAUNCH_UNKNOWN, 7), retrier(ErrorName::TASK_FAILED, 2)],
+    };
+    RetryPolicy::new(retriers).unwrap()
+}
+
+/// Plays a history of a few stretches. Answers with every job definition that it had.
+///
+/// What a kind leaves out is what nobody can promise: a clock that is set back by an unknown amount *during* an absence, and
+/// is believed, hides how old a launch is. AWS does not believe it: it refuses calls whose clock is wrong by more than five
+/// minutes, and so does the ECS of the kinds in which that happens.
+pub(super) fn play(world: &mut World, kind: Kind) -> Vec<Arc<Job>> {
+    let mut known = world.jobs.clone();
+    world.ecs.checks_signatures = kind == Kind::Absences || world.random.percent(30);
+    world.deaths_in_thousand = world.random.one_of(&[0, 10, 40]);
+    world.failing_saves_in_hundred = world.random.one_of(&[0, 0, 10, 40]);
+    world.was_away_for_long = kind == Kind::Absences;
+    world.clock_may_change = kind == Kind::Clocks;
+    if kind == Kind::Absences {
+        world.naps_in_thousand = world.random.one_of(&[0, 5, 20]);
+    }
+    for _ in 0..2 + world.random.below(3) {
+        world.ecs.mood = world.random.one_of(&[
+            Mood::Healthy,
+            Mood::Flaky,
+            Mood::Flaky,
+            Mood::Flaky,
+            Mood::Throttling,
+            Mood::Failing,
+            Mood::Deaf,
+            Mood::Unreachable,
+        ]);
+        let mood = world.ecs.mood;
+        world.tell(|| format!("== ECS is {mood:?}"));
+        let stretch = world.random.milliseconds(8_000, 75_000);
+        world.run_until(world.real + stretch);
+        match kind {
+            Kind::Deaths => pause(world),
+            Kind::Clocks => change_clock(world),
+            Kind::Absences => absence(world),
+            Kind::Reloads => reload(world, &mut known),
+            Kind::Returns => come_back(world),
+        }
+    }
+    known
+}
+
+/// A process that is stopped and continued, or dies and comes back soon.
+fn pause(world: &mut World) {
+    let stopped_for = world.random.seconds(1, 200);
+    match world.random.below(3) {
+        0 => {}
+        1 => {
+            world.tell(|| "zz the process is stopped for a while");
+            world.real += stopped_for;
+        }
+        _ => {
+            world.real += stopped_for;
+            world.restart();
+        }
+    }
+}
+
+fn change_clock(world: &mut World) {
+    world.clock_was_changed = true;
+    let by = match world.random.below(5) {
+        0 => world.random.seconds(0, 240),
+        1 => -world.random.seconds(0, 240),
+        2 => world.random.seconds(0, 7_200),
+        // Many small steps back, each of which looks like a correction.
+        3 => {
+            for _ in 0..world.random.below(14) {
+                world.run_until(world.real + TimeDelta::seconds(241));
+                world.skew -= TimeDelta::seconds(240);
+            }
+            TimeDelta::zero()
+        }
+        _ => -world.random.seconds(0, 5_400),
+    };
+    world.tell(|| format!("<> the clock is changed by {} s", by.num_seconds()));
+    world.skew += by;
+    if world.random.percent(30) {
+        world.restart();
+    }
+}
+
+fn absence(world: &mut World) {
+    world.clock_was_changed = true;
+    let away = world.random.one_of(&[30, 600, 2_400, 3_000, 4_000, 9_000]);
+    world.tell(|| format!("-- away for {away} s"));
+    world.real += TimeDelta::seconds(away) + world.random.seconds(0, 60);
+    if world.random.percent(25) {
+        world.skew += world.random.seconds(0, 7_200) - TimeDelta::seconds(3_600);
+    } else if world.random.percent(50) {
+        world.skew = TimeDelta::zero();
+    }
+    world.restart();
+}
+
+/// Every job leaves the configuration and comes back on a clock that was set back meanwhile.
+fn come_back(world: &mut World) {
+    world.clock_was_changed = true;
+    world.shelf.forget_marks(world.wall());
+    world.skew -= world.random.seconds(0, 240);
+    world.tell(|| "<> the jobs left and come back, the clock was set back");
+    world.restart();
+}
+
+/// The daemon comes back with another configuration.
+fn reload(world: &mut World, known: &mut Vec<Arc<Job>>) {
+    for nth in 0..world.jobs.len() {
+        let old = Arc::clone(&world.jobs[nth]);
+        match world.random.below(5) {
+            0 => {
+                let mut changed = Job::clone(&old);
+                changed.definition = Arc::new(random_definition(&mut world.random));
+                world.jobs[nth] = Arc::new(changed);
+            }
+            1 => world.jobs[nth] = job(&mut world.random, old.name.as_str()),
+            _ => {}
+        }
+    }
+    match world.random.below(6) {
+        0 => drop(world.jobs.pop()),
+        1 => {
+            // One that was known before, or a new one.
+            let nth = world.random.below(4);
+            let name = format!("job-{nth}");
+            if !world.jobs.iter().any(|job| job.name.as_str() == name) {
+                let new = job(&mut world.random, &name);
+                world.jobs.push(new);
+            }
+        }
+        _ => {}
+    }
+    known.extend(world.jobs.iter().cloned());
+    let names: Vec<&str> = world.jobs.iter().map(|job| job.name.as_str()).collect();
+    world.tell(|| format!("-- another configuration: {names:?}"));
+    world.real += world.random.milliseconds(0, 20_000);
+    world.restart();
+}
