@@ -2,6 +2,7 @@
 
 mod ecs;
 mod histories;
+mod lost_state;
 mod rules;
 mod world;
 

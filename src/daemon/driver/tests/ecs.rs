@@ -1,13 +1,13 @@
 //! The ECS of the simulation: it honours client tokens and forgets them and its tasks as the real one does, loses answers,
 //! and starts ghosts. Everything random comes from one seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::{Event, RunId};
-use crate::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
+use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
 
 /// Xorshift: enough to vary histories, and the same on every machine.
 pub(super) struct Random(u64);
@@ -43,6 +43,7 @@ pub(super) struct FakeTask {
     arn: TaskArn,
     started_by: String,
     token: String,
+    tags: BTreeMap<String, String>,
     pub(super) run: RunId,
     created_at: DateTime<Utc>,
     runs_at: DateTime<Utc>,
@@ -54,6 +55,11 @@ pub(super) struct FakeTask {
 impl FakeTask {
     pub(super) fn is_stopped(&self, now: DateTime<Utc>) -> bool {
         self.stops_at.is_some_and(|at| at <= now)
+    }
+
+    /// A fresh task is not visible at once.
+    fn is_visible(&self, now: DateTime<Utc>) -> bool {
+        self.created_at + TimeDelta::seconds(2) <= now
     }
 
     /// Stopped tasks are shown for an hour.
@@ -165,6 +171,7 @@ impl FakeEcs {
             arn: TaskArn(format!("arn:aws:ecs:eu-central-1:1:task/main/{}", self.tasks.len())),
             started_by: request.started_by.clone(),
             token: request.client_token.as_str().to_owned(),
+            tags: request.task.tags.clone(),
             run,
             created_at: now,
             runs_at,
@@ -184,6 +191,38 @@ impl FakeEcs {
         if found.is_empty() { SearchAnswer::Nothing } else { SearchAnswer::Found(found) }
     }
 
+    /// What a daemon on an empty store is shown.
+    pub(super) fn live(&self, now: DateTime<Utc>) -> Vec<FoundTask> {
+        let live = self.tasks.iter().filter(|task| task.is_visible(now) && !task.is_stopped(now));
+        let found = live.map(|task| FoundTask {
+            task: task.arn.clone(),
+            cluster: "main".into(),
+            started_by: task.started_by.clone(),
+            created_at: Some(task.created_at),
+            tags: task.tags.clone(),
+            environment: BTreeMap::new(),
+        });
+        found.collect()
+    }
+
+    /// The runs whose tasks are shown as living.
+    pub(super) fn living_runs(&self, now: DateTime<Utc>) -> BTreeSet<RunId> {
+        let live = self.tasks.iter().filter(|task| task.is_visible(now) && !task.is_stopped(now));
+        live.map(|task| task.run.clone()).collect()
+    }
+
+    /// The runs whose tasks are not shown yet.
+    pub(super) fn hidden_runs(&self, now: DateTime<Utc>) -> BTreeSet<RunId> {
+        self.tasks.iter().filter(|task| !task.is_visible(now)).map(|task| task.run.clone()).collect()
+    }
+
+    /// Every task ends as a success.
+    pub(super) fn end_all(&mut self, now: DateTime<Utc>) {
+        for task in self.tasks.iter_mut().filter(|task| !task.is_stopped(now)) {
+            (task.stops_at, task.exit_code) = (Some(now), 0);
+        }
+    }
+
     pub(super) fn stop(&mut self, arn: &TaskArn, random: &mut Random, now: DateTime<Utc>) {
         if !self.is_healthy && random.percent(20) {
             return;
@@ -199,8 +238,7 @@ impl FakeEcs {
 
     pub(super) fn describe(&self, arn: &TaskArn, now: DateTime<Utc>) -> Event {
         let shown = self.tasks.iter().find(|task| task.arn == *arn);
-        // A fresh task is not visible at once.
-        match shown.filter(|task| task.created_at + TimeDelta::seconds(2) <= now && !task.is_forgotten(now)) {
+        match shown.filter(|task| task.is_visible(now) && !task.is_forgotten(now)) {
             Some(task) => Event::Observed(task.facts(now)),
             None => Event::Missing(arn.clone()),
         }
