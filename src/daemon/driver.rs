@@ -9,6 +9,7 @@
 //! asked of `engine/`; the driver keeps the books.
 
 mod firing;
+mod found;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::engine::run::{Action, ClockChange, Event, Refused, Run, RunId, State,
 use crate::store::{Batch, Loaded, Mark, Term};
 
 use self::firing::Held;
+pub use self::found::TakenIn;
 pub use super::act::{Act, Report};
 use super::tracked::Tracked;
 

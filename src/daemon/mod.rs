@@ -14,6 +14,7 @@
 mod act;
 pub mod clock;
 pub mod driver;
+mod lost_state;
 mod mailbox;
 mod perform;
 #[cfg(test)]
@@ -98,6 +99,8 @@ pub struct Daemon<S, E> {
     tracker: TaskTracker,
     pollers: CancellationToken,
     committed_at: DateTime<Utc>,
+    /// On an empty store: whom to ask for tasks of one that is gone.
+    looks_first: Option<E>,
 }
 
 impl<S: Store, E: Ecs> Daemon<S, E> {
@@ -114,6 +117,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             last_seen = loaded.last_commit_at.map(in_words),
             "state loaded"
         );
+        let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
         let bucket = Bucket::new(settings.launch_rate, settings.launch_burst, now);
         let driver = Driver::new(settings.instance, store.term(), settings.jobs, bucket, loaded, now);
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
@@ -122,7 +126,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let watcher =
             Watcher::new(ecs.clone(), settings.poll_interval, sender.clone(), tracker.clone(), pollers.clone());
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
-        let daemon = Daemon { store, driver, performer, reports, letters, pulse, tracker, pollers, committed_at: now };
+        let committed_at = now;
+        let daemon =
+            Daemon { store, driver, performer, reports, letters, pulse, tracker, pollers, committed_at, looks_first };
         Ok((daemon, mailbox))
     }
 
@@ -131,6 +137,12 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
     /// # Errors
     /// Another daemon took over, or the last decisions could not be saved.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), DaemonError> {
+        if let Some(ecs) = self.looks_first.take()
+            && !self.find_lost_tasks(ecs, &stop).await
+        {
+            tracing::info!("stopping before anything was begun");
+            return Ok(());
+        }
         let mut arrived = Vec::new();
         while !stop.is_cancelled() {
             self.turn(std::mem::take(&mut arrived), false, &stop).await?;

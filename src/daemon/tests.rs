@@ -12,7 +12,7 @@ use super::driver::Act;
 use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer};
 use super::watch::Watcher;
 use super::{Daemon, DaemonError, Settings, clock};
-use crate::ecs::{CallError, Described, Ecs};
+use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::Instance;
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
@@ -42,6 +42,10 @@ impl Ecs for Frail {
     async fn describe_tasks(&self, _cluster: &str, tasks: &[TaskArn]) -> Result<Described, CallError> {
         assert!(self.looks.fetch_add(1, Ordering::SeqCst) > 0, "the first look panics on purpose");
         Ok(Described { facts: Vec::new(), missing: tasks.to_vec() })
+    }
+
+    async fn live_tasks(&self, _cluster: &str, _page: Option<&str>) -> Result<LivePage, CallError> {
+        Ok(LivePage::default())
     }
 
     async fn stop_task(&self, _cluster: &str, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {

@@ -12,7 +12,7 @@ use aws_sdk_ecs::config::Config;
 use super::answer::{Unfulfilled, Witness};
 use super::connect::{self, ConnectError, Settings, Timeouts};
 use super::essential::{EssentialTable, Essentials};
-use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, facts, request, search};
+use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, facts, live, request, search};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 
@@ -119,6 +119,10 @@ impl Ecs for AwsEcs {
         });
         let facts = Box::pin(self.with_essentials(shown.collect())).await;
         Ok(Described { facts, missing })
+    }
+
+    async fn live_tasks(&self, cluster: &str, page: Option<&str>) -> Result<LivePage, CallError> {
+        Box::pin(live::page(&self.client, cluster, page)).await
     }
 
     async fn stop_task(&self, cluster: &str, task: &TaskArn, reason: &str) -> Result<(), CallError> {

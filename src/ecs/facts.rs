@@ -9,7 +9,8 @@ use aws_sdk_ecs::types;
 use chrono::{DateTime, SubsecRound as _, Utc};
 
 use super::answer::{Unfulfilled, one_line};
-use crate::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, TaskArn, TaskFacts};
+use crate::engine::launch::{STARTED_BY, TAG, VARIABLE};
+use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, TaskArn, TaskFacts};
 
 /// What HTTP 200 says about a launch.
 pub(super) fn launched(output: &RunTaskOutput) -> LaunchAnswer {
@@ -56,6 +57,27 @@ pub(super) fn task(task: &types::Task) -> Option<TaskFacts> {
         started_at: task.started_at().and_then(instant),
         stopped_at: task.stopped_at().and_then(instant),
         containers: task.containers().iter().map(container).collect(),
+    })
+}
+
+/// A task that a Tenacron launched, with its marks; none if somebody else did.
+pub(super) fn found(task: &types::Task, cluster: &str) -> Option<FoundTask> {
+    let started_by = task.started_by().filter(|started_by| started_by.starts_with(STARTED_BY))?;
+    let ours = |prefix: &'static str| {
+        move |(name, value): (Option<&str>, Option<&str>)| {
+            let name = name.filter(|name| name.starts_with(prefix))?;
+            Some((name.to_owned(), value?.to_owned()))
+        }
+    };
+    let overrides = task.overrides().map(types::TaskOverride::container_overrides).unwrap_or_default();
+    let variables = overrides.iter().flat_map(types::ContainerOverride::environment);
+    Some(FoundTask {
+        task: TaskArn(task.task_arn()?.to_owned()),
+        cluster: cluster.to_owned(),
+        started_by: started_by.to_owned(),
+        created_at: task.created_at().and_then(instant),
+        tags: task.tags().iter().map(|tag| (tag.key(), tag.value())).filter_map(ours(TAG)).collect(),
+        environment: variables.map(|pair| (pair.name(), pair.value())).filter_map(ours(VARIABLE)).collect(),
     })
 }
 

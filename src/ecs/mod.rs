@@ -1,4 +1,4 @@
-//! ECS as the daemon sees it: four calls, with answers transcribed to facts.
+//! ECS as the daemon sees it: five calls, with answers transcribed to facts.
 //!
 //! Nothing is concluded here: whether an answer is a success, a failure or worth a retry is the engine's. No call is
 //! retried by the SDK behind our back, because the engine must see every answer to RunTask once, and the client token is
@@ -6,7 +6,7 @@
 //!
 //! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `http.rs` is the HTTP client beneath the
 //! SDK, `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
-//! launch, `essential.rs` remembers which containers are essential.
+//! launch, `live.rs` lists the live tasks that a Tenacron launched, `essential.rs` remembers which containers are essential.
 
 mod answer;
 mod client;
@@ -14,6 +14,7 @@ mod connect;
 mod essential;
 mod facts;
 mod http;
+mod live;
 mod request;
 mod search;
 #[cfg(test)]
@@ -23,8 +24,9 @@ use std::future::Future;
 
 pub use self::client::AwsEcs;
 pub use self::connect::{ConnectError, Settings, Timeouts};
+pub use self::search::PAGES_MAX;
 use crate::engine::launch::LaunchRequest;
-use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+use crate::engine::task::{FoundTask, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 
 /// How many tasks DescribeTasks takes. Source: Amazon ECS API reference, DescribeTasks.
 pub const DESCRIBE_TASKS_MAX: usize = 100;
@@ -36,6 +38,19 @@ pub struct Described {
     pub facts: Vec<TaskFacts>,
     /// Tasks that it answered MISSING for. A task in neither list is to be asked about again.
     pub missing: Vec<TaskArn>,
+}
+
+/// One page of the live tasks of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LivePage {
+    /// How many tasks are on it.
+    pub listed: usize,
+    /// How many of them were listed and then not shown.
+    pub unseen: usize,
+    /// Those that a Tenacron launched, by their `startedBy`.
+    pub found: Vec<FoundTask>,
+    /// Where the next page begins; none after the last one.
+    pub next: Option<String>,
 }
 
 /// A call that was not answered as hoped; the run that it concerns is as it was.
@@ -66,6 +81,14 @@ pub trait Ecs: Clone + Send + Sync + 'static {
         cluster: &str,
         tasks: &[TaskArn],
     ) -> impl Future<Output = Result<Described, CallError>> + Send;
+
+    /// Lists a page of the tasks of a cluster that shall run, and shows those that a Tenacron launched. At most
+    /// [`PAGES_MAX`] pages are to be asked for.
+    ///
+    /// # Errors
+    /// Nothing is known of the page; ask again.
+    fn live_tasks(&self, cluster: &str, page: Option<&str>)
+    -> impl Future<Output = Result<LivePage, CallError>> + Send;
 
     /// Sends StopTask.
     ///

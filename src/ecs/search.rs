@@ -19,9 +19,9 @@ use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{SearchAnswer, TaskArn};
 
 /// How many pages of tasks one look-up reads: 10 000 stopped tasks of one family within ECS's hour of memory.
-const PAGES_MAX: usize = 100;
+pub const PAGES_MAX: usize = 100;
 /// How many tasks ListTasks puts on a page, at most; DescribeTasks takes as many.
-const PAGE_SIZE: i32 = 100;
+pub(super) const PAGE_SIZE: i32 = 100;
 const _: () = assert!(PAGE_SIZE as usize == DESCRIBE_TASKS_MAX, "a page is described with one call");
 
 /// Why a look-up has no result.

@@ -10,8 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::job::TaskSpec;
-use super::run::{Run, in_words};
+use super::job::{Instance, TaskSpec};
+use super::run::{Run, RunId, in_words};
 
 /// How long after its first send a request may be sent again. ECS forgets a token one hour after a task that stopped at
 /// once, so a quarter of an hour is kept in hand. Source: Amazon ECS API reference, "Ensuring idempotency".
@@ -19,6 +19,26 @@ pub const RESEND_WINDOW: TimeDelta = TimeDelta::minutes(45);
 
 /// A clock that goes back by no more than this was corrected, not lost: a third of what is kept in hand.
 pub const CLOCK_CORRECTION: TimeDelta = TimeDelta::minutes(5);
+
+/// What the `startedBy` of every task begins with that a Tenacron launched, whichever installation it was.
+pub const STARTED_BY: &str = "tenacron/";
+/// What the tags begin with that name the launch of a task.
+pub const TAG: &str = "tenacron:";
+/// What the environment variables begin with that do.
+pub const VARIABLE: &str = "TENACRON_";
+
+/// One thing that a task is marked with: what its tag and its variable end in.
+pub(super) struct Mark {
+    pub(super) tag: &'static str,
+    pub(super) variable: &'static str,
+}
+
+pub(super) const JOB: Mark = Mark { tag: "job", variable: "JOB" };
+pub(super) const RUN: Mark = Mark { tag: "run", variable: "RUN_ID" };
+pub(super) const SCHEDULED_AT: Mark = Mark { tag: "scheduled-at", variable: "SCHEDULED_AT" };
+pub(super) const GENERATION: Mark = Mark { tag: "attempt", variable: "ATTEMPT" };
+/// Has a tag only.
+pub(super) const INSTANCE_TAG: &str = "tenacron:instance";
 
 /// ECS's idempotency token: at most 64 characters of ASCII 33 to 126.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,34 +85,30 @@ pub struct Launch {
 impl Launch {
     /// Builds generation `generation` of a run's launch.
     pub fn freeze(run: &Run, generation: u32, now: DateTime<Utc>) -> Launch {
-        let digest = identity(run, generation);
+        let digest = identity(&run.instance, &run.id, generation);
         let mut task = run.definition.task.clone();
         let marks = [
-            ("job", "JOB", run.job.to_string()),
-            ("run", "RUN_ID", run.id.to_string()),
-            ("scheduled-at", "SCHEDULED_AT", in_words(run.scheduled_at)),
-            ("attempt", "ATTEMPT", generation.to_string()),
+            (JOB, run.job.to_string()),
+            (RUN, run.id.to_string()),
+            (SCHEDULED_AT, in_words(run.scheduled_at)),
+            (GENERATION, generation.to_string()),
         ];
         if task.add_tags {
-            task.tags.insert("tenacron:instance".into(), run.instance.to_string());
+            task.tags.insert(INSTANCE_TAG.into(), run.instance.to_string());
         }
-        for (tag, variable, value) in marks {
+        for (mark, value) in marks {
             if task.add_tags {
-                task.tags.insert(format!("tenacron:{tag}"), value.clone());
+                task.tags.insert(format!("{TAG}{}", mark.tag), value.clone());
             }
             if task.add_environment {
                 for container in &mut task.containers {
-                    container.environment.insert(format!("TENACRON_{variable}"), value.clone());
+                    container.environment.insert(format!("{VARIABLE}{}", mark.variable), value.clone());
                 }
             }
         }
         Launch {
             generation,
-            request: LaunchRequest {
-                started_by: format!("tenacron/{}", digest.chars().take(16).collect::<String>()),
-                client_token: ClientToken(digest),
-                task,
-            },
+            request: LaunchRequest { started_by: short(&digest), client_token: ClientToken(digest), task },
             first_sent_at: now,
             unresolved: false,
         }
@@ -105,10 +121,19 @@ impl Launch {
     }
 }
 
-/// 64 hex digits that name this launch; a run id holds the job and its instant.
-fn identity(run: &Run, generation: u32) -> String {
+/// The `startedBy` of a launch: nobody but the installation of that name computes it for that run.
+pub(super) fn started_by(instance: &Instance, run: &RunId, generation: u32) -> String {
+    short(&identity(instance, run, generation))
+}
+
+fn short(digest: &str) -> String {
+    format!("{STARTED_BY}{}", digest.chars().take(16).collect::<String>())
+}
+
+/// 64 hex digits that name a launch; a run id holds the job and its instant.
+fn identity(instance: &Instance, run: &RunId, generation: u32) -> String {
     let mut hash = Sha256::new();
-    for part in [run.instance.as_str(), run.id.as_str(), &generation.to_string()] {
+    for part in [instance.as_str(), run.as_str(), &generation.to_string()] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }

@@ -10,6 +10,7 @@
 pub mod admit;
 pub mod bucket;
 pub mod failure;
+pub mod found;
 pub mod job;
 pub mod launch;
 pub mod outcome;

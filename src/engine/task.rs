@@ -3,6 +3,7 @@
 //! `ecs/` transcribes the SDK's answers into these values and `outcome.rs`, `failure.rs` and `run` conclude. A fact that
 //! ECS left out is `None`: a container that never started has no exit code, and none is not zero.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -117,4 +118,21 @@ pub struct ContainerFacts {
     pub exit_code: Option<i32>,
     /// ECS's reason, which often says more than the task's.
     pub reason: Option<String>,
+}
+
+/// A live task that some installation of Tenacron launched, with the marks that it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTask {
+    /// Which task.
+    pub task: TaskArn,
+    /// The cluster, by the name that it was asked for.
+    pub cluster: String,
+    /// By whom it says that it was started.
+    pub started_by: String,
+    /// When it was created.
+    pub created_at: Option<DateTime<Utc>>,
+    /// Its tags that are ours by their keys.
+    pub tags: BTreeMap<String, String>,
+    /// The variables that its containers were given and that are ours by their names.
+    pub environment: BTreeMap<String, String>,
 }

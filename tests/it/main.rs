@@ -12,6 +12,7 @@ mod boto3;
 mod commands;
 mod harness;
 mod licences;
+mod lost_state;
 mod main_job;
 mod restart;
 mod retry_vectors;

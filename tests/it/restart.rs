@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use super::harness::{Process, SETTINGS, Site, aws};
 
 /// One long task a minute or so, which tells when it begins and ends only when it is allowed to.
-fn long_task() -> Site {
+pub(super) fn long_task() -> Site {
     let site = Site::new("");
     let (begun, go) = (site.path("begun.txt"), site.path("go"));
     let config = format!(
@@ -30,17 +30,17 @@ containers = [{{ name = "app", command = ["sh", "-c", "echo $TENACRON_RUN_ID >> 
 }
 
 /// Starts a daemon and answers with it and the first run whose task has begun.
-fn begin(site: &Site, url: &str) -> (Process, String) {
+pub(super) fn begin(site: &Site, url: &str) -> (Process, String) {
     let daemon = site.daemon_with(&aws(url), &["run"]);
     let line = daemon.wait_for_job("long", "task started");
     (daemon, line["run"].as_str().expect("a run").to_owned())
 }
 
-fn let_go(site: &Site) {
+pub(super) fn let_go(site: &Site) {
     drop(std::fs::OpenOptions::new().write(true).open(site.path("go")).expect("the task reads"));
 }
 
-fn begun(site: &Site, run: &str) -> usize {
+pub(super) fn begun(site: &Site, run: &str) -> usize {
     let text = std::fs::read_to_string(site.path("begun.txt")).expect("the task wrote");
     text.lines().filter(|line| *line == run).count()
 }

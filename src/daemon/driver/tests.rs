@@ -9,6 +9,7 @@ mod audit;
 pub(super) mod broken;
 mod ecs;
 mod histories;
+mod lost_state;
 mod plan;
 mod rules;
 mod shelf;

@@ -2,6 +2,7 @@
 
 mod describe;
 mod launch;
+mod live;
 mod stub;
 mod wire;
 

@@ -12,6 +12,7 @@ mod action;
 mod clock;
 mod ending;
 mod following;
+mod found;
 mod history;
 mod launching;
 mod lookup;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::action::Action;
 pub use self::clock::ClockChange;
+pub(super) use self::found::FoundLaunch;
 pub use self::history::{Entry, HistoryEvent};
 pub use self::outcome::{Outcome, Status};
 pub use self::step::{Event, Refused, Step};

@@ -4,14 +4,14 @@
 //! What it must never see is checked where it would see it: a token with two tasks, two tasks of a run alive together, a
 //! launch after a success.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::demand;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::{Event, RunId};
-use crate::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
+use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
 
 /// How long ECS shows a task that has stopped.
 const MEMORY: TimeDelta = TimeDelta::hours(1);
@@ -77,7 +77,9 @@ pub(super) struct FakeTask {
     pub(super) arn: TaskArn,
     started_by: String,
     token: String,
+    tags: BTreeMap<String, String>,
     pub(super) run: RunId,
+    created_at: DateTime<Utc>,
     /// From when on DescribeTasks and ListTasks show it.
     described_from: DateTime<Utc>,
     listed_from: DateTime<Utc>,
@@ -93,6 +95,11 @@ pub(super) struct FakeTask {
 impl FakeTask {
     pub(super) fn is_stopped(&self, now: DateTime<Utc>) -> bool {
         self.stops_at.is_some_and(|at| at <= now)
+    }
+
+    /// ListTasks and DescribeTasks both show it.
+    fn is_visible(&self, now: DateTime<Utc>) -> bool {
+        self.listed_from.max(self.described_from) <= now
     }
 
     pub(super) fn is_forgotten(&self, now: DateTime<Utc>) -> bool {
@@ -262,7 +269,7 @@ impl FakeEcs {
     }
 
     fn start(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>, fate: Fate) -> usize {
-        let run = RunId::from_text(&request.task.tags["tenacron:run"]);
+        let run = run_of(request);
         for other in self.tasks.iter().filter(|task| task.run == run) {
             demand(other.token != request.client_token.as_str(), || format!("{run} was launched twice"));
             demand(other.is_stopped(now), || format!("two tasks of {run} live together"));
@@ -283,7 +290,9 @@ impl FakeEcs {
             arn: TaskArn(format!("arn:aws:ecs:eu-central-1:1:task/main/{}", self.tasks.len())),
             started_by: request.started_by.clone(),
             token: request.client_token.as_str().to_owned(),
+            tags: request.task.tags.clone(),
             run,
+            created_at: now,
             described_from: now + random.milliseconds(0, if healthy { 1_000 } else { described_after }),
             listed_from: now + listed_after,
             runs_at,
@@ -310,6 +319,39 @@ impl FakeEcs {
         let ours = self.tasks.iter().filter(|task| task.started_by == request.started_by).filter(shown);
         let found: Vec<TaskArn> = ours.map(|task| task.arn.clone()).collect();
         if found.is_empty() { SearchAnswer::Nothing } else { SearchAnswer::Found(found) }
+    }
+
+    /// What a daemon on an empty store is shown.
+    pub(super) fn live(&self, now: DateTime<Utc>) -> Vec<FoundTask> {
+        let live = self.tasks.iter().filter(|task| task.is_visible(now) && !task.is_stopped(now));
+        let found = live.map(|task| FoundTask {
+            task: task.arn.clone(),
+            cluster: "main".into(),
+            started_by: task.started_by.clone(),
+            created_at: Some(task.created_at),
+            tags: task.tags.clone(),
+            environment: BTreeMap::new(),
+        });
+        found.collect()
+    }
+
+    /// The runs whose tasks are shown as living.
+    pub(super) fn living_runs(&self, now: DateTime<Utc>) -> BTreeSet<RunId> {
+        let live = self.tasks.iter().filter(|task| task.is_visible(now) && !task.is_stopped(now));
+        live.map(|task| task.run.clone()).collect()
+    }
+
+    /// The runs whose tasks are not shown yet, or whose request is still under way.
+    pub(super) fn hidden_runs(&self, now: DateTime<Utc>) -> BTreeSet<RunId> {
+        let hidden = self.tasks.iter().filter(|task| !task.is_visible(now)).map(|task| task.run.clone());
+        hidden.chain(self.under_way.iter().map(|(_, request)| run_of(request))).collect()
+    }
+
+    /// Every task ends as a success.
+    pub(super) fn end_all(&mut self, now: DateTime<Utc>) {
+        for task in self.tasks.iter_mut().filter(|task| !task.is_stopped(now)) {
+            (task.stops_at, task.exit_code) = (Some(now), 0);
+        }
     }
 
     /// Whether a call that is not RunTask goes unanswered.
@@ -370,6 +412,10 @@ enum Fate {
     Ghost,
     /// `failures`.
     Nothing,
+}
+
+fn run_of(request: &LaunchRequest) -> RunId {
+    RunId::from_text(&request.task.tags["tenacron:run"])
 }
 
 fn refused(code: &str, status: u16) -> LaunchAnswer {

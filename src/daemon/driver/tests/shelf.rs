@@ -48,6 +48,11 @@ impl Shelf {
         self.store = self.store.begin_term();
     }
 
+    /// Whether no daemon has ever saved anything here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches == 0
+    }
+
     pub(super) fn load(&self) -> Loaded {
         let loaded = at_once(self.store.load()).expect("memory can be read");
         let living: Vec<&Run> = self.order.iter().map(|id| &self.runs[id]).filter(|run| !run.is_finished()).collect();

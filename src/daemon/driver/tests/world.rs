@@ -129,13 +129,23 @@ impl World {
         }
     }
 
-    /// A daemon that starts on what the store holds; the one before it is gone with its calls and pollers.
+    /// A daemon that starts on what the store holds, and on what ECS shows if the store is empty; the one before it is gone
+    /// with its calls and pollers.
     pub(super) fn restart(&mut self) {
         self.tell(|| format!("-- starts, its clock {} s off", self.skew.num_seconds()));
         self.calls.clear();
         self.watched.clear();
         self.shelf.reopen();
         self.driver = build(&self.jobs, &self.shelf, self.wall());
+        if self.shelf.is_empty() {
+            self.driver.take_in(self.ecs.live(self.real), self.wall());
+        }
+    }
+
+    /// A restart after the store was deleted.
+    pub(super) fn lose_state(&mut self) {
+        self.shelf = Shelf::default();
+        self.restart();
     }
 
     /// Lets the daemon turn until `real` reaches `until`.
