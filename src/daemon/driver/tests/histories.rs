@@ -10,19 +10,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::broken::Flaw;
 use super::plan::{self, Kind};
+use super::shelf::Shelf;
 use super::world::{Death, World};
 use super::*;
 use crate::engine::run::Status;
 
 /// How many random histories an ordinary test run plays.
-const HISTORIES: u64 = 12_000;
+const HISTORIES: u64 = 10_000;
+/// How many of them are played on SQLite as well.
+const HISTORIES_ON_DISK: u64 = 50;
 /// Within how many histories a broken build must be caught.
 const CAUGHT_WITHIN: u64 = 12_000;
 
 /// Plays the history of a seed to its end and audits it. What it violated, if anything.
 fn history(seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
+    history_on(Shelf::in_memory(), seed, flaw, is_told)
+}
+
+fn history_on(shelf: Shelf, seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
     let mut random = ecs::Random::new(seed ^ 0x5EED);
-    let mut world = World::with_flaw(seed, plan::jobs(&mut random), flaw);
+    let mut world = World::with(seed, plan::jobs(&mut random), shelf, flaw);
     world.is_told = is_told;
     let played = catch_unwind(AssertUnwindSafe(|| {
         let jobs = plan::play(&mut world, Kind::of_seed(seed));
@@ -108,6 +115,14 @@ fn random_histories_launch_nothing_twice_and_lose_nothing() {
     println!("{count} histories with {} tasks; runs by their end: {ends:?}", tasks.load(Ordering::Relaxed));
     for status in ["succeeded", "failed", "timed_out", "cancelled", "skipped", "missed", "unknown"] {
         assert!(ends[status] * 100 > count, "the histories hardly come to `{status}`: {ends:?}");
+    }
+}
+
+#[test]
+fn sqlite_keeps_what_random_histories_save() {
+    let played = play_all(1..HISTORIES_ON_DISK + 1, |seed| history_on(Shelf::on_disk(), seed, None, false).map(drop));
+    if let Err(why) = played {
+        panic!("{why}");
     }
 }
 

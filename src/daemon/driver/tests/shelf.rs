@@ -1,20 +1,53 @@
 //! The store of the simulation, with a second book beside it: every run as it was last saved.
 //!
-//! The store is the one in memory, which keeps what SQLite keeps and reads it back the same way. The book holds what was
-//! acknowledged; each start compares what the store gives back with it.
+//! The store is the one in memory, which keeps what SQLite keeps and reads it back the same way, or SQLite itself. The book
+//! holds what was acknowledged; each start compares what the store gives back with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use super::{demand, demand_eq};
-use crate::engine::job::JobName;
+use crate::engine::job::{Instance, JobName};
 use crate::engine::run::{Entry, Run, RunId};
 use crate::engine::schedule::Schedule;
 use crate::store::memory::MemoryStore;
-use crate::store::{Batch, Loaded, Mark, Store as _, Term};
+use crate::store::sqlite::{Holder, SqliteStore, World};
+use crate::store::{Batch, Loaded, Mark, Store as _, StoreError, Term};
+
+/// Where runs are kept.
+#[derive(Debug)]
+enum Kept {
+    Memory(MemoryStore),
+    Disk(Box<Disk>),
+}
+
+#[derive(Debug)]
+struct Disk {
+    folder: TempDir,
+    runtime: Runtime,
+    /// None while it is being opened again.
+    store: Option<SqliteStore>,
+}
+
+impl Disk {
+    fn open(&mut self) {
+        if let Some(store) = self.store.take() {
+            self.runtime.block_on(store.close());
+        }
+        let holder = Holder::this_process(Instance::new("prod").unwrap());
+        let path = self.folder.path().join("state.db");
+        self.store = Some(SqliteStore::open(&path, World::Local, &holder, super::world::beginning()).unwrap());
+    }
+
+    fn store(&self) -> &SqliteStore {
+        self.store.as_ref().expect("it is open")
+    }
+}
 
 /// A stretch of time over which a job had one schedule.
 #[derive(Debug, Clone)]
@@ -26,9 +59,9 @@ pub(super) struct Epoch {
     pub(super) anchor: DateTime<Utc>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shelf {
-    store: MemoryStore,
+    kept: Kept,
     pub(super) runs: BTreeMap<RunId, Run>,
     pub(super) entries: BTreeMap<RunId, Vec<Entry>>,
     /// In the order in which they were recorded.
@@ -39,13 +72,49 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
+    pub(super) fn in_memory() -> Shelf {
+        Shelf::on(Kept::Memory(MemoryStore::new()))
+    }
+
+    pub(super) fn on_disk() -> Shelf {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut disk = Box::new(Disk { folder: TempDir::new().unwrap(), runtime, store: None });
+        disk.open();
+        Shelf::on(Kept::Disk(disk))
+    }
+
+    fn on(kept: Kept) -> Shelf {
+        Shelf {
+            kept,
+            runs: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            order: Vec::new(),
+            epochs: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            batches: 0,
+        }
+    }
+
     pub(super) fn term(&self) -> Term {
-        self.store.term()
+        match &self.kept {
+            Kept::Memory(store) => store.term(),
+            Kept::Disk(disk) => disk.store().term(),
+        }
     }
 
     /// As a new daemon opens it.
     pub(super) fn reopen(&mut self) {
-        self.store = self.store.begin_term();
+        match &mut self.kept {
+            Kept::Memory(store) => *store = store.begin_term(),
+            Kept::Disk(disk) => disk.open(),
+        }
+    }
+
+    fn save(&self, batch: &Batch) -> Result<BTreeSet<RunId>, StoreError> {
+        match &self.kept {
+            Kept::Memory(store) => at_once(store.commit(batch.clone())),
+            Kept::Disk(disk) => disk.runtime.block_on(disk.store().commit(batch.clone())),
+        }
     }
 
     /// Whether no daemon has ever saved anything here.
@@ -54,7 +123,11 @@ impl Shelf {
     }
 
     pub(super) fn load(&self) -> Loaded {
-        let loaded = at_once(self.store.load()).expect("memory can be read");
+        let loaded = match &self.kept {
+            Kept::Memory(store) => at_once(store.load()),
+            Kept::Disk(disk) => disk.runtime.block_on(disk.store().load()),
+        };
+        let loaded = loaded.unwrap_or_else(|error| super::violated(format!("the store can't be read: {error}")));
         let living: Vec<&Run> = self.order.iter().map(|id| &self.runs[id]).filter(|run| !run.is_finished()).collect();
         demand_eq(loaded.runs.len(), living.len(), || "the store gives back other runs than saved".to_owned());
         for (loaded, saved) in loaded.runs.iter().zip(living) {
@@ -64,14 +137,16 @@ impl Shelf {
     }
 
     pub(super) fn fail_to_commit(&self, batch: &Batch) {
-        self.store.fail_next_commits(1);
-        let refused = at_once(self.store.commit(batch.clone()));
-        assert!(refused.is_err(), "the commit fails on request");
+        // A disk fails in tests of its own.
+        if let Kept::Memory(store) = &self.kept {
+            store.fail_next_commits(1);
+            assert!(self.save(batch).is_err(), "the commit fails on request");
+        }
     }
 
     pub(super) fn commit(&mut self, batch: &Batch) -> BTreeSet<RunId> {
         self.batches += 1;
-        let duplicates = match at_once(self.store.commit(batch.clone())) {
+        let duplicates = match self.save(batch) {
             Ok(duplicates) => duplicates,
             Err(error) => super::violated(format!("the store refuses a batch: {error}: {:?}", batch.runs)),
         };

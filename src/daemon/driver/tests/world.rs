@@ -84,13 +84,12 @@ pub(super) fn beginning() -> DateTime<Utc> {
 
 impl World {
     pub(super) fn new(seed: u64, jobs: Vec<Arc<Job>>) -> World {
-        World::with_flaw(seed, jobs, None)
+        World::with(seed, jobs, Shelf::in_memory(), None)
     }
 
-    /// A world in which one safeguard is removed.
-    pub(super) fn with_flaw(seed: u64, jobs: Vec<Arc<Job>>, flaw: Option<Flaw>) -> World {
+    /// A world with a store of one's own, and in which one safeguard is removed.
+    pub(super) fn with(seed: u64, jobs: Vec<Arc<Job>>, shelf: Shelf, flaw: Option<Flaw>) -> World {
         let real = beginning();
-        let shelf = Shelf::default();
         Flaw::put(flaw);
         let driver = build(&jobs, &shelf, real);
         World {
@@ -144,7 +143,7 @@ impl World {
 
     /// A restart after the store was deleted.
     pub(super) fn lose_state(&mut self) {
-        self.shelf = Shelf::default();
+        self.shelf = Shelf::in_memory();
         self.restart();
     }
 
