@@ -8,6 +8,7 @@
 //! simulation can do both instead. Which instants start, what a firing does that meets a run, and how a run moves is
 //! asked of `engine/`; the driver keeps the books.
 
+mod clock_change;
 mod firing;
 mod found;
 
@@ -19,19 +20,14 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use crate::engine::admit;
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName, Overlap};
-use crate::engine::launch::CLOCK_CORRECTION;
-use crate::engine::run::{Action, ClockChange, Event, Refused, Run, RunId, State, Step, in_words};
+use crate::engine::run::{Action, ClockChange, Event, Refused, Run, RunId, State, Step};
 use crate::store::{Batch, Loaded, Mark, Term};
 
+use self::clock_change::SET_BACK_MIN;
 use self::firing::Held;
 pub use self::found::TakenIn;
 pub use super::act::{Act, Report};
 use super::tracked::Tracked;
-
-/// A clock that is behind the last turn by more than this was set back; what is less passes by itself.
-const SET_BACK_MIN: TimeDelta = TimeDelta::seconds(1);
-/// A clock that is ahead of the last turn by more than this jumped, or the machine slept: the loop turns each second.
-const AHEAD_MIN: TimeDelta = TimeDelta::seconds(10);
 
 /// A job as the driver sees it, for listings.
 #[derive(Debug, Clone)]
@@ -184,51 +180,6 @@ impl Driver {
         }
         self.last_turn_at = self.last_turn_at.max(now);
         self.take_batch(now)
-    }
-
-    /// Adjusts every living run to a clock that did not go on as time does.
-    fn heed_clock(&mut self, now: DateTime<Utc>) {
-        let ahead = now - self.last_turn_at;
-        let changes: &[ClockChange] = if ahead < -CLOCK_CORRECTION {
-            &[ClockChange::SetBack(-ahead), ClockChange::AgeLost]
-        } else if ahead < -SET_BACK_MIN {
-            &[ClockChange::SetBack(-ahead)]
-        } else if ahead > AHEAD_MIN {
-            &[ClockChange::Ahead]
-        } else {
-            return;
-        };
-        let ids: Vec<RunId> = self.runs.keys().cloned().collect();
-        for id in ids {
-            for change in changes {
-                self.adjust(&id, *change, now);
-            }
-        }
-        if ahead < -SET_BACK_MIN {
-            self.first_look_until = self.first_look_until.min(now + admit::FIRST_LOOK_WITHIN);
-            self.last_turn_at = now;
-            self.tell_set_back(-ahead, now);
-        }
-    }
-
-    /// Instants that were decided on a clock that ran ahead are not decided again, and somebody must know.
-    fn tell_set_back(&self, by: TimeDelta, now: DateTime<Utc>) {
-        let decided = self.jobs.values().filter(|entry| entry.mark - now > SET_BACK_MIN);
-        let (jobs, until) = (decided.clone().count(), decided.map(|entry| entry.mark).max());
-        let (by_seconds, decided_until) = (by.num_seconds(), until.map(in_words));
-        tracing::warn!(by_seconds, jobs, decided_until, "clock was set back; instants that were decided are not again");
-    }
-
-    fn adjust(&mut self, id: &RunId, change: ClockChange, now: DateTime<Utc>) {
-        let Some(tracked) = self.runs.get_mut(id) else { return };
-        #[cfg(not(test))]
-        let is_changed = tracked.run.adjust(change, now);
-        #[cfg(test)]
-        let is_changed = tests::broken::adjust(&mut tracked.run, change, now);
-        if is_changed {
-            tracked.is_dirty = true;
-            self.reconsider(id, now);
-        }
     }
 
     /// Moves a run and puts it where its new state wants it.

@@ -90,7 +90,6 @@ fn a_random_history() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the soak tells what it went through")]
 fn random_histories_launch_nothing_twice_and_lose_nothing() {
     let count = number_from_environment("HISTORIES").unwrap_or(HISTORIES);
     let ends: [AtomicU64; Status::ALL.len()] = Default::default();

@@ -121,7 +121,6 @@ impl World {
         self.real + self.skew
     }
 
-    #[expect(clippy::print_stdout, reason = "a history is printed for whoever asked for its seed")]
     pub(super) fn tell<T: Display>(&self, what: impl FnOnce() -> T) {
         if self.is_told {
             println!("{} {}", self.real.format("%d %H:%M:%S%.3f"), what());
