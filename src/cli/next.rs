@@ -21,6 +21,7 @@ use crate::web::objects::JobObject;
 const COUNT_DEFAULT: usize = 10;
 /// How many instants are shown at most.
 const COUNT_MAX: usize = 100_000;
+const NANOSECONDS_OF_A_SECOND: u32 = 1_000_000_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -146,10 +147,46 @@ fn merge(asked: &[Asked], from: DateTime<Utc>, until: Option<DateTime<Utc>>, cou
 
 /// RFC 3339, or a date or a date and time in UTC.
 fn instant(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(at.to_utc());
+    let with_offset = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
+    let in_utc = || text.parse::<NaiveDateTime>().ok().map(|at| at.and_utc());
+    let midnight = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|at| at.and_utc());
+    match with_offset().or_else(in_utc).or_else(midnight) {
+        // chrono reads a 60th second of any minute, as a fraction of more than a second.
+        Some(at) if at.timestamp_subsec_nanos() >= NANOSECONDS_OF_A_SECOND => {
+            Err("leap seconds are not accepted, no schedule names one: write second 59, or 00 of the next minute"
+                .into())
+        }
+        Some(at) => Ok(at),
+        None => Err("expected an instant such as 2026-01-15T10:00:00Z".into()),
     }
-    let naive = text.parse::<NaiveDateTime>().ok();
-    let naive = naive.or_else(|| text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0));
-    naive.map(|naive| naive.and_utc()).ok_or_else(|| "expected an instant such as 2026-01-15T10:00:00Z".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_read_in_three_forms() {
+        let ten = DateTime::from_timestamp(1_768_471_200, 0).unwrap();
+        for text in ["2026-01-15T10:00:00Z", "2026-01-15T11:00:00+01:00", "2026-01-15T10:00:00"] {
+            assert_eq!(instant(text), Ok(ten), "{text}");
+        }
+        assert_eq!(instant("2026-01-15"), Ok(ten - chrono::TimeDelta::hours(10)));
+        assert_eq!(instant("2016-12-31T23:59:59.999999999Z").map(|at| at.timestamp()), Ok(1_483_228_799));
+        assert!(instant("10:00").is_err());
+    }
+
+    #[test]
+    fn leap_seconds_are_refused_in_every_form() {
+        for text in [
+            "2016-12-31T23:59:60Z",
+            "2016-12-31T23:59:60.5Z",
+            "2017-01-01T00:59:60+01:00",
+            "2016-12-31T23:59:60",
+            "2026-01-15T10:00:60Z",
+        ] {
+            let refused = instant(text).unwrap_err();
+            assert!(refused.starts_with("leap seconds are not accepted"), "{text}: {refused}");
+        }
+    }
 }

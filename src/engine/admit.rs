@@ -3,21 +3,19 @@
 //! [`plan`] looks at the whole range since the job was last looked at, so a restart, a suspended machine or a clock that
 //! jumped forward is only a longer range. [`meet`] says what a firing does that meets a living run of its job. Neither
 //! drops an instant: whatever does not start ends as a row that names its rule, and long absences end as one row with a
-//! count, so that a job of every second and a year away stay bounded.
+//! count. The count comes from arithmetic (`schedule/count.rs`), so that a job of every second and a year away stay bounded.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::job::{Admission, Catchup, Job, Overlap};
-use super::run::{Firing, RunId, Trigger, in_words};
+use super::run::{Covered, Firing, RunId, Trigger, in_words};
 
 /// An instant that is not older than this is on time, whatever `catchup` says: it covers a restart and a slow disk.
 pub const ON_TIME: TimeDelta = TimeDelta::seconds(60);
-/// How many missed instants of one absence get a row each; more are counted in one row.
+/// How many instants that one rule left out of one absence get a row each; more share one row.
 pub const MISSED_ROWS_MAX: usize = 100;
-/// How many instants of one absence are counted; beyond, the row says "more than".
-pub const COUNT_MAX: usize = 100_000;
 /// How many instants of one absence `catchup = "all"` starts, the newest ones.
-pub const CATCHUP_RUNS_MAX: usize = 1_000;
+pub const CATCHUP_RUNS_MAX: u64 = 1_000;
 /// How many firings of one job may wait under `overlap = "queue_all"`.
 pub const QUEUE_MAX: usize = 100;
 
@@ -35,6 +33,8 @@ pub enum Planned {
         firing: Firing,
         /// From when to when nobody looked, and which rule left it out.
         reason: String,
+        /// The range.
+        covers: Option<Covered>,
     },
 }
 
@@ -48,71 +48,40 @@ pub struct Absence {
 }
 
 /// Decides every instant of a job in (mark, now].
+///
+/// The range is cut into three that touch: too old for the catch-up window, late, on time. The late ones are cut once
+/// more, into those that are left out and the newest ones that start.
 pub fn plan(job: &Job, mark: DateTime<Utc>, anchor: DateTime<Utc>, absence: Absence) -> Vec<Planned> {
     let now = absence.until;
     let fresh_after = (now - ON_TIME).max(mark);
     let window = TimeDelta::from_std(job.admission.catchup_window).unwrap_or(TimeDelta::MAX);
     let window_after = now.checked_sub_signed(window).unwrap_or(DateTime::<Utc>::MIN_UTC).clamp(mark, fresh_after);
 
-    let mut planned = Vec::new();
-    if window_after > mark {
-        let instants = job.schedule.firings(mark, window_after, anchor);
-        let rule = format!("outside the catch-up window of {:?}", job.admission.catchup_window);
-        planned.extend(missed(job, instants, absence, &rule));
-    }
     let fresh: Vec<DateTime<Utc>> = job.schedule.firings(fresh_after, now, anchor).collect();
-    let late = Late { job, after: window_after, until: fresh_after, anchor };
-    let caught_up_after = late.before_newest(catchup_starts(job.admission, !fresh.is_empty()));
-    let caught_up = job.schedule.firings(caught_up_after, fresh_after, anchor);
-    let left_out = job.schedule.firings(window_after, caught_up_after, anchor);
-    let rule = match job.admission.catchup {
+    let caught_up_after = match catchup_starts(job.admission, !fresh.is_empty()) {
+        0 => fresh_after,
+        starts => job.schedule.before_newest(starts, window_after, fresh_after, anchor),
+    };
+    let too_old = format!("outside the catch-up window of {:?}", job.admission.catchup_window);
+    let left_out = match job.admission.catchup {
         Catchup::None => "catchup = \"none\"".to_owned(),
         Catchup::Last => "catchup = \"last\" makes up for the last instant only".to_owned(),
         Catchup::All => format!("catchup = \"all\" starts the newest {CATCHUP_RUNS_MAX} only"),
     };
-    planned.extend(missed(job, left_out, absence, &rule));
+
+    let mut planned = missed(job, (mark, window_after), anchor, absence, &too_old);
+    planned.extend(missed(job, (window_after, caught_up_after), anchor, absence, &left_out));
+    let caught_up = job.schedule.firings(caught_up_after, fresh_after, anchor);
     planned.extend(caught_up.map(|at| Planned::Start(firing(job, at, Trigger::Catchup))));
     planned.extend(fresh.into_iter().map(|at| Planned::Start(firing(job, at, Trigger::Schedule))));
     planned
 }
 
-/// The late instants of a job that are young enough to be caught up, those in (after, until].
-struct Late<'a> {
-    job: &'a Job,
-    after: DateTime<Utc>,
-    until: DateTime<Utc>,
-    anchor: DateTime<Utc>,
-}
-
-impl Late<'_> {
-    /// An instant that parts the newest `count` from the older ones. Searched for by halves instead of counted off: the
-    /// window may be long and the schedule dense, and each step looks at `count` instants only.
-    fn before_newest(&self, count: usize) -> DateTime<Utc> {
-        let has_more_than = |count: usize, after| self.instants(after).nth(count).is_some();
-        if count == 0 || self.after >= self.until {
-            return self.until;
-        }
-        if !has_more_than(count, self.after) {
-            return self.after;
-        }
-        let (mut too_early, mut late_enough) = (self.after, self.until);
-        while late_enough - too_early > TimeDelta::milliseconds(1) {
-            let middle = too_early + (late_enough - too_early) / 2;
-            if has_more_than(count, middle) { too_early = middle } else { late_enough = middle }
-        }
-        late_enough
-    }
-
-    fn instants(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
-        self.job.schedule.firings(after, self.until, self.anchor)
-    }
-}
-
 /// How many of the late instants start, at most, the newest ones.
-fn catchup_starts(admission: Admission, a_fresh_one_starts: bool) -> usize {
+fn catchup_starts(admission: Admission, a_fresh_one_starts: bool) -> u64 {
     match admission.catchup {
         Catchup::None => 0,
-        Catchup::Last => usize::from(!a_fresh_one_starts),
+        Catchup::Last => u64::from(!a_fresh_one_starts),
         Catchup::All => CATCHUP_RUNS_MAX,
     }
 }
@@ -121,26 +90,24 @@ fn firing(job: &Job, scheduled_at: DateTime<Utc>, trigger: Trigger) -> Firing {
     Firing { job: job.name.clone(), scheduled_at, trigger }
 }
 
-/// A row for each instant, or one row for all of them where they are many.
-fn missed(job: &Job, instants: impl Iterator<Item = DateTime<Utc>>, absence: Absence, rule: &str) -> Vec<Planned> {
+/// A row for each instant of the range (after, until], or one row for all of them where they are many: that of the last one.
+fn missed(
+    job: &Job,
+    (after, until): (DateTime<Utc>, DateTime<Utc>),
+    anchor: DateTime<Utc>,
+    absence: Absence,
+    rule: &str,
+) -> Vec<Planned> {
     let away = format!("the daemon was away from {} to {}", in_words(absence.from), in_words(absence.until));
-    let mut instants = instants.take(COUNT_MAX + 1);
-    let first: Vec<DateTime<Utc>> = instants.by_ref().take(MISSED_ROWS_MAX + 1).collect();
-    if first.len() <= MISSED_ROWS_MAX {
-        let row =
-            |at| Planned::Missed { firing: firing(job, at, Trigger::Schedule), reason: format!("{away}; {rule}") };
-        return first.into_iter().map(row).collect();
-    }
-    let (begin, mut end, mut count) = (first.first().copied(), first.last().copied(), first.len());
-    for at in instants {
-        end = Some(at);
-        count += 1;
-    }
-    let (Some(begin), Some(end)) = (begin, end) else { return Vec::new() };
-    let counted = if count > COUNT_MAX { format!("more than {COUNT_MAX}") } else { count.to_string() };
-    let reason =
-        format!("{away}; {counted} instants, the first {} and this one the last counted; {rule}", in_words(begin));
-    vec![Planned::Missed { firing: firing(job, end, Trigger::Schedule), reason }]
+    let row = |at, reason, covers| Planned::Missed { firing: firing(job, at, Trigger::Schedule), reason, covers };
+    let instants: Vec<_> = job.schedule.firings(after, until, anchor).take(MISSED_ROWS_MAX + 1).collect();
+    let many = if instants.len() > MISSED_ROWS_MAX { job.schedule.last(after, until, anchor) } else { None };
+    let (Some(first), Some(last)) = (instants.first().copied(), many) else {
+        return instants.into_iter().map(|at| row(at, format!("{away}; {rule}"), None)).collect();
+    };
+    let count = job.schedule.count(after, until, anchor);
+    let reason = format!("{away}; {count} instants, from {} to this one; {rule}", in_words(first));
+    vec![row(last, reason, Some(Covered { first, count }))]
 }
 
 /// A living run of the same job, oldest first.

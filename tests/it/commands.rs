@@ -55,6 +55,7 @@ fn next_refuses_what_it_does_not_understand() {
         (["--schedule", "0 25 * * *", "--timezone", "UTC"], "25"),
         (["--schedule", "@daily", "--timezone", "Mars/Olympus"], "Mars/Olympus"),
         (["--schedule", "@daily", "--from", "yesterday"], "yesterday"),
+        (["--schedule", "@daily", "--from", "2016-12-31T23:59:60Z"], "leap seconds are not accepted"),
     ] {
         let ended = next(&arguments);
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);

@@ -15,7 +15,7 @@ use tenacron::engine::job::{
     TaskSpec,
 };
 use tenacron::engine::retry::RetryPolicy;
-use tenacron::engine::run::{Entry, Event, Firing, Outcome, Run, RunId, Status, Step, StopWhy, Trigger};
+use tenacron::engine::run::{Covered, Entry, Event, Firing, Outcome, Run, RunId, Status, Step, StopWhy, Trigger};
 use tenacron::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
 use tenacron::store::memory::MemoryStore;
 use tenacron::store::sqlite::{Holder, OpenError, SqliteStore, World};
@@ -283,6 +283,7 @@ fn every_life() -> Vec<(&'static str, Life)> {
         life.tell(60, stopped(name, Some(1)))
     };
     let reason = || "run other-1 still lives".to_owned();
+    let covers = Some(Covered { first: at(-1000), count: 101 });
     vec![
         ("due", Life::due("due", 0)),
         ("launching", launching("launching")),
@@ -304,7 +305,7 @@ fn every_life() -> Vec<(&'static str, Life)> {
         ("timed out", Life::running("timed-out").tell(7300, Event::Woken).tell(7400, stopped("timed-out", None))),
         ("cancelled", Life::due("cancelled", 0).tell(1, cancel())),
         ("skipped", Life::never("skipped", Outcome::Skipped { reason: reason() })),
-        ("missed", Life::never("missed", Outcome::Missed { reason: reason() })),
+        ("missed", Life::never("missed", Outcome::Missed { reason: reason(), covers })),
         ("unknown", too_old("unknown").tell(4030, Event::Sought(SearchAnswer::Nothing))),
     ]
 }

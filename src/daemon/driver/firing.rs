@@ -65,8 +65,8 @@ impl Driver {
         for plan in planned {
             match plan {
                 Planned::Start(firing) => self.begin(&job, firing, now),
-                Planned::Missed { firing, reason } => {
-                    self.record_not_started(&job, firing, Outcome::Missed { reason }, now);
+                Planned::Missed { firing, reason, covers } => {
+                    self.record_not_started(&job, firing, Outcome::Missed { reason, covers }, now);
                 }
             }
         }

@@ -64,7 +64,7 @@ async fn stopped_task_is_shown_with_every_fact() {
             "stopCode": "MeteoriteImpact",
             "stoppedReason": "Essential container in task exited",
             "startedAt": 1_795_400_000.345,
-            "stoppedAt": 1_795_400_012.999_9,
+            "stoppedAt": 1_795_400_039.999_9,
             "containers": [
                 { "name": "worker", "exitCode": 3 },
                 { "name": "log", "reason": "CannotStartContainerError: \n no such file" },
@@ -88,7 +88,7 @@ async fn stopped_task_is_shown_with_every_fact() {
         stop_code: Some("MeteoriteImpact".into()),
         stopped_reason: Some("Essential container in task exited".into()),
         started_at: at("2026-11-23T02:13:20.345Z"),
-        stopped_at: at("2026-11-23T02:13:33Z"),
+        stopped_at: at("2026-11-23T02:14:00Z"),
         containers: vec![
             container("worker", true, Some(3), None),
             container("log", false, None, Some("CannotStartContainerError: no such file")),

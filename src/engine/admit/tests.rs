@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::SubsecRound as _;
+use proptest::prelude::*;
+
 use super::*;
 use crate::engine::samples;
+use crate::engine::schedule::{self, Dst, Schedule};
 
 const HOUR: u64 = 3600;
 
@@ -22,7 +26,7 @@ fn decided(job: &Job, mark: i64, now: i64) -> Vec<(i64, String)> {
     let absence = Absence { from: at(mark), until: at(now) };
     let told = |planned: Planned| match planned {
         Planned::Start(firing) => ((firing.scheduled_at - at(0)).num_seconds(), format!("{:?}", firing.trigger)),
-        Planned::Missed { firing, reason } => {
+        Planned::Missed { firing, reason, .. } => {
             let (away, rule) = reason.split_once("; ").expect("the absence and the rule");
             assert!(away.starts_with("the daemon was away from 2025-06-15T"), "{away}");
             ((firing.scheduled_at - at(0)).num_seconds(), rule.to_owned())
@@ -110,32 +114,128 @@ fn more_than_a_hundred_missed_instants_are_one_row_with_their_count() {
     assert_eq!(hundred.len(), 101, "a hundred rows, and the one on time");
     let more = decided(&minutely, 0, 102 * 60);
     assert_eq!(more.len(), 2);
-    let counted = "101 instants, the first 2025-06-15T00:01:00Z and this one the last counted; catchup = \"none\"";
+    let counted = "101 instants, from 2025-06-15T00:01:00Z to this one; catchup = \"none\"";
     assert_eq!(words(&more), [(101 * 60, counted), (102 * 60, "Schedule")]);
 }
 
+/// The row of the range that a plan begins with, and the instants that it starts.
+fn one_row_and_starts(planned: Vec<Planned>) -> (DateTime<Utc>, Covered, String, Vec<DateTime<Utc>>) {
+    let mut planned = planned.into_iter();
+    let Some(Planned::Missed { firing: last, reason, covers: Some(covers) }) = planned.next() else {
+        panic!("the first row stands for a range");
+    };
+    let starts = planned.map(|planned| match planned {
+        Planned::Start(firing) => firing.scheduled_at,
+        Planned::Missed { firing, reason, .. } => panic!("{} is missed too: {reason}", firing.scheduled_at),
+    });
+    (last.scheduled_at, covers, reason, starts.collect())
+}
+
 #[test]
-fn a_year_of_seconds_is_bounded_and_catchup_still_starts_the_newest() {
-    let year = 365 * 24 * 3600;
-    for (catchup, starts) in [(Catchup::Last, 60), (Catchup::All, 60 + CATCHUP_RUNS_MAX)] {
-        let secondly = job("* * * * * *", catchup, u64::try_from(year).unwrap());
-        let decided = decided(&secondly, 0, year);
-        let (missed, started) = decided.split_at(1);
-        assert!(missed[0].1.starts_with("more than 100000 instants"), "{:?}", missed[0]);
-        let seconds: Vec<i64> = started.iter().map(|(second, _)| *second).collect();
-        let newest: Vec<i64> = (year + 1 - i64::try_from(starts).unwrap()..=year).collect();
-        assert_eq!(seconds, newest);
+fn years_of_seconds_are_one_row_with_the_exact_count_and_the_newest_start() {
+    for years in [1, 10] {
+        let away = years * 365 * 24 * 3600;
+        let window = u64::try_from(away).unwrap();
+        for (catchup, window, started, rule) in [
+            (Catchup::None, window, 60, "catchup = \"none\""),
+            (Catchup::Last, window, 60, "catchup = \"last\" makes up for the last instant only"),
+            (Catchup::All, window, 60 + 1_000, "catchup = \"all\" starts the newest 1000 only"),
+            (Catchup::All, 360, 360, "outside the catch-up window of 360s"),
+        ] {
+            let secondly = job("* * * * * *", catchup, window);
+            let absence = Absence { from: at(0), until: at(away) };
+            let (last, covers, reason, starts) = one_row_and_starts(plan(&secondly, at(0), at(0), absence));
+            let missed = away - started;
+            assert_eq!((last, covers.first, covers.count), (at(missed), at(1), u64::try_from(missed).unwrap()));
+            let expected = format!(
+                "the daemon was away from 2025-06-15T00:00:00Z to {}; {missed} instants, from 2025-06-15T00:00:01Z to this \
+                 one; {rule}",
+                in_words(at(away))
+            );
+            assert_eq!(reason, expected);
+            let newest: Vec<_> = (missed + 1..=away).map(at).collect();
+            assert_eq!(starts, newest, "{catchup:?}");
+        }
     }
 }
 
 #[test]
-fn no_instant_between_the_counted_and_the_caught_up_is_lost() {
-    // 172,800 instants: more than are counted, fewer than the window.
-    let two_days = 2 * 24 * 3600;
-    let secondly = job("* * * * * *", Catchup::All, 10 * 24 * HOUR);
-    let decided = decided(&secondly, 0, two_days);
-    assert_eq!(decided.len(), 1 + CATCHUP_RUNS_MAX + 60);
-    assert_eq!(decided[1].0, two_days - 60 - i64::try_from(CATCHUP_RUNS_MAX).unwrap() + 1);
+fn two_rules_of_one_absence_have_a_row_each() {
+    let day = 24 * 3600;
+    let secondly = job("* * * * * *", Catchup::All, 24 * HOUR);
+    let planned = plan(&secondly, at(0), at(0), Absence { from: at(0), until: at(10 * day) });
+    let rows: Vec<_> =
+        planned.iter().filter_map(|planned| covered(planned).map(|covers| (instant(planned), covers))).collect();
+    let covers = |first, count| Covered { first: at(first), count };
+    let late = 10 * day - 1_060;
+    assert_eq!(rows, [(at(9 * day), covers(1, 9 * 86_400)), (at(late), covers(9 * day + 1, 86_400 - 1_060))]);
+}
+
+fn covered(planned: &Planned) -> Option<Covered> {
+    match planned {
+        Planned::Missed { covers, .. } => *covers,
+        Planned::Start(_) => None,
+    }
+}
+
+fn instant(planned: &Planned) -> DateTime<Utc> {
+    match planned {
+        Planned::Start(firing) | Planned::Missed { firing, .. } => firing.scheduled_at,
+    }
+}
+
+const EXPRESSIONS: [&str; 9] = [
+    "* * * * *",
+    "*/20 * * * * *",
+    "0 * * * *",
+    "30 2 * * *",
+    "*/3 1-3 * * *",
+    "cron(0 9 L * ? *)",
+    "rate(1 minute)",
+    "rate(7 minutes)",
+    "at(2026-10-25T02:30:00)",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_instant_since_the_mark_starts_or_has_one_row(
+        expressions in prop::collection::vec(prop::sample::select(EXPRESSIONS.to_vec()), 1..4),
+        both in any::<bool>(), catchup in prop::sample::select(vec![Catchup::None, Catchup::Last, Catchup::All]),
+        spring in any::<bool>(), mark in -40_000_000..40_000_000_i64, away in -100_000..60_000_000_i64, short in any::<bool>(),
+        window in 0..80_000_u64, anchor in -300_000..0_i64,
+    ) {
+        // Around both nights on which the clocks of Berlin change.
+        let night = if spring { 1_774_746_000 } else { 1_792_890_000 };
+        let mark = DateTime::from_timestamp(night, 0).unwrap() + TimeDelta::milliseconds(mark);
+        let away = TimeDelta::milliseconds(if short { away / 100 } else { away });
+        let now = mark + away;
+        let overlap = if both { schedule::Overlap::Both } else { schedule::Overlap::First };
+        let dst = Dst { overlap, ..Dst::default() };
+        let schedule = Schedule::parse(&expressions, chrono_tz::Europe::Berlin, dst).unwrap();
+        let anchor = (mark + TimeDelta::seconds(anchor)).trunc_subsecs(0);
+        let job = Job { schedule, ..job("@daily", catchup, window) };
+
+        let planned = plan(&job, mark, anchor, Absence { from: mark, until: now });
+        let mut accounted = Vec::new();
+        for planned in &planned {
+            let last = instant(planned);
+            match covered(planned) {
+                None => accounted.push(last),
+                Some(Covered { first, count }) => {
+                    let before = first - TimeDelta::nanoseconds(1);
+                    let instants: Vec<_> = job.schedule.firings(before, last, anchor).collect();
+                    prop_assert_eq!((instants.first(), instants.len() as u64), (Some(&first), count));
+                    prop_assert!(instants.len() > MISSED_ROWS_MAX);
+                    accounted.extend(instants);
+                }
+            }
+        }
+        let expected: Vec<_> = job.schedule.firings(mark, now, anchor).collect();
+        prop_assert_eq!(accounted, expected);
+        prop_assert!(planned.len() < 2 * MISSED_ROWS_MAX + 1_000 + 100);
+    }
 }
 
 fn living(count: usize, due_from: usize) -> Vec<Living> {

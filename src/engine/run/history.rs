@@ -159,7 +159,7 @@ impl HistoryEvent {
             }
             Outcome::Cancelled { reason } => HistoryEvent::ExecutionAborted { reason },
             Outcome::Skipped { reason } => HistoryEvent::ExecutionSkipped { reason },
-            Outcome::Missed { reason } => HistoryEvent::ExecutionMissed { reason },
+            Outcome::Missed { reason, .. } => HistoryEvent::ExecutionMissed { reason },
             Outcome::Unknown { failure } => {
                 HistoryEvent::ExecutionUnknown { error: failure.primary, cause: failure.cause }
             }

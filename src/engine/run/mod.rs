@@ -32,7 +32,7 @@ pub use self::action::Action;
 pub use self::clock::ClockChange;
 pub(super) use self::found::FoundLaunch;
 pub use self::history::{Entry, HistoryEvent};
-pub use self::outcome::{Outcome, Status};
+pub use self::outcome::{Covered, Outcome, Status};
 pub use self::step::{Event, Refused, Step};
 use super::failure::Failure;
 use super::job::{Definition, Instance, JobName};
@@ -388,6 +388,19 @@ impl Run {
             | State::Stopping { .. }
             | State::Waiting { .. } => None,
         })
+    }
+
+    /// The instants that this row stands for, if it stands for more than its own.
+    pub fn covers(&self) -> Option<Covered> {
+        match &self.state {
+            State::Finished { outcome, .. } => outcome.covers(),
+            State::Due
+            | State::Launching
+            | State::Seeking { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Waiting { .. } => None,
+        }
     }
 
     /// The exit code of the newest attempt.

@@ -1,5 +1,6 @@
 //! How a run ended, and the status that the interface shows.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::super::failure::Failure;
@@ -34,12 +35,24 @@ pub enum Outcome {
     Missed {
         /// From when to when, and which rule left it out.
         reason: String,
+        /// The instants that it stands for, if it stands for more than its own; older rows have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        covers: Option<Covered>,
     },
     /// Whether a task was launched can no longer be known.
     Unknown {
         /// `Tenacron.LaunchUnknown`.
         failure: Failure,
     },
+}
+
+/// Instants that share a row because they are many: all that the schedule named from `first` up to and with the row's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covered {
+    /// The first of them.
+    pub first: DateTime<Utc>,
+    /// How many they are, the row's own included.
+    pub count: u64,
 }
 
 /// The status that the interface shows.
@@ -129,8 +142,46 @@ impl Outcome {
     /// The reason in it.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Outcome::Cancelled { reason } | Outcome::Skipped { reason } | Outcome::Missed { reason } => Some(reason),
+            Outcome::Cancelled { reason } | Outcome::Skipped { reason } | Outcome::Missed { reason, .. } => {
+                Some(reason)
+            }
             Outcome::Succeeded | Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unknown { .. } => None,
         }
+    }
+
+    /// The instants that a row stands for, if it stands for more than its own.
+    pub fn covers(&self) -> Option<Covered> {
+        match self {
+            Outcome::Missed { covers, .. } => *covers,
+            Outcome::Succeeded
+            | Outcome::Failed { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::Cancelled { .. }
+            | Outcome::Skipped { .. }
+            | Outcome::Unknown { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missed_row_from_before_rows_could_stand_for_many_reads_back() {
+        let stored = r#"{"outcome":"missed","reason":"away"}"#;
+        let missed: Outcome = serde_json::from_str(stored).unwrap();
+        assert_eq!(missed, Outcome::Missed { reason: "away".into(), covers: None });
+        assert_eq!(serde_json::to_string(&missed).unwrap(), stored);
+    }
+
+    #[test]
+    fn a_row_that_stands_for_many_keeps_which() {
+        let covers = Some(Covered { first: DateTime::from_timestamp(1_750_000_000, 0).unwrap(), count: 31_535_940 });
+        let missed = Outcome::Missed { reason: "away".into(), covers };
+        let stored = serde_json::to_string(&missed).unwrap();
+        let expected = r#""covers":{"first":"2025-06-15T15:06:40Z","count":31535940}"#;
+        assert!(stored.contains(expected), "{stored}");
+        assert_eq!(serde_json::from_str::<Outcome>(&stored).unwrap().covers(), covers);
     }
 }

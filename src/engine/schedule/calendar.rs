@@ -12,6 +12,7 @@
 use super::day_rule::{DayRule, Days};
 use super::error::{ScheduleError, Word};
 use super::field::{DAY_OF_MONTH, Field, HOUR, MINUTE, MONTH, NUMBERED_DAY, SECOND, Values};
+use super::times::Times;
 use chrono::{Datelike, Days as DayCount, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
 /// Each turn of the walk passes at least one day, and there are fewer days than this between 1970 and 2199.
@@ -24,7 +25,7 @@ const LAST: NaiveDateTime = end_of_year(2199);
 const SHIFT: DayCount = DayCount::new(124 * 365 + 30);
 
 /// The fields that are not days, as sets.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Fields {
     pub(super) seconds: Values,
     pub(super) minutes: Values,
@@ -39,7 +40,7 @@ pub(super) struct Fields {
 pub(super) struct Calendar {
     /// One, or two where crontab joins its day fields with OR.
     alternatives: Vec<Alternative>,
-    years: Option<Values>,
+    fields: Fields,
     every_hour: bool,
 }
 
@@ -54,7 +55,7 @@ impl Calendar {
     pub(super) fn new(fields: Fields, days: &[Days], word: Word<'_>) -> Result<Calendar, ScheduleError> {
         let alternatives =
             days.iter().map(|days| Alternative::new(&fields, days, word)).collect::<Result<Vec<_>, _>>()?;
-        let calendar = Calendar { alternatives, every_hour: fields.hours == HOUR.all(), years: fields.years };
+        let calendar = Calendar { alternatives, every_hour: fields.hours == HOUR.all(), fields };
         match calendar.next(FIRST) {
             Some(_) => Ok(calendar),
             None => Err(word.error(format!("\"{}\" never fires: no year from 1970 to 2199 has such a day", word.text))),
@@ -64,6 +65,17 @@ impl Calendar {
     /// Whether all 24 hours are named, which decides how the expression meets a change of the clocks.
     pub(super) fn every_hour(&self) -> bool {
         self.every_hour
+    }
+
+    /// The times of day, which are the same on every day that is named.
+    pub(super) fn times(&self) -> Times {
+        Times::of(&self.fields)
+    }
+
+    /// The first day from `date` on that is named.
+    pub(super) fn next_day(&self, date: NaiveDate) -> Option<NaiveDate> {
+        let before = date.and_time(NaiveTime::MIN) - TimeDelta::seconds(1);
+        self.next(before).map(|wall| wall.date())
     }
 
     /// The first local time strictly after `after`, in whole seconds, up to the end of 2199.
@@ -89,12 +101,12 @@ impl Calendar {
 
     fn has_year(&self, year: i32) -> bool {
         let named = |years: &Values| u32::try_from(year).is_ok_and(|year| years.contains(&year));
-        self.years.as_ref().is_none_or(named)
+        self.fields.years.as_ref().is_none_or(named)
     }
 
     /// The same cursor if the second after it lies in a year that is named, else the end of the year before the next named one.
     fn skip_years(&self, cursor: NaiveDateTime) -> Option<NaiveDateTime> {
-        let Some(years) = &self.years else {
+        let Some(years) = &self.fields.years else {
             return Some(cursor);
         };
         let start = cursor.checked_add_signed(TimeDelta::seconds(1))?;

@@ -54,12 +54,20 @@ impl Interval {
             .ok_or_else(|| value.error(format!("rate value \"{}\" is out of range: at most 36500 days", value.text)))
     }
 
+    pub(super) fn period_seconds(self) -> i64 {
+        self.period_seconds
+    }
+
     /// The first multiple strictly after `after`; the anchor itself is not one.
     pub(super) fn next(self, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // Whole seconds are enough: a multiple of the period above the floor is above the fraction too.
-        let elapsed_seconds = after.signed_duration_since(anchor).num_seconds();
-        let passed = if after < anchor { 0 } else { elapsed_seconds.checked_div(self.period_seconds)? };
+        let passed = elapsed_seconds(after, anchor).checked_div(self.period_seconds)?;
         let offset = passed.checked_add(1)?.checked_mul(self.period_seconds)?;
         anchor.checked_add_signed(TimeDelta::try_seconds(offset)?)
     }
+}
+
+/// Whole seconds since the anchor, none before it. They are enough to compare with multiples of a period: one that is above
+/// the floor is above the fraction too.
+pub(super) fn elapsed_seconds(at: DateTime<Utc>, anchor: DateTime<Utc>) -> i64 {
+    at.signed_duration_since(anchor).num_seconds().max(0)
 }

@@ -17,8 +17,8 @@ const TURNS_MAX: usize = 1_024;
 /// Halvings that narrow twelve days down to a second; the longest repeated stretch so far is seven hours.
 const HALVINGS_MAX: usize = 20;
 /// A day before the first and after the last local time that can be named, so that arithmetic cannot leave the calendar.
-const FIRST_SECONDS: i64 = -2 * 86_400;
-const LAST_SECONDS: i64 = 7_258_118_400 + 2 * 86_400;
+pub(super) const FIRST: DateTime<Utc> = at(-2 * 86_400);
+pub(super) const LAST: DateTime<Utc> = at(7_258_118_400 + 2 * 86_400);
 
 /// How local times of one expression become instants.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +36,11 @@ impl LocalTime {
         after: DateTime<Utc>,
         wall_after: impl Fn(NaiveDateTime) -> Option<NaiveDateTime>,
     ) -> Option<DateTime<Utc>> {
-        let first = DateTime::from_timestamp(FIRST_SECONDS, 0)?;
-        let last = DateTime::from_timestamp(LAST_SECONDS, 0)?;
-        let after = after.clamp(first, last).with_nanosecond(0)?;
+        let after = after.clamp(FIRST, LAST).with_nanosecond(0)?;
         let shown = self.wall(after);
         let (from, again) = match self.zone.from_local_datetime(&shown) {
             LocalResult::Ambiguous(first, second) => {
-                let back = self.clocks_go_back(first.to_utc(), second.to_utc());
+                let back = change_between(self.zone, first.to_utc(), second.to_utc());
                 if after < second.to_utc() {
                     let again = self.second_pass(back, shown, second.to_utc(), &wall_after);
                     (shown, again)
@@ -109,26 +107,8 @@ impl LocalTime {
         self.wall(back - TimeDelta::seconds(1))
     }
 
-    /// The instant between two showings of one local time at which the clocks go back.
-    fn clocks_go_back(self, first: DateTime<Utc>, second: DateTime<Utc>) -> DateTime<Utc> {
-        let offset = self.offset(first);
-        let (mut before, mut from) = (first, second);
-        for _ in 0..HALVINGS_MAX {
-            let half = TimeDelta::seconds((from - before).num_seconds() / 2);
-            if half.is_zero() {
-                break;
-            }
-            let middle = before + half;
-            if self.offset(middle) == offset {
-                before = middle;
-            } else {
-                from = middle;
-            }
-        }
-        from
-    }
-
-    fn fires_twice(self) -> bool {
+    /// Whether a time that is shown again counts again.
+    pub(super) fn fires_twice(self) -> bool {
         self.every_hour || self.dst.overlap == Overlap::Both
     }
 
@@ -137,11 +117,38 @@ impl LocalTime {
     }
 
     fn wall(self, instant: DateTime<Utc>) -> NaiveDateTime {
-        instant.naive_utc() + self.offset(instant)
+        instant.naive_utc() + offset(self.zone, instant)
     }
+}
 
-    fn offset(self, instant: DateTime<Utc>) -> TimeDelta {
-        let offset = self.zone.offset_from_utc_datetime(&instant.naive_utc());
-        TimeDelta::seconds(i64::from(offset.fix().local_minus_utc()))
+/// By how much the clock of a zone is ahead of UTC.
+pub(super) fn offset(zone: Tz, instant: DateTime<Utc>) -> TimeDelta {
+    let offset = zone.offset_from_utc_datetime(&instant.naive_utc());
+    TimeDelta::seconds(i64::from(offset.fix().local_minus_utc()))
+}
+
+/// The instant at which the clocks change, between two of whole seconds with one change between them.
+pub(super) fn change_between(zone: Tz, first: DateTime<Utc>, last: DateTime<Utc>) -> DateTime<Utc> {
+    let old = offset(zone, first);
+    let (mut before, mut from) = (first, last);
+    for _ in 0..HALVINGS_MAX {
+        let half = TimeDelta::seconds((from - before).num_seconds() / 2);
+        if half.is_zero() {
+            break;
+        }
+        let middle = before + half;
+        if offset(zone, middle) == old {
+            before = middle;
+        } else {
+            from = middle;
+        }
+    }
+    from
+}
+
+const fn at(seconds: i64) -> DateTime<Utc> {
+    match DateTime::from_timestamp(seconds, 0) {
+        Some(instant) => instant,
+        None => DateTime::UNIX_EPOCH,
     }
 }

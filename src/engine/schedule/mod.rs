@@ -3,7 +3,8 @@
 //! A [`Schedule`] is the union of one or more expressions. It holds no clock and no memory: [`Schedule::next`] depends on its
 //! arguments alone, so the daemon may ask from any moment, after any absence, and gets the tail of the same sequence.
 //! Expressions are read in `expression.rs` and the files of the dialects; `calendar.rs` walks the wall clock with the `cron`
-//! crate; `local_time.rs` maps wall clock to instants; `interval.rs` counts elapsed time.
+//! crate; `local_time.rs` maps wall clock to instants; `interval.rs` counts elapsed time. `count.rs` counts the instants of a
+//! range without walking them.
 //!
 //! # When the clocks change
 //!
@@ -26,7 +27,9 @@
 //! offset. Instants have whole seconds, but for the fraction of a rate's anchor.
 
 mod calendar;
+mod count;
 mod crontab;
+mod day_parts;
 mod day_rule;
 mod error;
 mod eventbridge;
@@ -34,12 +37,15 @@ mod expression;
 mod field;
 mod interval;
 mod local_time;
+mod rates;
 mod seconds_first;
 #[cfg(test)]
 mod tests;
+mod times;
 
 pub use error::ScheduleError;
 
+use calendar::Calendar;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use expression::Expression;
@@ -159,12 +165,14 @@ impl Schedule {
 
     fn next_of(&self, expression: &Expression, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match expression {
-            Expression::Calendar(calendar) => {
-                self.local_time(calendar.every_hour()).next(after, |wall| calendar.next(wall))
-            }
+            Expression::Calendar(calendar) => self.next_in(calendar, after),
             Expression::Once(once) => self.next_once(*once, after),
             Expression::Interval(interval) => interval.next(after, anchor),
         }
+    }
+
+    fn next_in(&self, calendar: &Calendar, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.local_time(calendar.every_hour()).next(after, |wall| calendar.next(wall))
     }
 
     fn next_once(&self, once: NaiveDateTime, after: DateTime<Utc>) -> Option<DateTime<Utc>> {

@@ -158,10 +158,7 @@ impl World {
 /// The first instant that a row stands for.
 fn covered_from(run: &Run) -> DateTime<Utc> {
     match &run.state {
-        State::Finished { outcome: Outcome::Missed { reason, .. }, .. } => reason
-            .split_once("the first ")
-            .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok())
-            .unwrap_or(run.scheduled_at),
+        State::Finished { outcome: Outcome::Missed { covers: Some(covered), .. }, .. } => covered.first,
         _ => run.scheduled_at,
     }
 }

@@ -2,6 +2,7 @@
 //! against a slow reference.
 
 mod clock_changes;
+mod count;
 mod dialects;
 mod mistakes;
 mod properties;

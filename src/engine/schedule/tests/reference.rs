@@ -201,8 +201,15 @@ fn change_after(zone: Tz, start: DateTime<Utc>) -> Option<DateTime<Utc>> {
 
 /// A zone and a minute from 1972 to 2099, mostly in the hours before its clocks change.
 pub(super) fn zone_and_moment(hours_before: i64) -> impl Strategy<Value = (Tz, DateTime<Utc>)> {
+    moment_in(any_zone(), hours_before)
+}
+
+pub(super) fn moment_in(
+    zone: impl Strategy<Value = Tz>,
+    hours_before: i64,
+) -> impl Strategy<Value = (Tz, DateTime<Utc>)> {
     let minutes = 63_072_000_i64 / 60..4_102_444_800_i64 / 60;
-    (any_zone(), minutes, 0..hours_before * 60, 0..8_u8).prop_map(|(zone, minute, before, kind)| {
+    (zone, minutes, 0..hours_before * 60, 0..8_u8).prop_map(|(zone, minute, before, kind)| {
         let start = DateTime::from_timestamp(minute * 60, 0).expect("a date before 2100");
         let change = if kind == 0 { None } else { change_after(zone, start) };
         let moment = change.map_or(start, |change| change - TimeDelta::minutes(before));
