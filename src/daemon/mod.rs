@@ -202,8 +202,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                 Err(error @ StoreError::Damaged { .. }) => return Err(DaemonError::Damaged(error)),
                 Err(error @ StoreError::Database { .. }) => {
                     let told = observe::chain(&error);
+                    // First, so that whoever reads the line already meets a daemon that is not ready.
+                    self.pulse.store_fails(clock::now(), told.clone());
                     tracing::error!(error = told, "state could not be saved; nothing is launched until it can");
-                    self.pulse.store_fails(clock::now(), told);
                     if !self.pause(pause, stop).await {
                         return Err(DaemonError::StoppedUnsaved(error));
                     }

@@ -4,14 +4,19 @@
 //! a database that contradicts itself may have forgotten a launch, and to go on with it would be to guess. What no
 //! database would take is a mistake in the program. An error that is not known here counts as one of these two, because
 //! to wait for ever for what never comes is the worst of the three.
+//!
+//! SQLite calls it damage as well if the system can't read a page (EIO), which can pass: a volume that is lost for a
+//! minute. So before that word ends a daemon, the files are read through and the same is tried once more.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
 
 use super::super::StoreError;
 use super::super::row::{Damaged, Fault};
-use super::home::Astray;
+use super::home::{self, Astray};
 use super::write::Severed;
 
 /// What can be expected of a fault.
@@ -36,10 +41,33 @@ pub(super) struct Advised {
     source: Fault,
 }
 
+/// What became of the suspicion that the database is damaged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Examined {
+    #[error("{path} is damaged")]
+    Damaged {
+        path: String,
+        #[source]
+        source: Fault,
+    },
+    #[error("{path} or its log can't be read")]
+    Unreadable {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
 /// What can be expected of it.
 pub(super) fn kind(fault: &Fault) -> Kind {
     if let Some(error) = fault.downcast_ref::<rusqlite::Error>() {
         return kind_of_sqlite(error);
+    }
+    if let Some(examined) = fault.downcast_ref::<Examined>() {
+        return match examined {
+            Examined::Damaged { .. } => Kind::Damage,
+            Examined::Unreadable { .. } => Kind::Passing,
+        };
     }
     if fault.is::<Astray>() {
         Kind::Passing
@@ -52,7 +80,7 @@ pub(super) fn kind(fault: &Fault) -> Kind {
     }
 }
 
-pub(super) fn kind_of_sqlite(error: &rusqlite::Error) -> Kind {
+fn kind_of_sqlite(error: &rusqlite::Error) -> Kind {
     match error.sqlite_error_code() {
         Some(
             ErrorCode::DiskFull
@@ -109,6 +137,56 @@ pub(super) fn of_kind(kind: Kind, doing: &'static str, source: Fault) -> StoreEr
     }
 }
 
+/// Tries, and if the answer is that the database is damaged, makes sure of it.
+pub(super) fn certain<T>(path: &Path, mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    match attempt() {
+        Err(fault) if looks_damaged(&fault) => match read_through(path) {
+            Ok(()) => attempt().map_err(|fault| proven(path, fault)),
+            Err(source) => Err(Examined::Unreadable { path: path.display().to_string(), source }.into()),
+        },
+        attempted => attempted,
+    }
+}
+
+/// The same for what can't be tried again.
+pub(super) fn examined(path: &Path, fault: Fault) -> Fault {
+    if !looks_damaged(&fault) {
+        return fault;
+    }
+    match read_through(path) {
+        Ok(()) => proven(path, fault),
+        Err(source) => Examined::Unreadable { path: path.display().to_string(), source }.into(),
+    }
+}
+
+/// Whether SQLite says so; it may mean that the system could not read.
+pub(super) fn looks_damaged(fault: &Fault) -> bool {
+    let error = fault.downcast_ref::<rusqlite::Error>();
+    error.and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseCorrupt)
+}
+
+fn proven(path: &Path, fault: Fault) -> Fault {
+    if looks_damaged(&fault) {
+        Examined::Damaged { path: path.display().to_string(), source: fault }.into()
+    } else {
+        fault
+    }
+}
+
+/// Whether the system can read all of it.
+fn read_through(path: &Path) -> io::Result<()> {
+    let real = path.canonicalize()?;
+    for file in [home::beside(&real, "-wal"), real] {
+        match File::open(file) {
+            Ok(mut file) => io::copy(&mut file, &mut io::sink()).map(drop)?,
+            // A database at rest has no log.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// The fault with where it is and what can be done; faults that say so themselves are left alone.
 pub(super) fn advised(path: &Path, fault: Fault) -> Fault {
     let advice = fault.downcast_ref::<rusqlite::Error>().map(|error| advice(path, error));
@@ -139,7 +217,7 @@ fn advice(path: &Path, error: &rusqlite::Error) -> String {
             format!("{name} lacks what its schema should have")
         }
         Some(_) | None => match kind_of_sqlite(error) {
-            Kind::Damage => format!("{name} is damaged"),
+            Kind::Damage => format!("{name} is damaged or can't be read"),
             Kind::Passing | Kind::Severed | Kind::Mistake => format!("{name} failed"),
         },
     }
@@ -182,11 +260,11 @@ mod tests {
             assert!(source.to_string().starts_with(advice), "{source}");
         }
         let lasting = [
-            (ffi::SQLITE_CORRUPT, "/state.db is damaged"),
-            (ffi::SQLITE_CORRUPT_INDEX, "/state.db is damaged"),
-            (ffi::SQLITE_NOTADB, "/state.db is damaged"),
+            (ffi::SQLITE_CORRUPT, "/state.db is damaged or can't be read"),
+            (ffi::SQLITE_CORRUPT_INDEX, "/state.db is damaged or can't be read"),
+            (ffi::SQLITE_NOTADB, "/state.db is damaged or can't be read"),
             (ffi::SQLITE_CONSTRAINT_UNIQUE, "/state.db holds what contradicts what was stored in it"),
-            (ffi::SQLITE_MISMATCH, "/state.db is damaged"),
+            (ffi::SQLITE_MISMATCH, "/state.db is damaged or can't be read"),
             (ffi::SQLITE_SCHEMA, "/state.db lacks what its schema should have"),
             (ffi::SQLITE_ERROR, "/state.db lacks what its schema should have"),
         ];

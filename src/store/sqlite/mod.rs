@@ -167,7 +167,9 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self) -> Result<Loaded, StoreError> {
-        self.ask("read what is in flight", read::load).await
+        let path = self.0.path.clone();
+        let load = move |connection: &Connection| fault::certain(&path, || read::load(connection));
+        self.ask("read what is in flight", load).await
     }
 
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, StoreError> {

@@ -202,8 +202,9 @@ pub(super) fn open_with(
             if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) {
                 return OpenError::NotADatabase { path, found: "a file of another kind" };
             }
-            let kind = fault::kind_of_sqlite(&error);
-            let source = fault::advised(&path, error.into());
+            let fault = fault::examined(&path, error.into());
+            let kind = fault::kind(&fault);
+            let source = fault::advised(&path, fault);
             match kind {
                 Kind::Damage => OpenError::Damaged { path, doing, source },
                 Kind::Passing | Kind::Severed | Kind::Mistake => OpenError::Database { path, doing, source },
@@ -360,6 +361,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // NORMAL may lose the last commits when the power fails, and with them the memory of a launch.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // Else a large batch writes what its savepoints need to a file in a temporary folder, which may be full or missing.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE_MAX)
 }

@@ -103,10 +103,16 @@ pub(super) fn save_group(
     let (batches, answers): (Vec<Batch>, Vec<oneshot::Sender<Saved>>) =
         group.into_iter().map(|commit| (commit.batch, commit.answer)).unzip();
     let at_home = check_home(connection, home);
-    let saved = match at_home.and_then(|()| save_together(connection, home.path(), &batches, definitions)) {
+    let mut save = || {
+        let saved = save_together(connection, home.path(), &batches, definitions);
+        if saved.is_err() {
+            definitions.forget();
+        }
+        saved
+    };
+    let saved = match at_home.and_then(|()| fault::certain(home.path(), &mut save)) {
         Ok(saved) => saved,
         Err(fault) => {
-            definitions.forget();
             let kind = fault::kind(&fault);
             // One error for everybody who waited.
             let source: Arc<dyn Error + Send + Sync> = fault::advised(home.path(), fault).into();
@@ -171,6 +177,7 @@ fn save_together(
             // Some faults, such as a full disk, make SQLite undo the whole transaction at once. There is no savepoint
             // to return to then, and the next one would stand alone.
             Err(Refused::Fault(fault)) if savepoint.is_autocommit() => return Err(fault),
+            Err(Refused::Fault(fault)) if fault::looks_damaged(&fault) => return Err(fault),
             Err(refused) => {
                 definitions.forget();
                 savepoint.finish()?;
