@@ -124,7 +124,9 @@ pub enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file is something else, or its beginning was overwritten.
-    #[error("{} is {found}, not a database of tenacron", path.display())]
+    #[error(
+        "{} is {found}, not a database of tenacron; if it was meant to be another file, correct [state] url", path.display()
+    )]
     NotADatabase {
         /// The file.
         path: PathBuf,

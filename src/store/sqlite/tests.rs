@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,10 +11,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::super::row::{self, DefinitionIds};
-use super::super::{Batch, RunSave, StoreError};
+use super::super::{Batch, RunQuery, RunSave, Store as _, StoreError};
 use super::open::{self, Holder, MIGRATIONS, OpenError, Opened, World};
 use super::write::{Commit, Saved, save_group};
-use super::{read, sql};
+use super::{SqliteStore, read, sql};
 use crate::engine::job::{Definition, Instance};
 use crate::engine::run::{Firing, Run, RunId, Trigger};
 use crate::engine::samples;
@@ -174,6 +175,39 @@ fn a_migration_of_several_steps_arrives_at_the_newest_and_is_refused_by_older_pr
     assert!(matches!(error, OpenError::NewerSchema { found, known, .. } if (found, known) == expected), "{error:?}");
     let again = opened(&path, &newer).unwrap();
     assert_eq!(again.term.0, 3, "the refused one began no term");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_hangs_keeps_nobody_waiting_and_nothing_stale_is_read_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let holder = Holder { pid: 1, host: "mill".into(), instance: Instance::new("prod").unwrap() };
+    let store = SqliteStore::open(&folder.path().join("state.db"), World::Aws, &holder, at(0)).unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (began, has_begun) = oneshot::channel();
+    let hangs = store.clone();
+    let hanging = tokio::spawn(async move {
+        let query = move |_: &Connection| {
+            began.send(()).map_err(|()| "nobody waits")?;
+            Ok(held.recv()?)
+        };
+        hangs.ask("hang", query).await
+    });
+    has_begun.await.unwrap();
+    let read = Arc::new(AtomicU32::new(0));
+    // More than there is room for in the queue.
+    let questions = (0..2 * super::QUEUE_MAX).map(|_| {
+        let (store, read) = (store.clone(), Arc::clone(&read));
+        async move { store.ask_in_time("count", move |_| Ok(read.fetch_add(1, Ordering::SeqCst))).await }
+    });
+    for answer in questions.collect::<tokio::task::JoinSet<_>>().join_all().await {
+        let told = chain(&answer.unwrap_err());
+        assert_eq!(told, "failed to count: the database did not answer within 10 s; it is busy, or its disk is");
+    }
+    tokio::time::resume();
+    release.send(()).unwrap();
+    hanging.await.unwrap().unwrap();
+    assert!(store.runs(RunQuery { limit: 1, ..RunQuery::default() }).await.unwrap().is_empty());
+    assert_eq!(read.load(Ordering::SeqCst), 0, "who has gone away is not read for");
 }
 
 #[test]
