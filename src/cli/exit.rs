@@ -16,11 +16,13 @@ pub enum Exit {
     NotFound = 3,
     /// No daemon answers on the control socket.
     NoDaemon = 4,
+    /// The state is damaged, or is no state of Tenacron; a service manager should not restart on it.
+    Damaged = 65,
     /// Something outside is not to be had: a port, a region, credentials.
     Unavailable = 69,
     /// A mistake in Tenacron itself; a restart goes on from what is stored.
     Software = 70,
-    /// The state can't be read or written.
+    /// The state can't be read or written now; a restart may find it well.
     State = 74,
     /// Another daemon holds the state.
     Held = 75,

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failed};
-use super::{Context, output, run};
+use super::signals::{outlive_full_files, stop_on_signals};
+use super::{Context, output};
 use crate::config::Config;
 use crate::local::{BindError, Server, Settings};
 use crate::observe;
@@ -24,13 +25,14 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
     observe::start_logging();
+    outlive_full_files()?;
     // Without a configuration there are no task definitions yet; RegisterTaskDefinition adds them.
     let config = if context.is_default && !context.config.exists() { None } else { Some(context.load()?.0) };
     let settings = settings(config.as_ref(), arguments.journal);
     let server = bind(arguments.listen, settings).await?;
     output::print(&format!("local ECS endpoint listening on http://{}\n", server.local_addr()))?;
     let stop = CancellationToken::new();
-    run::stop_on_signals(stop.clone())?;
+    stop_on_signals(stop.clone())?;
     server.serve(stop).await;
     Ok(Exit::Ok)
 }

@@ -13,6 +13,7 @@ mod places;
 mod run;
 mod runs;
 mod show;
+mod signals;
 mod validate;
 
 use std::path::PathBuf;

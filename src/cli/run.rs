@@ -4,17 +4,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failed};
 use super::places::Places;
+use super::signals::{outlive_full_files, stop_on_signals};
 use super::{Context, local};
 use crate::config::Config;
 use crate::daemon::{Daemon, DaemonError, Settings, clock};
 use crate::ecs::{self, AwsEcs};
 use crate::observe;
+use crate::store::StoreError;
 use crate::store::sqlite::{Holder, OpenError, SqliteStore, World};
 use crate::web::api::{self, Sources};
 use crate::web::listen::{self, ControlSocket, ListenError};
@@ -29,6 +30,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
     let (config, warnings) = context.load()?;
     observe::start_logging();
+    outlive_full_files()?;
     for warning in warnings {
         let (code, message, line) = (warning.code, warning.message, warning.line);
         tracing::warn!(code, file = %warning.file.display(), line, detail = message, "configuration warning");
@@ -70,6 +72,7 @@ async fn serve(
         launch_burst: config.ecs.launch_burst,
         poll_interval: config.ecs.poll_interval,
     };
+    let daemon_failed = |error| daemon_failed(error, &places);
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
     let router = api::router(Sources { store, mailbox });
     let listeners = CancellationToken::new();
@@ -98,22 +101,43 @@ async fn finish(task: JoinHandle<()>) {
     }
 }
 
-fn daemon_failed(error: DaemonError) -> Failed {
+fn daemon_failed(error: DaemonError, places: &Places) -> Failed {
     let exit = match error {
-        DaemonError::Load(_) | DaemonError::StoppedUnsaved(_) => Exit::State,
+        DaemonError::Load(StoreError::Damaged { .. }) | DaemonError::Damaged(_) => Exit::Damaged,
+        DaemonError::Load(_) | DaemonError::StoppedUnsaved(_) | DaemonError::Severed(_) => Exit::State,
         DaemonError::Deposed(_) => Exit::Held,
         DaemonError::Inconsistent(_) => Exit::Software,
     };
-    Failed::new(exit, observe::chain(&error))
+    state_failed(exit, observe::chain(&error), places)
 }
 
 fn open_store(config: &Config, places: &Places) -> Result<SqliteStore, Failed> {
     let world = if places.journal.is_some() { World::Local } else { World::Aws };
     let holder = Holder::this_process(config.instance.clone());
     SqliteStore::open(&places.state, world, &holder, clock::now()).map_err(|error| {
-        let exit = if matches!(error, OpenError::Held { .. }) { Exit::Held } else { Exit::State };
-        Failed::new(exit, format!("failed to open the state: {}", observe::chain(&error)))
+        let exit = match error {
+            OpenError::Held { .. } => Exit::Held,
+            OpenError::Damaged { .. } | OpenError::NotADatabase { .. } => Exit::Damaged,
+            OpenError::NotWritable { .. }
+            | OpenError::NewerSchema { .. }
+            | OpenError::OtherWorld { .. }
+            | OpenError::Database { .. } => Exit::State,
+        };
+        state_failed(exit, format!("failed to open the state: {}", observe::chain(&error)), places)
     })
+}
+
+/// The message with what to do where only a person can help.
+fn state_failed(exit: Exit, what: String, places: &Places) -> Failed {
+    if exit != Exit::Damaged {
+        return Failed::new(exit, what);
+    }
+    let state = places.state.display();
+    let advice = format!(
+        "nothing was launched after this was found, and no restart mends it: keep a copy of {state} and what stands beside it, then \
+         restore a backup"
+    );
+    Failed::new(exit, format!("{what}\n{advice}"))
 }
 
 async fn connect(config: &Config, endpoint: Option<&LocalEndpoint>) -> Result<AwsEcs, Failed> {
@@ -148,29 +172,4 @@ impl LocalEndpoint {
         self.stop.cancel();
         finish(self.serving).await;
     }
-}
-
-/// Cancels the token on SIGTERM, SIGINT or SIGHUP. A second one ends the process at once, as a crash would: the next start
-/// goes on from what is stored.
-pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<(), Failed> {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failed::new(Exit::Failed, format!("failed to wait for signals: {error}")));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        for is_first in [true, false] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hangup.recv() => {}
-            }
-            if is_first {
-                stop.cancel();
-            } else {
-                std::process::exit(i32::from(Exit::Failed as u8));
-            }
-        }
-    });
-    Ok(())
 }

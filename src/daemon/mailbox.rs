@@ -53,12 +53,14 @@ impl Pulse {
         });
     }
 
-    /// A loop that tries again to save turns all the same: to start it anew would mend nothing.
-    pub(super) fn store_fails(&self, now: DateTime<Utc>, why: String) {
+    /// A loop that tries again to save turns all the same: to start it anew would mend nothing. True if this is news.
+    pub(super) fn store_fails(&self, now: DateTime<Utc>, why: String) -> bool {
         self.with(|health| {
             health.turned_at = Some(now);
+            let is_news = health.store_error.as_ref() != Some(&why);
             health.store_error = Some(why);
-        });
+            is_news
+        })
     }
 
     /// True if it had failed before.

@@ -9,11 +9,13 @@
 //!
 //! The driver decides by asking `engine/`; this loop reads the clock, waits for durability and hands out work. While the
 //! store fails, nothing is performed: what was decided waits, pollers keep looking, letters are answered, and the daemon
-//! says that it is not ready. A stop leaves tasks in ECS running: the next start picks them up from the store.
+//! says that it is not ready. A fault that no waiting mends ends it. A stop leaves tasks in ECS running: the next start
+//! picks them up from the store.
 
 mod act;
 pub mod clock;
 pub mod driver;
+mod inbox;
 mod lost_state;
 mod mailbox;
 mod perform;
@@ -28,10 +30,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::driver::{Driver, Report};
+use self::inbox::Inbox;
 pub use self::mailbox::{Health, Mailbox};
 use self::mailbox::{Letter, Pulse};
 use self::perform::Performer;
@@ -43,17 +47,18 @@ use crate::engine::run::{RunId, in_words};
 use crate::observe;
 use crate::store::{Batch, Store, StoreError};
 
-/// How many bundles of reports may wait for the loop.
-const REPORTS_MAX: usize = 1_024;
-/// How many bundles one turn takes: all of them become one commit.
-const REPORTS_A_TURN: usize = 1_024;
 /// How often an idle daemon writes that it is alive, so that an absence has a beginning.
 const HEARTBEAT: TimeDelta = TimeDelta::seconds(60);
 /// The pauses between tries to save while the store fails.
 const COMMIT_PAUSE_MIN: Duration = Duration::from_millis(200);
 const COMMIT_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long one try may take before the daemon says that it is not ready: longer than SQLite waits for a lock, so that
+/// what it then says is heard first. A disk that hangs says nothing at all.
+const COMMIT_SLOW: Duration = Duration::from_secs(8);
 /// How long a stop waits for calls that are under way, so that their answers are on record.
 const LEAVE_WITHIN: Duration = Duration::from_millis(900);
+/// What is told of a try that takes long.
+const SLOW: &str = "the store has not answered for several seconds";
 
 /// What the daemon runs on.
 #[derive(Debug)]
@@ -82,6 +87,12 @@ pub enum DaemonError {
     /// What is in memory does not continue what is stored, or the store is closed; a restart begins from what is stored.
     #[error("failed to go on")]
     Inconsistent(#[source] StoreError),
+    /// The store can save nothing more in this process; a restart goes on from what is stored.
+    #[error("failed to go on")]
+    Severed(#[source] StoreError),
+    /// What is stored is damaged; a restart would meet the same.
+    #[error("failed to go on")]
+    Damaged(#[source] StoreError),
     /// The daemon was told to stop while its store failed: the newest decisions were neither saved nor performed.
     #[error("stopped while the state could not be saved")]
     StoppedUnsaved(#[source] StoreError),
@@ -93,7 +104,7 @@ pub struct Daemon<S, E> {
     store: S,
     driver: Driver,
     performer: Performer<E>,
-    reports: mpsc::Receiver<Vec<Report>>,
+    inbox: Inbox,
     letters: mpsc::Receiver<Letter>,
     pulse: Arc<Pulse>,
     tracker: TaskTracker,
@@ -120,7 +131,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
         let bucket = Bucket::new(settings.launch_rate, settings.launch_burst, now);
         let driver = Driver::new(settings.instance, store.term(), settings.jobs, bucket, loaded, now);
-        let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        let (sender, inbox) = inbox::open();
         let (mailbox, letters, pulse) = mailbox::open();
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
         let watcher =
@@ -128,7 +139,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
         let committed_at = now;
         let daemon =
-            Daemon { store, driver, performer, reports, letters, pulse, tracker, pollers, committed_at, looks_first };
+            Daemon { store, driver, performer, inbox, letters, pulse, tracker, pollers, committed_at, looks_first };
         Ok((daemon, mailbox))
     }
 
@@ -149,23 +160,12 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             let next = self.driver.next_turn_at();
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some(first) = self.reports.recv() => arrived = self.drain(first),
+                reports = self.inbox.next() => arrived = reports,
                 Some(letter) = self.letters.recv() => letter.answer(&self.driver),
                 () = clock::nap_until(next) => {}
             }
         }
         self.leave(arrived, &stop).await
-    }
-
-    /// Everything that has been reported by now: all of it is one turn and one commit.
-    fn drain(&mut self, mut reports: Vec<Report>) -> Vec<Report> {
-        for _ in 1..REPORTS_A_TURN {
-            match self.reports.try_recv() {
-                Ok(more) => reports.extend(more),
-                Err(_) => break,
-            }
-        }
-        reports
     }
 
     async fn turn(
@@ -195,11 +195,11 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         Ok(())
     }
 
-    /// Saves a batch, however long it takes: nothing is performed before. Who asks meanwhile is answered.
+    /// Saves a batch, however long it takes: nothing is performed before.
     async fn commit(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<BTreeSet<RunId>, DaemonError> {
         let mut pause = COMMIT_PAUSE_MIN;
         loop {
-            match self.store.commit(batch.clone()).await {
+            match self.try_to_save(batch).await {
                 Ok(duplicates) => {
                     if self.pulse.store_works() {
                         tracing::info!("state can be saved again");
@@ -210,10 +210,13 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                 Err(error @ (StoreError::Inconsistent { .. } | StoreError::Closed)) => {
                     return Err(DaemonError::Inconsistent(error));
                 }
-                Err(error) => {
+                Err(error @ StoreError::Severed { .. }) => return Err(DaemonError::Severed(error)),
+                Err(error @ StoreError::Damaged { .. }) => return Err(DaemonError::Damaged(error)),
+                Err(error @ StoreError::Database { .. }) => {
                     let told = observe::chain(&error);
+                    // First, so that whoever reads the line already meets a daemon that is not ready.
+                    self.pulse.store_fails(clock::now(), told.clone());
                     tracing::error!(error = told, "state could not be saved; nothing is launched until it can");
-                    self.pulse.store_fails(clock::now(), told);
                     if !self.pause(pause, stop).await {
                         return Err(DaemonError::StoppedUnsaved(error));
                     }
@@ -223,7 +226,29 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         }
     }
 
-    /// Waits and answers letters. False if the daemon is told to stop.
+    /// One try. Who asks meanwhile is answered, and what is reported is set aside: a disk may hang for long.
+    async fn try_to_save(&mut self, batch: &Batch) -> Result<BTreeSet<RunId>, StoreError> {
+        let store = self.store.clone();
+        let saving = store.commit(batch.clone());
+        tokio::pin!(saving);
+        let mut slow_at = Instant::now() + COMMIT_SLOW;
+        loop {
+            tokio::select! {
+                biased;
+                saved = &mut saving => return saved,
+                () = tokio::time::sleep_until(slow_at) => {
+                    if self.pulse.store_fails(clock::now(), SLOW.to_owned()) {
+                        tracing::error!(error = SLOW, "state could not be saved yet; nothing is launched until it is");
+                    }
+                    slow_at += clock::NAP;
+                }
+                Some(letter) = self.letters.recv() => letter.answer(&self.driver),
+                () = self.inbox.set_aside() => {}
+            }
+        }
+    }
+
+    /// Waits, answers letters and sets reports aside. False if the daemon is told to stop.
     async fn pause(&mut self, pause: Duration, stop: &CancellationToken) -> bool {
         let over = tokio::time::sleep(pause);
         tokio::pin!(over);
@@ -232,6 +257,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                 () = stop.cancelled() => return false,
                 () = &mut over => return true,
                 Some(letter) = self.letters.recv() => letter.answer(&self.driver),
+                () = self.inbox.set_aside() => {}
             }
         }
     }
@@ -246,10 +272,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         while self.driver.calls_under_way() > 0 {
             tokio::select! {
                 () = &mut give_up => break,
-                Some(first) = self.reports.recv() => {
-                    let reports = self.drain(first);
-                    self.turn(reports, true, stop).await?;
-                }
+                reports = self.inbox.next() => self.turn(reports, true, stop).await?,
             }
         }
         let last = self.driver.heartbeat(clock::now());

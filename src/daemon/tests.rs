@@ -1,4 +1,7 @@
-//! The loop itself: what it does while its store fails, and that a call which panics takes nothing with it.
+//! The loop itself: that a call which panics takes nothing with it, and (in `saving.rs`) what it does while its store
+//! fails.
+
+mod saving;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,14 +14,13 @@ use tokio_util::task::TaskTracker;
 use super::driver::Act;
 use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer};
 use super::watch::Watcher;
-use super::{Daemon, DaemonError, Settings, clock};
+use super::{Settings, clock};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::Instance;
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
-use crate::store::memory::MemoryStore;
 
 /// Far longer than anything takes, on a clock that does not really wait.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -65,22 +67,6 @@ fn settings() -> Settings {
         launch_burst: 20,
         poll_interval: Duration::from_secs(1),
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_asks_while_the_state_cannot_be_saved_is_answered() {
-    let store = MemoryStore::new();
-    store.fail_next_commits(u32::MAX);
-    let (daemon, mailbox) = Daemon::start(settings(), store, Frail::default()).await.unwrap();
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(daemon.run(stop.clone()));
-    let jobs = tokio::time::timeout(WITHIN, mailbox.jobs()).await.expect("an answer, not a wait for the store");
-    assert_eq!(jobs.map(|jobs| jobs.len()), Some(1));
-    let health = mailbox.health();
-    assert!(health.store_error.is_some() && health.turned_at.is_some(), "{health:?}");
-    stop.cancel();
-    let ended = running.await.unwrap();
-    assert!(matches!(ended, Err(DaemonError::StoppedUnsaved(_))), "{ended:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,29 +107,28 @@ impl Store for MemoryStore {
         let mut data = self.data();
         if data.commits_to_fail > 0 {
             data.commits_to_fail -= 1;
-            return Err(row::not_saved("the disk fails on request".into()));
+            return Err(row::told("save a batch", "the disk fails on request".into()));
         }
         if data.term != batch.term.0 {
             return Err(StoreError::Deposed { mine: batch.term.0, current: data.term });
         }
-        data.save(&batch).map_err(row::not_saved)
+        data.save(&batch).map_err(|source| row::told("save a batch", source))
     }
 
     async fn load(&self) -> Result<Loaded, StoreError> {
-        self.data().load().map_err(|source| StoreError::Database { doing: "read what is in flight", source })
+        self.data().load().map_err(|source| row::told("read what is in flight", source))
     }
 
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, StoreError> {
-        self.data().list(&query).map_err(|source| StoreError::Database { doing: "list runs", source })
+        self.data().list(&query).map_err(|source| row::told("list runs", source))
     }
 
     async fn last_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
-        let doing = "list the newest run of each job";
-        self.data().last_runs().map_err(|source| StoreError::Database { doing, source })
+        self.data().last_runs().map_err(|source| row::told("list the newest run of each job", source))
     }
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
-        self.data().story(&run).map_err(|source| StoreError::Database { doing: "read a run", source })
+        self.data().story(&run).map_err(|source| row::told("read a run", source))
     }
 }
 

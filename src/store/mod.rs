@@ -139,8 +139,9 @@ pub enum StoreError {
         /// The term of the store.
         current: u64,
     },
-    /// The batch does not continue what is stored: a mistake in the program, which trying again can't mend.
-    #[error("failed to save a batch that does not continue what is stored")]
+    /// The batch does not continue what is stored, or could be stored nowhere: a mistake in the program, which trying again
+    /// can't mend.
+    #[error("failed to save a batch, by a mistake in tenacron")]
     Inconsistent {
         /// Which run, and how.
         #[source]
@@ -149,12 +150,28 @@ pub enum StoreError {
     /// The store's own thread has ended: only a new start opens it again.
     #[error("failed to reach the database: it is closed")]
     Closed,
-    /// The database failed: full, read-only, damaged, gone.
+    /// What was saved is safe, but this handle can save nothing more: only a new start can.
+    #[error("failed to save a batch")]
+    Severed {
+        /// What happened, and to what.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database failed in a way that can pass: full, read-only, locked, moved away, too slow.
     #[error("failed to {doing}")]
     Database {
         /// What was being done.
         doing: &'static str,
         /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What is stored is not what was stored. No waiting mends it, and to go on would be to guess what has been launched.
+    #[error("failed to {doing}")]
+    Damaged {
+        /// What was being done.
+        doing: &'static str,
+        /// What is damaged.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

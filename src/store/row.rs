@@ -52,12 +52,14 @@ pub(super) enum Misfit {
     Attempts { run: RunId, from: usize, stored: u32, len: usize },
 }
 
-/// Why a batch was not saved: a mistake in the program, or the database.
-pub(super) fn not_saved(source: Fault) -> StoreError {
+/// The fault as a store tells it: a mistake in the program, damage, or the database.
+pub(super) fn told(doing: &'static str, source: Fault) -> StoreError {
     if source.is::<Misfit>() {
         StoreError::Inconsistent { source }
+    } else if source.is::<Damaged>() {
+        StoreError::Damaged { doing, source }
     } else {
-        StoreError::Database { doing: "save a batch", source }
+        StoreError::Database { doing, source }
     }
 }
 

@@ -148,7 +148,7 @@ fn a_state_that_is_no_database_is_refused_and_left_alone() {
     site.write("state.db", "my diary, not a database, and long enough to be looked at as one\n".repeat(40));
     let before = std::fs::read(site.path("state.db")).expect("readable");
     let ended = site.run(&["run", "--local"]);
-    assert_eq!(ended.code, Some(74), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(65), "{}", ended.stderr);
     assert!(ended.stderr.contains("state.db"), "{}", ended.stderr);
     assert_eq!(std::fs::read(site.path("state.db")).expect("readable"), before);
 }

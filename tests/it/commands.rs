@@ -118,7 +118,7 @@ timeout = "1h"
 "#;
 
 /// Status and body of a GET that calls the machine `host`.
-fn get(address: &str, host: &str, path: &str) -> (u16, Value) {
+pub(crate) fn get(address: &str, host: &str, path: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("sent");
     let mut answer = String::new();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The longest wait for a line or an end: far longer than anything takes, so that it only ends a test that would hang.
-const WITHIN: Duration = Duration::from_secs(120);
+pub(crate) const WITHIN: Duration = Duration::from_secs(120);
 /// How long a process that is no longer wanted may take to end its own.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -100,7 +100,12 @@ impl Site {
 
     /// The same for one with `[http] listen`, and the address that it has got.
     pub(crate) fn daemon_on_http(&self, arguments: &[&str]) -> (Process, String) {
-        let (daemon, line) = self.started(&[], arguments);
+        self.daemon_on_http_with(&[], arguments)
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn daemon_on_http_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> (Process, String) {
+        let (daemon, line) = self.started(environment, arguments);
         (daemon, line["http"].as_str().expect("an address").to_owned())
     }
 
@@ -216,9 +221,12 @@ impl Process {
         found
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("it can be signalled");
+        kill_process(self.pid(), signal).expect("it can be signalled");
     }
 
     /// Sends a signal and waits for the end.
@@ -229,6 +237,15 @@ impl Process {
 
     /// Waits for the end.
     pub(crate) fn wait(mut self) -> ExitStatus {
+        self.await_end()
+    }
+
+    /// Waits for the end and answers with the exit code; none if a signal ended it.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.await_end().code()
+    }
+
+    fn await_end(&mut self) -> ExitStatus {
         assert!(self.falls_silent(WITHIN), "waited in vain for its end");
         self.child.wait().expect("it ends")
     }

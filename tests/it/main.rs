@@ -10,11 +10,16 @@
 mod bad_input;
 mod boto3;
 mod commands;
+mod failing_disk;
 mod harness;
 mod licences;
 mod lost_state;
 mod main_job;
 mod restart;
 mod retry_vectors;
+mod state_faults;
 mod store;
+mod store_faults;
+mod store_schemas;
+mod tap;
 mod tidy;

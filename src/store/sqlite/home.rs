@@ -1,41 +1,103 @@
-//! Whether the database is still the file that was opened.
+//! Whether the database and its log are still the files that were opened.
 //!
 //! A file that is deleted or replaced under a running daemon goes on working for it, unseen by everybody else, until the
-//! next start finds an empty history. So each commit asks first, and nothing is launched on what nobody would find again.
+//! next start finds an empty history, or one without its newest commits. So each commit asks first, and nothing is
+//! launched on what nobody would find again.
+//!
+//! SQLite itself never removes or replaces its log (`-wal`) or the log's index (`-shm`) while a connection is open, so one
+//! that is not the one that was opened means that somebody else did. The database can be put back and then goes on. A log
+//! can't: commits would go where only this process sees them, and whoever opens the database meanwhile begins a second
+//! log beside it.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The file, by device and inode.
+/// Device and inode.
+type Identity = (u64, u64);
+
+/// The files, as they were opened.
 #[derive(Debug)]
 pub(super) struct Home {
-    path: PathBuf,
-    identity: (u64, u64),
+    database: PathBuf,
+    identity: Identity,
+    /// The log and its index.
+    companions: [(PathBuf, Identity); 2],
 }
 
-/// The file is not the one that was opened.
+/// The files are not the ones that were opened.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} was deleted or replaced while in use: put it back, or restart on what is there now")]
-pub(super) struct Moved {
-    path: String,
+pub(super) enum Astray {
+    #[error("{path} was deleted or replaced while in use: put it back, or restart on what is there now")]
+    Moved { path: String },
+    #[error("failed to look at {path}")]
+    Unseen {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    /// Its index counts as the log.
+    #[error("{path}, which belongs to the database, was deleted or replaced while in use")]
+    LogGone { path: String },
 }
 
 impl Home {
-    /// The file as it is now.
-    pub(super) fn of(path: &Path) -> io::Result<Home> {
-        Ok(Home { path: path.to_owned(), identity: identity(path)? })
+    /// The files as they are now: the log must exist, so something must have been committed.
+    pub(super) fn of(database: &Path) -> io::Result<Home> {
+        // SQLite keeps the log beside the file itself, not beside a link to it.
+        let real = fs::canonicalize(database)?;
+        let companion = |suffix| {
+            let path = beside(&real, suffix);
+            identity(&path).map(|identity| (path, identity))
+        };
+        let companions = [companion("-wal")?, companion("-shm")?];
+        Ok(Home { identity: identity(database)?, database: database.to_owned(), companions })
     }
 
-    /// Fails if it is another file now, or gone.
-    pub(super) fn check(&self) -> Result<(), Moved> {
-        let is_same = identity(&self.path).is_ok_and(|identity| identity == self.identity);
-        if is_same { Ok(()) } else { Err(Moved { path: self.path.display().to_string() }) }
+    /// The database.
+    pub(super) fn path(&self) -> &Path {
+        &self.database
+    }
+
+    /// Fails if one is another file now, or gone.
+    pub(super) fn check(&self) -> Result<(), Astray> {
+        self.check_database()?;
+        for (path, opened) in &self.companions {
+            if !is_same(path, *opened)? {
+                // A folder that was moved between the two looks took the database with it.
+                self.check_database()?;
+                return Err(Astray::LogGone { path: path.display().to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_database(&self) -> Result<(), Astray> {
+        if is_same(&self.database, self.identity)? {
+            Ok(())
+        } else {
+            Err(Astray::Moved { path: self.database.display().to_string() })
+        }
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
+/// A file that belongs to a database.
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn is_same(path: &Path, opened: Identity) -> Result<bool, Astray> {
+    match identity(path) {
+        Ok(found) => Ok(found == opened),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        Err(source) => Err(Astray::Unseen { path: path.display().to_string(), source }),
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
     let file = fs::metadata(path)?;
     Ok((file.dev(), file.ino()))
 }

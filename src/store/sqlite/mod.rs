@@ -5,26 +5,33 @@
 //! If COMMIT itself fails, for instance because the disk does, this process takes the batch as not saved, while a restart
 //! may find it: both are states from which the run goes on safely.
 //!
+//! `fault.rs` tells which faults can pass and which are damage, `home.rs` whether the files are still those that were
+//! opened.
+//!
 //! Under a paused tokio clock use [`super::memory::MemoryStore`]: tokio does not know that a thread is about to answer and
 //! moves its clock on.
 
+mod fault;
 mod home;
 mod open;
 mod read;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::open::{Holder, OpenError, World};
+pub use self::open::{Holder, OpenError, SCHEMA, World};
 use self::write::Writer;
 use super::row::Fault;
 use super::{Batch, Loaded, RunQuery, RunStory, RunSummary, Store, StoreError, Term};
@@ -34,6 +41,9 @@ use crate::engine::run::RunId;
 const LAST_COMMIT_AT: &str = "last_commit_at";
 /// How many requests wait for a thread before those who ask wait too.
 const QUEUE_MAX: usize = 256;
+/// How long a question from outside waits for its answer. Longer than SQLite itself waits for a lock, so that its own word
+/// is heard where it has one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A handle on an open database; clones share it. The last one to go waits until what was asked for is written, closes
 /// the database and gives the lock back.
@@ -42,6 +52,7 @@ pub struct SqliteStore(Arc<Inner>);
 
 /// The order of the fields is the order in which they are dropped: the threads end because their queues do.
 struct Inner {
+    path: PathBuf,
     term: Term,
     writer: mpsc::Sender<write::Request>,
     reader: mpsc::Sender<read::Request>,
@@ -87,7 +98,7 @@ impl SqliteStore {
         };
         let write_thread = thread::Builder::new().name("store-writer".into()).spawn(move || owned.serve(writes));
         let threads = Threads(Some(write_thread.map_err(failed)?));
-        Ok(SqliteStore(Arc::new(Inner { term: opened.term, writer, reader, _threads: threads })))
+        Ok(SqliteStore(Arc::new(Inner { path: path.to_owned(), term: opened.term, writer, reader, _threads: threads })))
     }
 
     /// Writes what was asked for, closes the database and gives the lock back, whatever other handles there are: what
@@ -103,7 +114,7 @@ impl SqliteStore {
         }
     }
 
-    /// Has the reader answer a query.
+    /// Has the reader answer a query, however long that takes.
     async fn ask<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -111,21 +122,37 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let query = move |connection: &mut Connection| {
-            let _nobody_waits = answer.send(read::at_once(connection, query));
+            // While the database can't be read, those who asked go away one by one; what they asked for must not keep
+            // the next one waiting.
+            if !answer.is_closed() {
+                let _nobody_waits = answer.send(read::at_once(connection, query));
+            }
         };
-        let sent = self.0.reader.send(read::Request::Query(Box::new(query))).await;
-        let answer = match sent {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(Closed.into())),
-            Err(_) => Err(Closed.into()),
-        };
-        answer.map_err(|source| StoreError::Database { doing, source })
+        let closed = || StoreError::Database { doing, source: NoAnswer::Closed.into() };
+        self.0.reader.send(read::Request::Query(Box::new(query))).await.map_err(|_| closed())?;
+        let answer = answered.await.map_err(|_| closed())?;
+        answer.map_err(|fault| fault::told(&self.0.path, doing, fault))
+    }
+
+    /// The same for somebody outside, who gets an answer in time or is told that there is none.
+    async fn ask_in_time<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        query: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let answered = tokio::time::timeout(ANSWER_WITHIN, self.ask(doing, query)).await;
+        answered.unwrap_or_else(|_elapsed| Err(StoreError::Database { doing, source: NoAnswer::Late.into() }))
     }
 }
 
 /// Why nobody answers.
 #[derive(Debug, thiserror::Error)]
-#[error("the database is closed")]
-struct Closed;
+enum NoAnswer {
+    #[error("the database is closed")]
+    Closed,
+    #[error("the database did not answer within {} s; it is busy, or its disk is", ANSWER_WITHIN.as_secs())]
+    Late,
+}
 
 impl Store for SqliteStore {
     fn term(&self) -> Term {
@@ -140,18 +167,20 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self) -> Result<Loaded, StoreError> {
-        self.ask("read what is in flight", read::load).await
+        let path = self.0.path.clone();
+        let load = move |connection: &Connection| fault::certain(&path, || read::load(connection));
+        self.ask("read what is in flight", load).await
     }
 
     async fn runs(&self, query: RunQuery) -> Result<Vec<RunSummary>, StoreError> {
-        self.ask("list runs", move |connection| read::runs(connection, &query)).await
+        self.ask_in_time("list runs", move |connection| read::runs(connection, &query)).await
     }
 
     async fn last_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
-        self.ask("list the newest run of each job", read::last_runs).await
+        self.ask_in_time("list the newest run of each job", read::last_runs).await
     }
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
-        self.ask("read a run", move |connection| read::story(connection, &run)).await
+        self.ask_in_time("read a run", move |connection| read::story(connection, &run)).await
     }
 }

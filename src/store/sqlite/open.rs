@@ -17,7 +17,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, ffi};
 
 use super::super::Term;
-use super::home::Home;
+use super::fault::{self, Kind};
+use super::home::{self, Home};
 use super::sql;
 use crate::engine::job::Instance;
 
@@ -25,6 +26,8 @@ use crate::engine::job::Instance;
 const APPLICATION_ID: i64 = 0x544E_4352;
 /// The schema, step by step; a released step is never edited.
 pub(super) const MIGRATIONS: [&str; 1] = [include_str!("../schema/0001_initial.sql")];
+/// The newest schema. `tests/fixtures` holds a database of each one.
+pub const SCHEMA: usize = MIGRATIONS.len();
 /// How long a statement waits for another process, such as a backup or a person's `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Up to where the log is cut back after a burst.
@@ -109,8 +112,21 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// The file is something else.
-    #[error("{} is {found}, not a database of tenacron", path.display())]
+    /// What is stored is not what was stored; to begin on it would be to guess what has been launched.
+    #[error("failed to {doing} of {}", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What is damaged.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is something else, or its beginning was overwritten.
+    #[error(
+        "{} is {found}, not a database of tenacron; if it was meant to be another file, correct [state] url", path.display()
+    )]
     NotADatabase {
         /// The file.
         path: PathBuf,
@@ -142,7 +158,7 @@ pub enum OpenError {
         /// What it was opened for.
         wanted: World,
     },
-    /// The database itself failed.
+    /// The database itself failed in a way that can pass.
     #[error("failed to {doing} of {}", path.display())]
     Database {
         /// The database.
@@ -167,15 +183,34 @@ pub(super) struct Opened {
 
 /// Opens or creates the database and begins a new term.
 pub(super) fn open(path: &Path, world: World, holder: &Holder, at: DateTime<Utc>) -> Result<Opened, OpenError> {
+    open_with(&MIGRATIONS, path, world, holder, at)
+}
+
+/// The same for a program that knows these schemas.
+pub(super) fn open_with(
+    steps: &[&str],
+    path: &Path,
+    world: World,
+    holder: &Holder,
+    at: DateTime<Utc>,
+) -> Result<Opened, OpenError> {
     make_directory(path)?;
     let lock = lock(path, &holder.since(at))?;
+    refuse_a_log_alone(path)?;
     make_file(path)?;
     let failed = |doing: &'static str| {
-        move |source: rusqlite::Error| match source.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => {
-                OpenError::NotADatabase { path: path.to_owned(), found: "a file of another kind" }
+        move |error: rusqlite::Error| {
+            let path = path.to_owned();
+            if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) {
+                return OpenError::NotADatabase { path, found: "a file of another kind" };
             }
-            _ => OpenError::Database { path: path.to_owned(), doing, source: source.into() },
+            let fault = fault::examined(&path, error.into());
+            let kind = fault::kind(&fault);
+            let source = fault::advised(&path, fault);
+            match kind {
+                Kind::Damage => OpenError::Damaged { path, doing, source },
+                Kind::Passing | Kind::Severed | Kind::Mistake => OpenError::Database { path, doing, source },
+            }
         }
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -183,10 +218,10 @@ pub(super) fn open(path: &Path, world: World, holder: &Holder, at: DateTime<Utc>
     // Closing would fold a log that a killed process left into the database, and so change a file that is refused.
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     writer.set_db_config(keep_log, true).map_err(failed("prepare the reading"))?;
-    let schema = Found::read(&writer).map_err(failed("read the header"))?.check(path, world)?;
+    let schema = Found::read(&writer).map_err(failed("read the header"))?.check(path, world, steps.len())?;
     writer.set_db_config(keep_log, false).map_err(failed("end the reading"))?;
     configure(&writer).map_err(failed("switch on the write-ahead log"))?;
-    migrate(&mut writer, schema, world).map_err(failed("bring up to date the schema"))?;
+    migrate(&mut writer, steps, schema, world).map_err(failed("bring up to date the schema"))?;
     let term = next_term(&mut writer, &holder.since(at), at).map_err(failed("begin a term"))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = connect(path, flags).map_err(failed("open a reader"))?;
@@ -216,9 +251,7 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 
 /// Takes the lock, or says who has it. The lock ends with the process, however that ends.
 fn lock(path: &Path, holder: &str) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
+    let lock_path = home::beside(path, ".lock");
     let refused = |doing| {
         let path = lock_path.clone();
         move |source| OpenError::NotWritable { path, doing, source }
@@ -244,6 +277,21 @@ fn lock(path: &Path, holder: &str) -> Result<File, OpenError> {
     }
     file.set_len(0).and_then(|()| file.write_all(holder.as_bytes())).map_err(refused("write the lock file"))?;
     Ok(file)
+}
+
+/// A log whose database is gone holds commits that nothing else does, and SQLite would delete it beside a new database.
+fn refuse_a_log_alone(path: &Path) -> Result<(), OpenError> {
+    let len = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let log = home::beside(path, "-wal");
+    if len(path) > 0 || len(&log) == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "it is missing or empty, while {} holds what was saved last: put the database back beside it, or move the log \
+         away to begin anew",
+        log.display()
+    );
+    Err(OpenError::Damaged { path: path.to_owned(), doing: "read the header", source: text.into() })
 }
 
 /// Creates the file with its mode, which SQLite gives its companions too, and checks that it can be written: SQLite would
@@ -283,11 +331,11 @@ impl Found {
     }
 
     /// The schema to start from.
-    fn check(self, path: &Path, wanted: World) -> Result<usize, OpenError> {
+    fn check(self, path: &Path, wanted: World, known: usize) -> Result<usize, OpenError> {
         let path = path.to_owned();
         let missing = |doing, row| {
             let source = format!("the row `{row}` of the table `meta` is missing or says something unknown").into();
-            OpenError::Database { path: path.clone(), doing, source }
+            OpenError::Damaged { path: path.clone(), doing, source }
         };
         let (schema, world) = match self {
             Found::Empty => return Ok(0),
@@ -297,8 +345,8 @@ impl Found {
             Found::Ours { schema, world } => (schema, world),
         };
         let found = schema.ok_or_else(|| missing("read the schema", "schema_version"))?;
-        if found > MIGRATIONS.len() {
-            return Err(OpenError::NewerSchema { path, found, known: MIGRATIONS.len() });
+        if found > known {
+            return Err(OpenError::NewerSchema { path, found, known });
         }
         let world = world.ok_or_else(|| missing("read the world", "world"))?;
         if world == wanted { Ok(found) } else { Err(OpenError::OtherWorld { path, found: world, wanted }) }
@@ -315,23 +363,28 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // NORMAL may lose the last commits when the power fails, and with them the memory of a launch.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // Else a large batch writes what its savepoints need to a file in a temporary folder, which may be full or missing.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE_MAX)
 }
 
-/// Applies the steps that are missing, each as one transaction with its number.
-fn migrate(connection: &mut Connection, from: usize, world: World) -> rusqlite::Result<()> {
-    for (version, step) in (1usize..).zip(MIGRATIONS).skip(from) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+/// Applies the steps that are missing, all of them in one transaction: what an older program has left is either brought
+/// up to date or as it was, so that the older program can still be put back.
+fn migrate(connection: &mut Connection, steps: &[&str], from: usize, world: World) -> rusqlite::Result<()> {
+    if from == steps.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (version, step) in (1usize..).zip(steps).skip(from) {
         transaction.execute_batch(step)?;
         transaction.execute(sql::SET_META, ("schema_version", version.to_string()))?;
         if version == 1 {
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.execute(sql::SET_META, ("world", world.as_str()))?;
         }
-        transaction.commit()?;
     }
-    Ok(())
+    transaction.commit()
 }
 
 fn next_term(connection: &mut Connection, holder: &str, at: DateTime<Utc>) -> rusqlite::Result<Term> {

@@ -3,26 +3,33 @@
 //! Batches that wait together share one transaction and so one fsync; each stands in a savepoint of its own, so that one
 //! which is refused takes no other with it. Nobody is answered before COMMIT has returned. A batch is written in the order
 //! of its runs, every run with all its parts, under the term that the batch names.
+//!
+//! A batch that failed may be handed in again. What a failed COMMIT left in the log is not part of the database for this
+//! process: SQLite writes the next transaction over it. So the same batch meets what was there before, and never itself.
 
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, ffi, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::row::{self, DefinitionIds, EventRow, Extent, Fault, Misfit};
 use super::super::{Batch, Mark, RunSave, StoreError, Term};
-use super::home::Home;
+use super::fault;
+use super::home::{Astray, Home};
 use super::sql;
 use crate::engine::launch::Launch;
 use crate::engine::run::RunId;
 
 /// How many waiting batches share a transaction at most.
 const GROUP_MAX: usize = 64;
+/// What is being done when it fails.
+const SAVING: &str = "save a batch";
 
 /// Which new runs were dropped.
 pub(super) type Saved = Result<BTreeSet<RunId>, StoreError>;
@@ -87,22 +94,29 @@ impl Writer {
     }
 }
 
-/// One error for everybody who waited.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Shared(Arc<dyn Error + Send + Sync>);
-
-fn save_group(connection: &mut Connection, home: &Home, group: Vec<Commit>, definitions: &mut DefinitionIds) {
+pub(super) fn save_group(
+    connection: &mut Connection,
+    home: &Home,
+    group: Vec<Commit>,
+    definitions: &mut DefinitionIds,
+) {
     let (batches, answers): (Vec<Batch>, Vec<oneshot::Sender<Saved>>) =
         group.into_iter().map(|commit| (commit.batch, commit.answer)).unzip();
-    let at_home = home.check().map_err(Fault::from);
-    let saved = match at_home.and_then(|()| Ok(save_together(connection, &batches, definitions)?)) {
-        Ok(saved) => saved,
-        Err(source) => {
+    let at_home = check_home(connection, home);
+    let mut save = || {
+        let saved = save_together(connection, home.path(), &batches, definitions);
+        if saved.is_err() {
             definitions.forget();
-            let source: Arc<dyn Error + Send + Sync> = source.into();
-            let failed =
-                || StoreError::Database { doing: "save a batch", source: Box::new(Shared(Arc::clone(&source))) };
+        }
+        saved
+    };
+    let saved = match at_home.and_then(|()| fault::certain(home.path(), &mut save)) {
+        Ok(saved) => saved,
+        Err(fault) => {
+            let kind = fault::kind(&fault);
+            // One error for everybody who waited.
+            let source: Arc<dyn Error + Send + Sync> = fault::advised(home.path(), fault).into();
+            let failed = || fault::of_kind(kind, SAVING, Box::new(Arc::clone(&source)));
             batches.iter().map(|_| Err(failed())).collect()
         }
     };
@@ -112,40 +126,96 @@ fn save_group(connection: &mut Connection, home: &Home, group: Vec<Commit>, defi
     }
 }
 
+/// The log is gone. What it held is in the database now, or is not.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Severed {
+    #[error("{0}; everything that was saved stands in the database itself, and a new start goes on from there")]
+    Folded(Astray),
+    #[error("{gone}; what was saved last could not be folded into the database and may end with this process")]
+    Unfolded {
+        gone: Astray,
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+/// Fails if the database or its log is not the file that was opened. Of a log that is gone, what it holds is at once moved
+/// to the database: it ends with this process, and that may be killed.
+fn check_home(connection: &Connection, home: &Home) -> Result<(), Fault> {
+    match home.check() {
+        Ok(()) => Ok(()),
+        Err(gone @ Astray::LogGone { .. }) => Err(match fold(connection) {
+            Ok(()) => Severed::Folded(gone).into(),
+            Err(source) => Severed::Unfolded { gone, source }.into(),
+        }),
+        Err(astray @ (Astray::Moved { .. } | Astray::Unseen { .. })) => Err(astray.into()),
+    }
+}
+
+/// Moves all of the log to the database.
+fn fold(connection: &Connection) -> rusqlite::Result<()> {
+    let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if is_busy { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None)) } else { Ok(()) }
+}
+
 /// One transaction, and in it a savepoint for each batch. An error here means that none was saved.
 fn save_together(
     connection: &mut Connection,
+    path: &Path,
     batches: &[Batch],
     definitions: &mut DefinitionIds,
-) -> rusqlite::Result<Vec<Saved>> {
+) -> Result<Vec<Saved>, Fault> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut all = Vec::with_capacity(batches.len());
     for batch in batches {
         let savepoint = transaction.savepoint()?;
-        let saved = save(&savepoint, batch, definitions);
-        match &saved {
-            Ok(_) => savepoint.commit()?,
-            Err(_) => {
+        let saved = match save(&savepoint, batch, definitions) {
+            Ok(dropped) => {
+                savepoint.commit()?;
+                Ok(dropped)
+            }
+            // Some faults, such as a full disk, make SQLite undo the whole transaction at once. There is no savepoint
+            // to return to then, and the next one would stand alone.
+            Err(Refused::Fault(fault)) if savepoint.is_autocommit() => return Err(fault),
+            Err(Refused::Fault(fault)) if fault::looks_damaged(&fault) => return Err(fault),
+            Err(refused) => {
                 definitions.forget();
                 savepoint.finish()?;
+                Err(refused.told(path))
             }
-        }
+        };
         all.push(saved);
     }
     transaction.commit()?;
     Ok(all)
 }
 
-fn save(connection: &Connection, batch: &Batch, definitions: &mut DefinitionIds) -> Saved {
+/// Why one batch is not saved.
+#[derive(Debug)]
+enum Refused {
+    Deposed { mine: Term, current: Term },
+    Fault(Fault),
+}
+
+impl Refused {
+    fn told(self, path: &Path) -> StoreError {
+        match self {
+            Refused::Deposed { mine, current } => StoreError::Deposed { mine: mine.0, current: current.0 },
+            Refused::Fault(fault) => fault::told(path, SAVING, fault),
+        }
+    }
+}
+
+fn save(connection: &Connection, batch: &Batch, definitions: &mut DefinitionIds) -> Result<BTreeSet<RunId>, Refused> {
     let current: i64 = connection
         .prepare_cached(sql::TERM)
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .map_err(|source| row::not_saved(source.into()))?;
+        .map_err(|source| Refused::Fault(source.into()))?;
     let current = Term(u64::try_from(current).unwrap_or(u64::MAX));
     if current != batch.term {
-        return Err(StoreError::Deposed { mine: batch.term.0, current: current.0 });
+        return Err(Refused::Deposed { mine: batch.term, current });
     }
-    save_parts(connection, batch, definitions).map_err(row::not_saved)
+    save_parts(connection, batch, definitions).map_err(Refused::Fault)
 }
 
 fn save_parts(

@@ -1,0 +1,93 @@
+//! Databases of every released schema: today's program opens each, reads it back whole and goes on with it.
+//!
+//! `tests/fixtures/state-schema-N.db` was written by the program that introduced schema N and is never changed. When a
+//! migration is added, make the next one and commit it with the migration:
+//!
+//! ```sh
+//! TENACRON_MAKE_FIXTURE=1 cargo test --test it store_schemas
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use tenacron::engine::run::{Event, Run, Status};
+use tenacron::store::Store;
+use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
+use tenacron::store::{Batch, Mark};
+
+use super::store::{Disk, Life, all, at, batch, every_life, holder, mark, save, summary_of};
+
+/// Makes the fixture of the newest schema if it is not there yet.
+const MAKE: &str = "TENACRON_MAKE_FIXTURE";
+
+fn fixture(schema: usize) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/state-schema-{schema}.db"))
+}
+
+fn marks() -> Vec<Mark> {
+    vec![mark("nightly", "@daily", 3), mark("often", "rate(1 hour)", 4)]
+}
+
+/// Writes a run in every state, with every reason and every end, and the marks of two jobs.
+async fn make(to: &Path) {
+    let disk = Disk::new();
+    let store = disk.try_open().unwrap();
+    let runs = every_life().iter_mut().map(|(_, life)| life.save()).collect();
+    store.commit(Batch { marks: marks(), ..batch(store.term(), 7, runs) }).await.unwrap();
+    store.close().await;
+    rusqlite::Connection::open(disk.path()).unwrap().execute_batch("VACUUM").unwrap();
+    std::fs::copy(disk.path(), to).unwrap();
+}
+
+/// The runs of a fixture as its program knew them. A schema that adds to a run says here what older ones lack.
+fn lives(_schema: usize) -> Vec<(&'static str, Life)> {
+    every_life()
+}
+
+#[tokio::test]
+async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
+    let newest = fixture(SCHEMA);
+    if std::env::var_os(MAKE).is_some() && !newest.exists() {
+        make(&newest).await;
+    }
+    for schema in 1..=SCHEMA {
+        let path = fixture(schema);
+        assert!(path.exists(), "{} is missing: see the top of this file", path.display());
+        let disk = Disk::new();
+        std::fs::copy(&path, disk.path()).unwrap();
+        let store = disk.try_open().unwrap();
+        assert_eq!(store.term().0, 2, "schema {schema}: it goes on in the next term");
+        let loaded = store.load().await.unwrap();
+        let lives = lives(schema);
+        let in_flight: Vec<Run> =
+            lives.iter().map(|(_, life)| life.run.clone()).filter(|run| !run.is_finished()).collect();
+        assert_eq!(loaded.runs, in_flight, "schema {schema}");
+        assert_eq!((loaded.marks, loaded.last_commit_at), (marks(), Some(at(7))), "schema {schema}");
+        assert_eq!(store.runs(all()).await.unwrap().len(), lives.len(), "schema {schema}");
+        for (name, life) in &lives {
+            let story = store.story(life.run.id.clone()).await.unwrap().expect(name);
+            assert_eq!(story.summary, summary_of(&life.run), "schema {schema}, {name}");
+            assert_eq!(story.attempts, life.run.attempts, "schema {schema}, {name}");
+            assert_eq!(story.entries, life.all_entries, "schema {schema}, {name}");
+        }
+        go_on(store, lives, &disk).await;
+    }
+}
+
+/// Every run in flight takes another event, a new one begins, and a restart finds both.
+async fn go_on(store: SqliteStore, mut lives: Vec<(&'static str, Life)>, disk: &Disk) {
+    let mut moved = Vec::new();
+    for (_, life) in lives.iter_mut().filter(|(_, life)| !life.run.is_finished()) {
+        life.save();
+        let mut next = life.clone().tell(9_000, Event::Cancel { reason: "by ada, of a newer program".into() });
+        save(&store, vec![next.save()]).await;
+        moved.push(next.run);
+    }
+    let mut new = Life::due("new", 9_001);
+    save(&store, vec![new.save()]).await;
+    store.close().await;
+    let mut expected: Vec<Run> = moved.into_iter().filter(|run| !run.is_finished()).collect();
+    expected.push(new.run);
+    assert!(expected.iter().all(|run| run.status() != Status::Cancelled) && expected.len() > 5);
+    let store = SqliteStore::open(&disk.path(), World::Aws, &holder(1), at(9_002)).unwrap();
+    assert_eq!(store.load().await.unwrap().runs, expected);
+}
