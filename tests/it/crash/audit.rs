@@ -82,19 +82,22 @@ fn launches(history: &History, findings: &mut Findings) {
             }
             jobs.entry(&task.job).or_default().push(task);
         }
-        findings.doubles.extend(side_by_side(&tasks));
+        findings.doubles.extend(side_by_side(&tasks, true));
     }
     for (job, mut tasks) in jobs {
         if Job::of(job).expect("a job").overlap != "allow" {
             tasks.sort_by_key(|task| task.created_at);
-            findings.doubles.extend(side_by_side(&tasks));
+            findings.doubles.extend(side_by_side(&tasks, false));
         }
     }
 }
 
-/// Pairs of neighbours of which the second was created before the first had stopped.
-fn side_by_side(tasks: &[&Task]) -> Vec<String> {
-    let overlap = |pair: &&[&Task]| pair[0].stopped.as_ref().is_none_or(|stopped| stopped.at > pair[1].created_at);
+/// Pairs of neighbours, of one run or of two, of which the second was created before the first had stopped.
+fn side_by_side(tasks: &[&Task], of_one_run: bool) -> Vec<String> {
+    let overlap = |pair: &&[&Task]| {
+        let is_late = pair[0].stopped.as_ref().is_none_or(|stopped| stopped.at > pair[1].created_at);
+        is_late && (pair[0].run == pair[1].run) == of_one_run
+    };
     let words = |pair: &[&Task]| format!("side by side: {} and {}", pair[0].evidence(), pair[1].evidence());
     tasks.windows(2).filter(overlap).map(words).collect()
 }
