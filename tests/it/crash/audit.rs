@@ -214,6 +214,9 @@ fn ends(story: &Value, tasks: &[&Task], findings: &mut Findings) {
         None | Some(_) => {}
     }
     for task in tasks {
+        if task.stopped.is_none() {
+            findings.wrongs.push(format!("{run} is {status}, and {}", task.evidence()));
+        }
         let shown = attempts(story).iter().find(|attempt| text(&attempt["task_arn"]).ends_with(&task.id));
         if shown.is_some_and(|attempt| attempt["exit_code"].as_i64() != task.exit_code()) {
             findings.wrongs.push(format!("{run} shows another exit code than {}", task.evidence()));

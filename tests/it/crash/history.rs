@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Heard, Process, Site, aws, now};
 
 use super::chance::Chance;
-use super::jobs::{JOBS, Jobs};
+use super::jobs::{JOBS, Jobs, Script};
 use super::record::{JOURNAL, Record, instant};
 use super::told::Told;
 
@@ -26,6 +26,8 @@ use super::told::Told;
 const SCRIPTED_FOR_A_KILL: usize = 15;
 /// How long a line is waited for that need not come.
 const MOMENT_WITHIN: Duration = Duration::from_millis(1500);
+/// Longer than the daemon waits for an answer of ECS: a stop of this length finds answers that came, and are too late.
+const BEYOND_A_CALL: Duration = Duration::from_secs(17);
 /// For what must come.
 const WITHIN: Duration = Duration::from_secs(120);
 /// After so many deaths the journal is read, long before anything in it can be forgotten.
@@ -87,11 +89,12 @@ impl History {
         let site = Site::new("");
         std::fs::create_dir(site.path("locks")).expect("a folder");
         let jobs = Jobs::new(&mut chance, kills * SCRIPTED_FOR_A_KILL);
-        jobs.write_firing(&site);
+        jobs.write_firing(&site, Script::Played);
         let world = if is_inside {
             World::Inside
         } else {
             let (endpoint, url) = site.endpoint_with_journal(JOURNAL);
+            jobs.write_firing(&site, Script::LeftOut);
             World::Beside { endpoint, url }
         };
         let log = File::create(site.path("lines.jsonl")).expect("a file");
@@ -122,7 +125,8 @@ impl History {
         let fired = |told: &Told, _: &Value| told.instants.values().all(|(_, newest)| *newest > started_at);
         self.until("every job to fire once more", &daemon, fired);
         self.terminate(daemon);
-        self.jobs.write_calm(&self.site);
+        let is_inside = matches!(self.world, World::Inside);
+        self.jobs.write_calm(&self.site, if is_inside { Script::Played } else { Script::LeftOut });
         let daemon = self.start();
         self.until("a calm start", &daemon, |_, line| line["message"] == "daemon started");
         // A run that still lives writes another line when it ends.
@@ -155,7 +159,8 @@ impl History {
         if self.chance.percent(20) {
             self.deaths.stops += 1;
             daemon.signal(Signal::STOP);
-            let while_stopped = self.chance.milliseconds(100, 2500);
+            let is_long = self.chance.percent(3);
+            let while_stopped = if is_long { BEYOND_A_CALL } else { self.chance.milliseconds(100, 2500) };
             self.pass(&daemon, while_stopped);
             if self.chance.percent(70) {
                 daemon.signal(Signal::CONT);
@@ -261,28 +266,27 @@ impl History {
     fn kill(&mut self, daemon: Process) {
         self.deaths.kills += 1;
         daemon.signal(Signal::KILL);
-        self.bury(daemon, &[Signal::KILL]);
+        self.bury(daemon, Signal::KILL);
     }
 
     /// A daemon that has not come to handle signals yet dies of this one, too.
     fn terminate(&mut self, daemon: Process) {
         self.deaths.terms += 1;
         daemon.signal(Signal::TERM);
-        self.bury(daemon, &[Signal::TERM]);
+        self.bury(daemon, Signal::TERM);
     }
 
-    fn bury(&mut self, daemon: Process, of: &[Signal]) {
+    fn bury(&mut self, daemon: Process, signal: Signal) {
         let (lines, status) = daemon.last_words();
         for line in &lines {
             self.note(line);
         }
-        let expected = |signal: &Signal| status.signal() == Some(signal.as_raw());
-        let is_clean = status.success() && of.contains(&Signal::TERM);
-        if !is_clean && !of.iter().any(expected) {
+        let is_clean = status.success() && signal == Signal::TERM;
+        if !is_clean && status.signal() != Some(signal.as_raw()) {
             self.told.complaints.push(format!("a daemon ended by itself: {status}; its last lines: {lines:?}"));
         }
-        let (kills, terms) = (self.deaths.kills, self.deaths.terms);
-        writeln!(self.log, "{{\"message\":\"-- death {} by {of:?}\"}}", kills + terms).expect("the log can be written");
+        let death = json!({ "message": "the daemon died", "kills": self.deaths.kills, "how": status.to_string() });
+        writeln!(self.log, "{death}").expect("the log of a history can be written");
     }
 
     /// Every run that was named since the last listing must be in the newest rows.

@@ -119,6 +119,14 @@ fn trouble(chance: &mut Chance) -> String {
     }
 }
 
+/// Whether who reads the configuration plays the script of trouble. A daemon beside its endpoint has no use for it, and
+/// would read a long one at each start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    Played,
+    LeftOut,
+}
+
 /// A configuration with its script of trouble, for as many launches of each job.
 pub(super) struct Jobs {
     outcomes: Vec<String>,
@@ -134,18 +142,19 @@ impl Jobs {
     }
 
     /// Writes the configuration in which the jobs fire.
-    pub(super) fn write_firing(&self, site: &Site) {
-        self.write(site, |job| format!("*/{} * * * * *", job.every));
+    pub(super) fn write_firing(&self, site: &Site, script: Script) {
+        self.write(site, script, |job| format!("*/{} * * * * *", job.every));
     }
 
     /// Writes the same one with schedules that are over, so that what was begun can end.
-    pub(super) fn write_calm(&self, site: &Site) {
-        self.write(site, |_| "at(2020-01-01T00:00:00)".to_owned());
+    pub(super) fn write_calm(&self, site: &Site, script: Script) {
+        self.write(site, script, |_| "at(2020-01-01T00:00:00)".to_owned());
     }
 
-    fn write(&self, site: &Site, schedule: impl Fn(&Job) -> String) {
+    fn write(&self, site: &Site, script: Script, schedule: impl Fn(&Job) -> String) {
         let mut text = SETTINGS.replace("timeout = \"2m\"", "timeout = \"30m\"");
         for (job, outcomes) in JOBS.iter().zip(&self.outcomes) {
+            let outcomes = if script == Script::Played { outcomes } else { "" };
             let Job { name, overlap, catchup, script, ecs_retries, attempt_timeout, .. } = job;
             let (folder, schedule) = (site.path(""), schedule(job));
             // A run's lock is held as long as any process of its task lives: who can't have it runs beside another.
