@@ -60,6 +60,11 @@ impl Site {
         site
     }
 
+    /// Leaves the folder behind, for whoever wants to see what happened.
+    pub(crate) fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -119,7 +124,17 @@ impl Site {
 
     /// Starts `tenacron local` with this site's task definitions, and answers with its URL.
     pub(crate) fn endpoint(&self) -> (Process, String) {
-        let mut command = self.command(&["local", "--listen", "127.0.0.1:0"]);
+        self.endpoint_with(&[])
+    }
+
+    /// The same with a journal, the record of what it did, in this file of the site.
+    pub(crate) fn endpoint_with_journal(&self, name: &str) -> (Process, String) {
+        let path = self.path(name);
+        self.endpoint_with(&["--journal", path.to_str().expect("UTF-8")])
+    }
+
+    fn endpoint_with(&self, arguments: &[&str]) -> (Process, String) {
+        let mut command = self.command(&[&["local", "--listen", "127.0.0.1:0"], arguments].concat());
         let endpoint = Process::start(&mut command);
         let line = endpoint.wait_for("the endpoint to listen", |line| {
             line["message"].as_str().is_some_and(|text| text.contains("http://"))
@@ -166,6 +181,15 @@ impl Ended {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }
+}
+
+/// What a process was heard to do.
+pub(crate) enum Heard {
+    Line(Value),
+    /// Nothing, in the time given.
+    Silence,
+    /// It ended.
+    End,
 }
 
 /// A running process whose lines are read. When dropped it is ended, and so are the tasks that it runs.
@@ -225,6 +249,15 @@ impl Process {
         Pid::from_child(&self.child)
     }
 
+    /// The next line, if one comes before `until`.
+    pub(crate) fn hear(&self, until: Instant) -> Heard {
+        match self.lines.recv_timeout(until.saturating_duration_since(now())) {
+            Ok(line) => Heard::Line(line),
+            Err(RecvTimeoutError::Timeout) => Heard::Silence,
+            Err(RecvTimeoutError::Disconnected) => Heard::End,
+        }
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("it can be signalled");
     }
@@ -248,6 +281,18 @@ impl Process {
     fn await_end(&mut self) -> ExitStatus {
         assert!(self.falls_silent(WITHIN), "waited in vain for its end");
         self.child.wait().expect("it ends")
+    }
+
+    /// Waits for the end, and gives the lines that nobody has heard yet as well.
+    pub(crate) fn last_words(mut self) -> (Vec<Value>, ExitStatus) {
+        let (mut lines, until) = (Vec::new(), now() + WITHIN);
+        loop {
+            match self.hear(until) {
+                Heard::Line(line) => lines.push(line),
+                Heard::End => return (lines, self.child.wait().expect("it ends")),
+                Heard::Silence => panic!("waited in vain for its end"),
+            }
+        }
     }
 
     /// Whether both its pipes close in time, as they do when it ends.
@@ -276,7 +321,7 @@ impl Drop for Process {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the patience of a test is real time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

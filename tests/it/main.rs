@@ -10,6 +10,7 @@
 mod bad_input;
 mod boto3;
 mod commands;
+mod crash;
 mod failing_disk;
 mod harness;
 mod licences;

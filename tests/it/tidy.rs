@@ -72,11 +72,17 @@ fn root() -> &'static Path {
 }
 
 fn sources() -> Vec<Source> {
+    let found = sources_below("src");
+    assert!(found.len() > 30, "the whole of src is looked at");
+    found
+}
+
+fn sources_below(folder: &str) -> Vec<Source> {
     let mut found = Vec::new();
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("src is readable") {
-            let path: PathBuf = entry.expect("src is readable").path();
+        for entry in fs::read_dir(&folder).expect("sources are readable") {
+            let path: PathBuf = entry.expect("sources are readable").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -86,7 +92,6 @@ fn sources() -> Vec<Source> {
             }
         }
     }
-    assert!(found.len() > 30, "the whole of src is looked at");
     found
 }
 
@@ -203,15 +208,10 @@ fn files_are_short_documented_and_finished() {
 #[test]
 fn no_test_sleeps_or_is_ignored() {
     let mut mistakes = Vec::new();
-    for entry in fs::read_dir(root().join("tests/it")).expect("tests are there") {
-        let path = entry.expect("tests are readable").path();
-        if path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
-        let text = fs::read_to_string(&path).expect("tests are UTF-8");
+    for Source { path, text } in sources_below("tests/it") {
         for banned in [concat!("#[ig", "nore"), concat!("thread::sl", "eep"), concat!("time::sl", "eep(")] {
             if text.contains(banned) {
-                mistakes.push(format!("{}: {banned}", path.display()));
+                mistakes.push(format!("{path}: {banned}"));
             }
         }
     }
