@@ -67,6 +67,8 @@ pub struct Driver {
     moved_marks: BTreeSet<JobName>,
     /// Jobs with a mark that the configuration no longer has.
     forgotten_marks: Vec<JobName>,
+    /// Marks of jobs whose schedule was changed while nobody looked.
+    outdated_marks: Vec<Mark>,
     /// Runs to be looked at for acts.
     touched: BTreeSet<RunId>,
     /// Runs from before the start whose task nobody has looked at yet; it may have ended meanwhile.
@@ -100,6 +102,7 @@ impl Driver {
             bucket,
             moved_marks: BTreeSet::new(),
             forgotten_marks: Vec::new(),
+            outdated_marks: Vec::new(),
             touched: BTreeSet::new(),
             unseen: BTreeSet::new(),
             first_look_until: now + admit::FIRST_LOOK_WITHIN,
@@ -108,9 +111,11 @@ impl Driver {
         };
         let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
         for job in jobs {
-            let stored = marks.get(&job.name).filter(|mark| mark.schedule == job.schedule_identity());
+            let known = marks.get(&job.name);
+            let stored = known.filter(|mark| mark.schedule == job.schedule.identity());
             if stored.is_none() {
                 driver.moved_marks.insert(job.name.clone());
+                driver.outdated_marks.extend(known.cloned());
             }
             // Rates count from a whole second, so that their instants are ones.
             let (mark, anchor) = stored.map_or((now, now.trunc_subsecs(0)), |mark| (mark.mark, mark.anchor));
@@ -165,6 +170,7 @@ impl Driver {
                 self.step(&report.run, report.event, now);
             }
         }
+        self.account_for_changes(now);
         if !is_leaving {
             self.fire(now);
         }
@@ -276,7 +282,7 @@ impl Driver {
             .filter_map(|name| self.jobs.get(&name))
             .map(|entry| Mark {
                 job: entry.job.name.clone(),
-                schedule: entry.job.schedule_identity(),
+                schedule: entry.job.schedule.identity(),
                 mark: entry.mark,
                 anchor: entry.anchor,
             })

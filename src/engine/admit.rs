@@ -7,8 +7,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::job::{Admission, Catchup, Job, Overlap};
+use super::job::{Admission, Catchup, Job, JobName, Overlap};
 use super::run::{Covered, Firing, RunId, Trigger, in_words};
+use super::schedule::Schedule;
 
 /// An instant that is not older than this is on time, whatever `catchup` says: it covers a restart and a slow disk.
 pub const ON_TIME: TimeDelta = TimeDelta::seconds(60);
@@ -69,12 +70,26 @@ pub fn plan(job: &Job, mark: DateTime<Utc>, anchor: DateTime<Utc>, absence: Abse
         Catchup::All => format!("catchup = \"all\" starts the newest {CATCHUP_RUNS_MAX} only"),
     };
 
-    let mut planned = missed(job, (mark, window_after), anchor, absence, &too_old);
-    planned.extend(missed(job, (window_after, caught_up_after), anchor, absence, &left_out));
+    let (name, schedule) = (&job.name, &job.schedule);
+    let mut planned = missed(name, schedule, (mark, window_after), anchor, absence, &too_old);
+    planned.extend(missed(name, schedule, (window_after, caught_up_after), anchor, absence, &left_out));
     let caught_up = job.schedule.firings(caught_up_after, fresh_after, anchor);
-    planned.extend(caught_up.map(|at| Planned::Start(firing(job, at, Trigger::Catchup))));
-    planned.extend(fresh.into_iter().map(|at| Planned::Start(firing(job, at, Trigger::Schedule))));
+    planned.extend(caught_up.map(|at| Planned::Start(firing(name, at, Trigger::Catchup))));
+    planned.extend(fresh.into_iter().map(|at| Planned::Start(firing(name, at, Trigger::Schedule))));
     planned
+}
+
+/// Decides every instant in (mark, now] of the schedule that a job had before it was changed while nobody looked: none
+/// starts, for nobody knows when the change was meant to begin, and each has its row.
+pub fn plan_changed(
+    job: &Job,
+    before: &Schedule,
+    mark: DateTime<Utc>,
+    anchor: DateTime<Utc>,
+    absence: Absence,
+) -> Vec<Planned> {
+    let rule = format!("its schedule then, {}, was changed meanwhile", before.text());
+    missed(&job.name, before, (mark, absence.until), anchor, absence, &rule)
 }
 
 /// How many of the late instants start, at most, the newest ones.
@@ -86,13 +101,14 @@ fn catchup_starts(admission: Admission, a_fresh_one_starts: bool) -> u64 {
     }
 }
 
-fn firing(job: &Job, scheduled_at: DateTime<Utc>, trigger: Trigger) -> Firing {
-    Firing { job: job.name.clone(), scheduled_at, trigger }
+fn firing(job: &JobName, scheduled_at: DateTime<Utc>, trigger: Trigger) -> Firing {
+    Firing { job: job.clone(), scheduled_at, trigger }
 }
 
 /// A row for each instant of the range (after, until], or one row for all of them where they are many: that of the last one.
 fn missed(
-    job: &Job,
+    job: &JobName,
+    schedule: &Schedule,
     (after, until): (DateTime<Utc>, DateTime<Utc>),
     anchor: DateTime<Utc>,
     absence: Absence,
@@ -100,12 +116,12 @@ fn missed(
 ) -> Vec<Planned> {
     let away = format!("the daemon was away from {} to {}", in_words(absence.from), in_words(absence.until));
     let row = |at, reason, covers| Planned::Missed { firing: firing(job, at, Trigger::Schedule), reason, covers };
-    let instants: Vec<_> = job.schedule.firings(after, until, anchor).take(MISSED_ROWS_MAX + 1).collect();
-    let many = if instants.len() > MISSED_ROWS_MAX { job.schedule.last(after, until, anchor) } else { None };
+    let instants: Vec<_> = schedule.firings(after, until, anchor).take(MISSED_ROWS_MAX + 1).collect();
+    let many = if instants.len() > MISSED_ROWS_MAX { schedule.last(after, until, anchor) } else { None };
     let (Some(first), Some(last)) = (instants.first().copied(), many) else {
         return instants.into_iter().map(|at| row(at, format!("{away}; {rule}"), None)).collect();
     };
-    let count = job.schedule.count(after, until, anchor);
+    let count = schedule.count(after, until, anchor);
     let reason = format!("{away}; {count} instants, from {} to this one; {rule}", in_words(first));
     vec![row(last, reason, Some(Covered { first, count }))]
 }

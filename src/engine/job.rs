@@ -93,14 +93,6 @@ pub struct Job {
     pub definition: Arc<Definition>,
 }
 
-impl Job {
-    /// All that decides when the job fires, as text: with another one its marks begin anew.
-    pub fn schedule_identity(&self) -> String {
-        let (schedule, dst) = (&self.schedule, self.schedule.dst());
-        format!("{} in {}, gap {:?}, overlap {:?}", schedule.text(), schedule.zone(), dst.gap, dst.overlap)
-    }
-}
-
 /// Whether a firing starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {

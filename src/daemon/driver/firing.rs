@@ -12,6 +12,8 @@ use crate::daemon::tracked::Tracked;
 use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
 use crate::engine::job::{Job, JobName};
 use crate::engine::run::{Event, Firing, Outcome, Run, RunId, State};
+use crate::engine::schedule::Schedule;
+use crate::store::Mark;
 
 /// A firing that is due and waits until the runs in its way have been looked at.
 #[derive(Debug)]
@@ -62,13 +64,36 @@ impl Driver {
             self.agenda.insert((next_at, name.clone()));
         }
         self.moved_marks.insert(name.clone());
+        self.carry_out(&job, planned, now);
+    }
+
+    fn carry_out(&mut self, job: &Job, planned: Vec<Planned>, now: DateTime<Utc>) {
         for plan in planned {
             match plan {
-                Planned::Start(firing) => self.begin(&job, firing, now),
+                Planned::Start(firing) => self.begin(job, firing, now),
                 Planned::Missed { firing, reason, covers } => {
-                    self.record_not_started(&job, firing, Outcome::Missed { reason, covers }, now);
+                    self.record_not_started(job, firing, Outcome::Missed { reason, covers }, now);
                 }
             }
+        }
+    }
+
+    /// Rows for what the former schedule of a job named while nobody looked.
+    pub(super) fn account_for_changes(&mut self, now: DateTime<Utc>) {
+        for Mark { job, schedule, mark, anchor } in std::mem::take(&mut self.outdated_marks) {
+            let Some(entry) = self.jobs.get(&job) else { continue };
+            // Up to where the new schedule begins.
+            let absence = Absence { from: self.last_turn_at.min(entry.mark), until: entry.mark };
+            let job = Arc::clone(&entry.job);
+            let Some(before) = Schedule::of_identity(&schedule) else {
+                tracing::warn!(
+                    job = job.name.as_str(),
+                    schedule,
+                    "former schedule not understood; what it named meanwhile has no row"
+                );
+                continue;
+            };
+            self.carry_out(&job, admit::plan_changed(&job, &before, mark, anchor, absence), now);
         }
     }
 

@@ -163,6 +163,22 @@ impl Schedule {
         self.texts.join("; ")
     }
 
+    /// All that decides when it fires, in one line: what a mark is kept under. [`Schedule::of_identity`] reads it back.
+    pub fn identity(&self) -> String {
+        format!("{} in {}, gap {:?}, overlap {:?}", self.text(), self.zone, self.dst.gap, self.dst.overlap)
+    }
+
+    /// The schedule that a mark was kept under; none if this version does not read it.
+    pub fn of_identity(identity: &str) -> Option<Schedule> {
+        let (rest, overlap) = identity.rsplit_once(", overlap ")?;
+        let (rest, gap) = rest.rsplit_once(", gap ")?;
+        let (texts, zone) = rest.rsplit_once(" in ")?;
+        let gap = [Gap::After, Gap::Skip].into_iter().find(|known| format!("{known:?}") == gap)?;
+        let overlap = [Overlap::First, Overlap::Both].into_iter().find(|known| format!("{known:?}") == overlap)?;
+        let texts: Vec<&str> = texts.split("; ").collect();
+        Schedule::parse(&texts, parse_zone(zone).ok()?, Dst { gap, overlap }).ok()
+    }
+
     fn next_of(&self, expression: &Expression, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match expression {
             Expression::Calendar(calendar) => self.next_in(calendar, after),

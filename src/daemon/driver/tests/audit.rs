@@ -42,7 +42,7 @@ impl World {
         for (name, epochs) in &self.shelf.epochs {
             let mut expected: BTreeMap<DateTime<Utc>, usize> = BTreeMap::new();
             for epoch in epochs {
-                let job = jobs.iter().find(|job| job.name == *name && epoch.is_of(&job.schedule_identity()));
+                let job = jobs.iter().find(|job| job.name == *name && epoch.is_of(&job.schedule.identity()));
                 let job = job.expect("every epoch has its job");
                 expected.extend(epoch.instants(&job.schedule).map(|at| (at, 0)));
             }

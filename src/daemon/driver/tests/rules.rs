@@ -250,6 +250,27 @@ fn a_job_with_another_schedule_or_zone_than_its_mark_begins_now() {
 }
 
 #[test]
+fn what_a_former_schedule_named_meanwhile_starts_nothing_and_has_its_rows() {
+    let every = |schedule| vec![job("a", schedule, Overlap::Skip, Catchup::All, limits(None, None))];
+    let mut world = healthy(every("0 15 * * *"));
+    world.real -= minutes(30);
+    world.restart();
+    world.turn(false);
+    world.real += minutes(30);
+    world.jobs = every("0 3 * * *");
+    world.restart();
+    world.turn(true);
+    assert_eq!(statuses(&world, "a"), [Status::Missed], "also if the daemon is stopped at once");
+    let reason = world.shelf.runs.values().next().and_then(Run::shown_cause).unwrap();
+    assert_eq!(
+        reason,
+        "the daemon was away from 2025-06-15T14:36:41Z to 2025-06-15T15:06:41Z; its schedule then, 0 15 * * *, was changed \
+         meanwhile"
+    );
+    assert_eq!(world.launched_at.len(), 0);
+}
+
+#[test]
 fn after_a_restart_a_firing_waits_for_a_look_at_the_run_in_its_way() {
     let jobs = vec![job("a", "* * * * *", Overlap::Skip, Catchup::All, limits(None, None))];
     let restarted = |looks_at: Option<TimeDelta>| {

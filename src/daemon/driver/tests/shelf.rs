@@ -172,14 +172,15 @@ impl Shelf {
     fn note_mark(&mut self, mark: &Mark) {
         let epochs = self.epochs.entry(mark.job.clone()).or_default();
         let came_back = self.forgotten.remove(&mark.job);
-        match epochs.last_mut().filter(|epoch| epoch.identity == mark.schedule && !came_back) {
-            Some(epoch) => epoch.until = epoch.until.max(mark.mark),
-            None => epochs.push(Epoch {
-                identity: mark.schedule.clone(),
-                from: mark.mark,
-                until: mark.mark,
-                anchor: mark.anchor,
-            }),
+        match epochs.last_mut() {
+            Some(epoch) if epoch.identity == mark.schedule && !came_back => epoch.until = epoch.until.max(mark.mark),
+            former => {
+                // The former schedule is accounted for up to where the new one begins.
+                if let Some(former) = former.filter(|_| !came_back) {
+                    former.until = former.until.max(mark.mark);
+                }
+                epochs.push(Epoch::of(mark));
+            }
         }
     }
 
@@ -195,6 +196,10 @@ impl Shelf {
 }
 
 impl Epoch {
+    fn of(mark: &Mark) -> Epoch {
+        Epoch { identity: mark.schedule.clone(), from: mark.mark, until: mark.mark, anchor: mark.anchor }
+    }
+
     /// The instants that were decided in it, if this is its schedule.
     pub(super) fn instants(&self, schedule: &Schedule) -> impl Iterator<Item = DateTime<Utc>> {
         schedule.firings(self.from, self.until, self.anchor)

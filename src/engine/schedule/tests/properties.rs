@@ -45,6 +45,7 @@ proptest! {
         let Some(schedule) = parsed(&texts[..], zone, Dst { gap: Gap::After, ..dst }) else {
             return Ok(());
         };
+        prop_assert!(Schedule::of_identity(&schedule.identity()).is_some_and(|read| read == schedule));
         let anchor = after - TimeDelta::seconds(12_345);
         let until = after + TimeDelta::hours(60);
         let all: Vec<_> = schedule.firings(after, until, anchor).take(400).collect();
