@@ -217,3 +217,24 @@ fn no_test_sleeps_or_is_ignored() {
     }
     complain(&mistakes);
 }
+
+/// Names such as `perform.rs::STOPS_MAX` in the architecture: the file is there, and the name is in it.
+#[test]
+fn the_architecture_names_what_there_is() {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).expect("the document is there");
+    let files: Vec<Source> = sources().into_iter().chain(sources_below("tests/it")).collect();
+    let mut mistakes = Vec::new();
+    let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+    let named = quoted.iter().filter_map(|quoted| quoted.split_once(".rs::"));
+    for (file, name) in named.clone() {
+        let is_named = |source: &Source| {
+            let path = format!("/{}", source.path);
+            path.ends_with(&format!("/{file}.rs")) && source.text.contains(name)
+        };
+        if !files.iter().any(is_named) {
+            mistakes.push(format!("docs/architecture.md: there is no {name} in {file}.rs"));
+        }
+    }
+    assert!(named.count() > 20, "the names are found");
+    complain(&mistakes);
+}
