@@ -77,6 +77,8 @@ pub struct Driver {
     first_look_until: DateTime<Utc>,
     held: Vec<Held>,
     last_turn_at: DateTime<Utc>,
+    /// What the clock showed last.
+    clock_seen_at: DateTime<Utc>,
 }
 
 impl Driver {
@@ -108,6 +110,7 @@ impl Driver {
             first_look_until: now + admit::FIRST_LOOK_WITHIN,
             held: Vec::new(),
             last_turn_at: loaded.last_commit_at.map_or(now, |at| at.min(now)),
+            clock_seen_at: now,
         };
         let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
         for job in jobs {
@@ -316,11 +319,18 @@ impl Driver {
 
     /// What to perform, now that the last batch is durable.
     pub fn acts(&mut self, now: DateTime<Utc>) -> Vec<Act> {
+        // A commit may have taken long.
+        self.heed_clock(now);
         let mut acts = Vec::new();
         for id in std::mem::take(&mut self.touched) {
             let Some(tracked) = self.runs.get_mut(&id) else { continue };
             if tracked.is_dirty {
                 // Changed after the batch was taken: it is acted upon once that is saved.
+                self.touched.insert(id);
+                continue;
+            }
+            if !tracked.is_calling && tracked.run.begin_late(now) {
+                tracked.is_dirty = true;
                 self.touched.insert(id);
                 continue;
             }

@@ -2,16 +2,17 @@
 //!
 //! Pollers and calls report through a channel with a bound, and the loop empties it each turn. While a batch can't be
 //! saved there is no turn, perhaps for hours, and a full channel would stop the pollers. So the loop then sets reports
-//! aside: of each run the newest look at its task, because a later look says all that an earlier one did, and the answer to
-//! its call. A run has one task that is watched and one call under way at most, and no new ones begin meanwhile, so what is
+//! aside: of each run the newest look that showed its task, and the answer to its call. A later look says all that an earlier
+//! one did, but for one that no longer shows the task: ECS forgets how a task ended within the hour. A run has one task that is watched and one call under way at most, and no new ones begin meanwhile, so what is
 //! set aside is bounded by the number of living runs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use tokio::sync::mpsc;
 
 use super::driver::Report;
-use crate::engine::run::RunId;
+use crate::engine::run::{Event, RunId};
 
 /// How many bundles of reports may wait for the loop.
 const REPORTS_MAX: usize = 1_024;
@@ -56,17 +57,60 @@ impl Inbox {
     pub(super) async fn set_aside(&mut self) {
         let Some(bundle) = self.reports.recv().await else { return std::future::pending().await };
         for report in bundle {
-            if report.answers_call {
-                self.answers.push(report);
-            } else {
-                self.looks.insert(report.run.clone(), report);
-            }
+            self.keep(report);
         }
     }
 
-    fn take_aside(&mut self) -> Vec<Report> {
+    pub(super) fn keep(&mut self, report: Report) {
+        if report.answers_call {
+            self.answers.push(report);
+            return;
+        }
+        let shows_nothing = matches!(report.event, Event::Missing(_));
+        match self.looks.entry(report.run.clone()) {
+            Entry::Occupied(_) if shows_nothing => {}
+            Entry::Occupied(mut earlier) => drop(earlier.insert(report)),
+            Entry::Vacant(none) => drop(none.insert(report)),
+        }
+    }
+
+    pub(super) fn take_aside(&mut self) -> Vec<Report> {
         let mut all = std::mem::take(&mut self.answers);
         all.extend(std::mem::take(&mut self.looks).into_values());
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::task::{TaskArn, TaskFacts};
+
+    fn look(event: Event) -> Vec<Report> {
+        vec![Report { run: RunId::from_text("run"), event, answers_call: false }]
+    }
+
+    fn shown(last_status: &str) -> Event {
+        Event::Observed(TaskFacts {
+            task: TaskArn("task/1".into()),
+            last_status: last_status.into(),
+            stop_code: None,
+            stopped_reason: None,
+            started_at: None,
+            stopped_at: None,
+            containers: Vec::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn how_a_task_ended_is_kept_although_ecs_forgets_it_meanwhile() {
+        let (sender, mut inbox) = open();
+        let missing = || Event::Missing(TaskArn("task/1".into()));
+        for event in [missing(), shown("RUNNING"), shown("STOPPED"), missing(), missing()] {
+            sender.send(look(event)).await.unwrap();
+            inbox.set_aside().await;
+        }
+        let kept: Vec<Event> = inbox.next().await.into_iter().map(|report| report.event).collect();
+        assert_eq!(kept, [shown("STOPPED")]);
     }
 }

@@ -217,6 +217,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                     // First, so that whoever reads the line already meets a daemon that is not ready.
                     self.pulse.store_fails(clock::now(), told.clone());
                     tracing::error!(error = told, "state could not be saved; nothing is launched until it can");
+                    self.driver.heed_clock(clock::now());
                     if !self.pause(pause, stop).await {
                         return Err(DaemonError::StoppedUnsaved(error));
                     }
@@ -229,7 +230,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
     /// One try. Who asks meanwhile is answered, and what is reported is set aside: a disk may hang for long.
     async fn try_to_save(&mut self, batch: &Batch) -> Result<BTreeSet<RunId>, StoreError> {
         let store = self.store.clone();
-        let saving = store.commit(batch.clone());
+        // The newest instant that this clock is known to have shown: a clock that is set back before the next start is found
+        // out by it, also if the batch had to wait.
+        let saving = store.commit(Batch { at: clock::now(), ..batch.clone() });
         tokio::pin!(saving);
         let mut slow_at = Instant::now() + COMMIT_SLOW;
         loop {

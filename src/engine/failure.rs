@@ -163,11 +163,16 @@ pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
     }
 }
 
+/// Error codes that come with a 4xx and say that the exchange broke off, not that the request was refused. Source: AWS,
+/// "Common errors".
+const BROKEN_OFF_CODES: [&str; 4] =
+    ["RequestTimeout", "RequestTimeoutException", "RequestAborted", "RequestAbortedException"];
+
 /// Whether an HTTP answer with an error surely means that this request started nothing: ECS itself refused it, with an error
 /// code of its own. A 4xx without one came from something in between, such as a proxy whose patience was over after it had
 /// passed the request on.
 pub fn is_definite(code: Option<&str>, status: u16) -> bool {
-    (400..500).contains(&status) && code.is_some()
+    (400..500).contains(&status) && status != 408 && code.is_some_and(|code| !BROKEN_OFF_CODES.contains(&code))
 }
 
 fn refused(code: Option<&str>, message: &str, status: u16) -> Failure {

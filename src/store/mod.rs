@@ -54,7 +54,7 @@ pub struct RunSave {
 pub struct Batch {
     /// The term under which it was decided.
     pub term: Term,
-    /// When it was decided.
+    /// When it was handed over.
     pub at: DateTime<Utc>,
     /// Marks that moved.
     pub marks: Vec<Mark>,
@@ -71,7 +71,7 @@ pub struct Loaded {
     pub marks: Vec<Mark>,
     /// Every run that is not finished, oldest first.
     pub runs: Vec<Run>,
-    /// When the last batch was decided; none in a new store.
+    /// When the last batch was handed over; none in a new store.
     pub last_commit_at: Option<DateTime<Utc>>,
 }
 

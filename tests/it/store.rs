@@ -273,6 +273,7 @@ pub(crate) fn every_life() -> Vec<(&'static str, Life)> {
         let life = launching(name).tell(2, Event::Answered(failures.clone()));
         life.tell(3, Event::Sought(SearchAnswer::Nothing))
     };
+    let nothing = || Event::Sought(SearchAnswer::Nothing);
     let too_old = |name| launching(name).tell(4000, Event::Resumed);
     let failed = |name| {
         let mut life = Life::running(name);
@@ -288,7 +289,7 @@ pub(crate) fn every_life() -> Vec<(&'static str, Life)> {
         ("due", Life::due("due", 0)),
         ("launching", launching("launching")),
         ("seeking a ghost", launching("ghost").tell(2, Event::Answered(failures.clone()))),
-        ("seeking before the next", placed_nothing("before-next").tell(14, Event::Permitted)),
+        ("seeking before the next", placed_nothing("before-next").tell(14, Event::Woken)),
         ("seeking before the end", launching("before-end").tell(2, cancel()).tell(3, no_answer())),
         ("seeking what is too old", too_old("too-old")),
         ("running", Life::running("running")),
@@ -306,7 +307,7 @@ pub(crate) fn every_life() -> Vec<(&'static str, Life)> {
         ("cancelled", Life::due("cancelled", 0).tell(1, cancel())),
         ("skipped", Life::never("skipped", Outcome::Skipped { reason: reason() })),
         ("missed", Life::never("missed", Outcome::Missed { reason: reason(), covers })),
-        ("unknown", too_old("unknown").tell(4030, Event::Sought(SearchAnswer::Nothing))),
+        ("unknown", too_old("unknown").tell(4030, nothing()).tell(4031, nothing())),
     ]
 }
 

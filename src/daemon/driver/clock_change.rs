@@ -16,9 +16,12 @@ pub(super) const SET_BACK_MIN: TimeDelta = TimeDelta::seconds(1);
 const AHEAD_MIN: TimeDelta = TimeDelta::seconds(10);
 
 impl Driver {
-    /// Adjusts every living run to a clock that did not go on as time does.
-    pub(super) fn heed_clock(&mut self, now: DateTime<Utc>) {
-        let ahead = now - self.last_turn_at;
+    /// Adjusts every living run to a clock that did not go on as time does. To be told at every turn, and while one waits to
+    /// be saved: what nobody saw in between can't be told from the passing of time.
+    pub fn heed_clock(&mut self, now: DateTime<Utc>) {
+        let ahead = now - self.clock_seen_at;
+        // What is behind by less than it takes passes by itself, and adds up until it is.
+        self.clock_seen_at = if ahead < -SET_BACK_MIN { now } else { now.max(self.clock_seen_at) };
         let changes: &[ClockChange] = if ahead < -CLOCK_CORRECTION {
             &[ClockChange::SetBack(-ahead), ClockChange::AgeLost]
         } else if ahead < -SET_BACK_MIN {
@@ -36,7 +39,7 @@ impl Driver {
         }
         if ahead < -SET_BACK_MIN {
             self.first_look_until = self.first_look_until.min(now + admit::FIRST_LOOK_WITHIN);
-            self.last_turn_at = now;
+            self.last_turn_at = self.last_turn_at.min(now);
             self.tell_set_back(-ahead, now);
         }
     }

@@ -1,10 +1,15 @@
 //! What a run's state asks for next, and when to ask again.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::launch::Launch;
 use super::super::task::TaskArn;
 use super::{Run, State, StopWhy};
+
+/// The soonest that an instant can be which is still to come.
+const AT_ONCE: TimeDelta = TimeDelta::milliseconds(1);
 
 /// How the reason of every StopTask of ours begins; ECS shows it as the task's stopped reason.
 pub(super) const OUR_STOP: &str = "tenacron: ";
@@ -45,7 +50,7 @@ impl Run {
                 Action::Stop { task, reason: self.stop_reason(why) }
             }
             State::Stopping { task, .. } => Action::Watch(task),
-            State::Waiting { until, .. } if *until <= now => Action::Begin,
+            State::Waiting { until, look_first: false, .. } if *until <= now => Action::Begin,
             State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => Action::Rest,
         }
     }
@@ -69,6 +74,8 @@ impl Run {
             State::Seeking { look_at, .. } => [Some(*look_at), None],
             State::Running { .. } => [self.deadline, self.attempt_deadline()],
             State::Stopping { ask_at, .. } => [Some(*ask_at), None],
+            // A look that is due is not waited for, whatever event came instead of its wake.
+            State::Waiting { until, look_first: true, .. } => [Some((*until).max(now + AT_ONCE)), self.deadline],
             State::Waiting { until, .. } => [Some(*until), self.deadline],
         };
         instants.into_iter().flatten().filter(|instant| *instant > now).min()
@@ -84,9 +91,13 @@ impl Run {
         self.after_launch(self.definition.limits.start_timeout)
     }
 
-    fn after_launch(&self, limit: Option<std::time::Duration>) -> Option<DateTime<Utc>> {
-        let launched_at = self.attempts.last()?.launched_at?;
-        launched_at.checked_add_signed(chrono::TimeDelta::from_std(limit?).ok()?)
+    fn after_launch(&self, limit: Option<Duration>) -> Option<DateTime<Utc>> {
+        after(self.attempts.last()?.launched_at?, limit)
+    }
+
+    /// When `timeout` is over for a run whose first launch was at this instant.
+    pub(super) fn deadline_from(&self, first_launched_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        after(first_launched_at, self.definition.limits.timeout)
     }
 
     pub(super) fn stop_reason(&self, why: &StopWhy) -> String {
@@ -98,4 +109,9 @@ impl Run {
         };
         format!("{OUR_STOP}{what}, run {}", self.id)
     }
+}
+
+/// No instant for no limit, and none for one beyond the calendar.
+fn after(instant: DateTime<Utc>, limit: Option<Duration>) -> Option<DateTime<Utc>> {
+    instant.checked_add_signed(TimeDelta::from_std(limit?).ok()?)
 }

@@ -8,7 +8,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::launch::RESEND_WINDOW;
-use super::{Run, State};
+use super::{Run, Seek, State};
 
 /// What the wall clock did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +36,21 @@ impl Run {
         match &mut self.state {
             State::Due | State::Finished { .. } => return false,
             State::Launching => {}
-            State::Seeking { until, look_at, .. } => {
+            State::Seeking { why, until, look_at, .. } => {
+                if let Seek::BeforeNext { until } = why {
+                    *until -= by;
+                }
                 *until -= by;
                 *look_at -= by;
             }
-            State::Running { known_since, .. } => *known_since -= by,
-            State::Stopping { known_since, ask_at, .. } => {
+            State::Running { known_since, missing_since, .. } => {
+                *known_since -= by;
+                *missing_since = missing_since.map(|since| since - by);
+            }
+            State::Stopping { known_since, ask_at, missing_since, .. } => {
                 *known_since -= by;
                 *ask_at -= by;
+                *missing_since = missing_since.map(|since| since - by);
             }
             State::Waiting { until, .. } => *until -= by,
         }

@@ -10,7 +10,7 @@ use super::super::outcome::{self, Verdict};
 use super::super::task::{TaskArn, TaskFacts};
 use super::action::OUR_STOP;
 use super::ending::Next;
-use super::{HistoryEvent, Outcome, Run, State, StopWhy, VISIBLE_WITHIN};
+use super::{HistoryEvent, LOST_AFTER, Outcome, Run, State, StopWhy, VISIBLE_WITHIN};
 
 impl Run {
     pub(super) fn follow(&mut self, task: TaskArn, now: DateTime<Utc>) -> Vec<HistoryEvent> {
@@ -22,7 +22,7 @@ impl Run {
             attempt.stopped_at = None;
         }
         self.give_back_retry();
-        self.state = State::Running { task, known_since: now, started: false };
+        self.state = State::Running { task, known_since: now, started: false, missing_since: None };
         self.enforce_limits(now).unwrap_or_default()
     }
 
@@ -30,13 +30,14 @@ impl Run {
     /// clock, so that a task which started while nobody looked is not stopped for it.
     pub(super) fn saw_alive(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
         let (attempt_number, start_deadline) = (self.attempt_number(), self.start_deadline());
-        let State::Running { started, task, .. } = &mut self.state else { return None };
+        let shows_again = self.shows_again().then(Vec::new);
+        let State::Running { started, task, .. } = &mut self.state else { return shows_again };
         if *started {
-            return None;
+            return shows_again;
         }
         if !facts.has_started() {
             let is_over = start_deadline.is_some_and(|deadline| deadline <= now);
-            return is_over.then(|| self.ask_to_stop(StopWhy::StartTimeout, now));
+            return if is_over { Some(self.ask_to_stop(StopWhy::StartTimeout, now)) } else { shows_again };
         }
         *started = true;
         let task_arn = task.clone();
@@ -46,12 +47,33 @@ impl Run {
         Some(vec![HistoryEvent::TaskStarted { attempt: attempt_number, task_arn }])
     }
 
-    /// A task that ECS does not show: not visible yet while it is young, lost when it is older.
+    /// ECS shows the task. True if it had not, although it should.
+    fn shows_again(&mut self) -> bool {
+        match &mut self.state {
+            State::Running { missing_since, .. } | State::Stopping { missing_since, .. } => {
+                missing_since.take().is_some()
+            }
+            State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
+                false
+            }
+        }
+    }
+
+    /// A task that ECS does not show: not visible yet while it is young, lost when it is older and stays away.
     pub(super) fn saw_missing(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
-        let (State::Running { known_since, task, .. } | State::Stopping { known_since, task, .. }) = &self.state else {
+        let (State::Running { known_since, task, missing_since, .. }
+        | State::Stopping { known_since, task, missing_since, .. }) = &mut self.state
+        else {
             return None;
         };
         if now - *known_since <= VISIBLE_WITHIN {
+            return None;
+        }
+        let Some(since) = *missing_since else {
+            *missing_since = Some(now);
+            return Some(Vec::new());
+        };
+        if now - since < LOST_AFTER {
             return None;
         }
         let cause = format!("ECS no longer knows {task}, so how it ended is not known");
@@ -63,15 +85,15 @@ impl Run {
     /// younger than it seems: its time to become visible begins anew. True if that changed anything.
     pub(super) fn count_missing_anew(&mut self, now: DateTime<Utc>) -> bool {
         match &mut self.state {
-            State::Running { known_since, started: false, .. } | State::Stopping { known_since, .. } => {
-                std::mem::replace(known_since, now) != now
+            State::Running { known_since, started: false, missing_since, .. }
+            | State::Stopping { known_since, missing_since, .. } => {
+                let was_missing = missing_since.take().is_some();
+                (std::mem::replace(known_since, now) != now) | was_missing
             }
-            State::Running { started: true, .. }
-            | State::Due
-            | State::Launching
-            | State::Seeking { .. }
-            | State::Waiting { .. }
-            | State::Finished { .. } => false,
+            State::Running { started: true, missing_since, .. } => missing_since.take().is_some(),
+            State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
+                false
+            }
         }
     }
 
@@ -175,11 +197,11 @@ impl Run {
     }
 
     fn ask_to_stop(&mut self, why: StopWhy, now: DateTime<Utc>) -> Vec<HistoryEvent> {
-        let State::Running { task, known_since, .. } = &self.state else { return Vec::new() };
-        let (task, known_since) = (task.clone(), *known_since);
+        let State::Running { task, known_since, missing_since, .. } = &self.state else { return Vec::new() };
+        let (task, known_since, missing_since) = (task.clone(), *known_since, *missing_since);
         let reason = self.stop_reason(&why);
         let asked = HistoryEvent::TaskStopRequested { attempt: self.attempt_number(), task_arn: task.clone(), reason };
-        self.state = State::Stopping { task, known_since, why, ask_at: now };
+        self.state = State::Stopping { task, known_since, why, ask_at: now, missing_since };
         vec![asked]
     }
 }

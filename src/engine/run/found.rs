@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::super::job::{Definition, Instance};
 use super::super::launch::Launch;
@@ -43,8 +43,7 @@ impl Run {
     ) -> (Run, Vec<Entry>) {
         let FoundLaunch { generation, launched_at, first_launched_at, task, others } = found;
         let mut run = Run::in_state(State::Due, firing, instance, definition, now);
-        let timeout = run.definition.limits.timeout.and_then(|timeout| TimeDelta::from_std(timeout).ok());
-        run.deadline = timeout.and_then(|timeout| first_launched_at.checked_add_signed(timeout));
+        run.deadline = run.deadline_from(first_launched_at);
         run.launch = Some(Launch::freeze(&run, generation, launched_at));
         run.attempts.push(Attempt { attempt: 1, generation, launched_at: Some(launched_at), ..Attempt::default() });
         let started = HistoryEvent::ExecutionStarted { trigger: run.trigger, scheduled_at: run.scheduled_at };

@@ -3,7 +3,7 @@
 //! A launch is frozen here and recorded before it is sent. An ambiguous answer leaves it unresolved until an answer to the
 //! same token, or a look-up, is definite; while it is, whatever the policy grants sends the same bytes again.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::failure::{self, ErrorName, Failure};
 use super::super::launch::Launch;
@@ -12,6 +12,8 @@ use super::ending::Next;
 use super::step::{Moved, Refused};
 use super::{Attempt, HistoryEvent, Run, Seek, State};
 
+/// A first launch that leaves this long after it was decided has its limits count anew.
+const LATE: TimeDelta = TimeDelta::seconds(60);
 /// Why a launch is looked up instead of sent again.
 pub(super) const TOO_OLD: &str = "the launch is too old to be sent again";
 /// Why it is looked up once more before the next one.
@@ -22,14 +24,11 @@ impl Run {
     /// The next attempt: the same launch after an ambiguous answer, else the next generation.
     pub(super) fn begin_again(&mut self, now: DateTime<Utc>) -> Moved {
         let State::Waiting { until, resend, look_first } = self.state else { return Err(Refused::Illegal) };
-        if until > now {
+        if until > now || look_first {
             return Err(Refused::Stale);
         }
         if let Some(outcome) = self.must_end(now) {
             return Ok(Some(self.end(outcome, now)));
-        }
-        if look_first {
-            return Ok(Some(self.seek(Seek::BeforeNext { until }, MAYBE_VISIBLE_BY_NOW, now)));
         }
         let Some(launch) = &mut self.launch else { return Err(Refused::Illegal) };
         if !resend {
@@ -48,6 +47,31 @@ impl Run {
             return Ok(Some(self.seek(Seek::TooOld, TOO_OLD, now)));
         }
         Ok(Some(self.send(generation, true, now)))
+    }
+
+    /// What a wait comes to when an instant of it has come: an end, or the last look for a ghost. The launch itself comes with
+    /// its permit.
+    pub(super) fn waited(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+        if let Some(outcome) = self.must_end(now) {
+            return Some(self.end(outcome, now));
+        }
+        let State::Waiting { until, look_first: true, .. } = self.state else { return None };
+        (until <= now).then(|| self.seek(Seek::BeforeNext { until }, MAYBE_VISIBLE_BY_NOW, now))
+    }
+
+    /// A run whose first launch waited so long to be saved that its limits would be over before it has left: they count from
+    /// now. True if that changed anything, and must be saved before it is sent.
+    pub fn begin_late(&mut self, now: DateTime<Utc>) -> bool {
+        let deadline = self.deadline_from(now);
+        let (State::Launching, [only], Some(launch)) = (&self.state, self.attempts.as_mut_slice(), &mut self.launch)
+        else {
+            return false;
+        };
+        if launch.unresolved || now - launch.first_sent_at < LATE {
+            return false;
+        }
+        (self.deadline, launch.first_sent_at, only.launched_at) = (deadline, now, Some(now));
+        true
     }
 
     pub(super) fn launch_generation(&mut self, generation: u32, now: DateTime<Utc>) -> Vec<HistoryEvent> {
@@ -131,7 +155,8 @@ impl Run {
         reason: String,
         now: DateTime<Utc>,
     ) -> Option<Vec<HistoryEvent>> {
-        let mut tasks = tasks.into_iter();
+        // A conflict may name other resources than tasks, which nobody can follow.
+        let mut tasks = tasks.into_iter().filter(|task| task.0.contains(":task/"));
         let task = tasks.next()?;
         let adopted = HistoryEvent::TaskAdopted {
             attempt: self.attempt_number(),

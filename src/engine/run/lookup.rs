@@ -11,16 +11,20 @@ use super::{HistoryEvent, LOOKUP_PAUSE, LOOKUP_PAUSE_DOUBLINGS_MAX, LOOKUP_SETTL
 
 impl Run {
     pub(super) fn found_nothing(&mut self, now: DateTime<Utc>) -> Vec<HistoryEvent> {
-        let State::Seeking { why, until, .. } = &self.state else { return Vec::new() };
-        if now < *until {
+        let State::Seeking { why, until, look_at, .. } = &self.state else { return Vec::new() };
+        // What counts is when the look began, which was not before `look_at`: a slow one saw what there was then.
+        if *look_at < *until {
             return self.look_again(now);
         }
         match why.clone() {
             Seek::Ghost { failure } => self.fail_attempt(failure, Next::FreshAfterLook, now),
-            Seek::BeforeNext { until } => {
-                self.state = State::Waiting { until, resend: false, look_first: false };
-                Vec::new()
-            }
+            Seek::BeforeNext { until } => match self.must_end(now) {
+                Some(outcome) => self.end(outcome, now),
+                None => {
+                    self.state = State::Waiting { until, resend: false, look_first: false };
+                    Vec::new()
+                }
+            },
             Seek::BeforeEnd { outcome } if self.is_surely_remembered(now) => {
                 self.set_unresolved(false);
                 self.finish(outcome, now)
@@ -80,11 +84,14 @@ impl Run {
         if *unanswered == 1 { vec![HistoryEvent::LaunchLookupFailed { attempt, cause }] } else { Vec::new() }
     }
 
-    /// Half of the time that is left: a task shows up soon or not at all, and the read quota is the whole account's.
+    /// After half of the time that is left, and at last when it is over: a task shows up soon or not at all, and the read
+    /// quota is the whole account's.
     fn look_again(&mut self, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         if let State::Seeking { look_at, unanswered, until, .. } = &mut self.state {
-            let half = TimeDelta::milliseconds((*until - now).num_milliseconds() / 2);
-            *look_at = now + half.max(LOOKUP_PAUSE);
+            let left = *until - now;
+            let is_last = left <= LOOKUP_PAUSE * 2;
+            *look_at =
+                if is_last { now.max(*until) } else { now + TimeDelta::milliseconds(left.num_milliseconds() / 2) };
             *unanswered = 0;
         }
         Vec::new()

@@ -42,6 +42,9 @@ use super::task::{ContainerFacts, TaskArn};
 /// How long a fresh task may be MISSING: DescribeTasks is eventually consistent.
 /// Source: Amazon ECS API reference, RunTask, on eventual consistency.
 pub const VISIBLE_WITHIN: TimeDelta = TimeDelta::minutes(5);
+/// How long a task must be MISSING in every look before it is lost: one answer may be wrong, and what follows on a lost task
+/// may run beside it.
+pub const LOST_AFTER: TimeDelta = TimeDelta::seconds(30);
 /// How long the look-up of an unresolved launch goes on before "found nothing" counts. What was sent may arrive after its
 /// connection was given up, and ListTasks shows a task some seconds after it was started.
 pub const LOOKUP_SETTLE: TimeDelta = TimeDelta::seconds(30);
@@ -128,6 +131,9 @@ pub enum State {
         known_since: DateTime<Utc>,
         /// Whether it has been RUNNING.
         started: bool,
+        /// Since when ECS has not shown it, although it should.
+        #[serde(default)]
+        missing_since: Option<DateTime<Utc>>,
     },
     /// The task was asked to stop, and is followed until it has.
     Stopping {
@@ -139,6 +145,9 @@ pub enum State {
         why: StopWhy,
         /// When to ask next.
         ask_at: DateTime<Utc>,
+        /// Since when ECS has not shown it, although it should.
+        #[serde(default)]
+        missing_since: Option<DateTime<Utc>>,
     },
     /// A failed attempt is waited out.
     Waiting {
@@ -388,19 +397,6 @@ impl Run {
             | State::Stopping { .. }
             | State::Waiting { .. } => None,
         })
-    }
-
-    /// The instants that this row stands for, if it stands for more than its own.
-    pub fn covers(&self) -> Option<Covered> {
-        match &self.state {
-            State::Finished { outcome, .. } => outcome.covers(),
-            State::Due
-            | State::Launching
-            | State::Seeking { .. }
-            | State::Running { .. }
-            | State::Stopping { .. }
-            | State::Waiting { .. } => None,
-        }
     }
 
     /// The exit code of the newest attempt.

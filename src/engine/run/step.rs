@@ -7,7 +7,7 @@
 //!   which ECS is asked at once and again when the next launch is due;
 //! - a run of which a task may yet show up never ends before a look-up has found nothing.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::super::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 use super::launching::TOO_OLD;
@@ -89,8 +89,7 @@ impl Run {
     fn in_due(&mut self, event: Event, now: DateTime<Utc>) -> Moved {
         match event {
             Event::Permitted => {
-                let timeout = self.definition.limits.timeout.and_then(|timeout| TimeDelta::from_std(timeout).ok());
-                self.deadline = timeout.and_then(|timeout| now.checked_add_signed(timeout));
+                self.deadline = self.deadline_from(now);
                 Ok(Some(self.launch_generation(1, now)))
             }
             Event::Cancel { reason } => Ok(Some(self.finish(Outcome::Cancelled { reason }, now))),
@@ -165,7 +164,7 @@ impl Run {
             Event::Observed(facts) if self.followed_task() != Some(&facts.task) => Err(Refused::Stale),
             Event::Missing(task) if self.followed_task() != Some(&task) => Err(Refused::Stale),
             Event::Observed(facts) if facts.is_stopped() => Ok(Some(self.task_ended(&facts, now))),
-            Event::Observed(_) => Ok(None),
+            Event::Observed(facts) => Ok(self.saw_alive(&facts, now)),
             Event::Missing(_) => Ok(self.saw_missing(now)),
             Event::StopAsked => {
                 if let State::Stopping { ask_at, .. } = &mut self.state {
@@ -184,7 +183,7 @@ impl Run {
     fn in_waiting(&mut self, event: Event, now: DateTime<Utc>) -> Moved {
         match event {
             Event::Permitted => self.begin_again(now),
-            Event::Woken | Event::Resumed => Ok(self.must_end(now).map(|outcome| self.end(outcome, now))),
+            Event::Woken | Event::Resumed => Ok(self.waited(now)),
             Event::Cancel { reason } => {
                 let mut events = self.note_cancel(reason.clone());
                 events.extend(self.end(Outcome::Cancelled { reason }, now));

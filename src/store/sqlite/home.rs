@@ -29,7 +29,7 @@ pub(super) struct Home {
 /// The files are not the ones that were opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Astray {
-    #[error("{path} was deleted or replaced while in use: put it back, or restart on what is there now")]
+    #[error("{path} was deleted or replaced while in use: put it back, or stop the daemon and restore a backup")]
     Moved { path: String },
     #[error("failed to look at {path}")]
     Unseen {
@@ -80,6 +80,19 @@ impl Home {
             Err(Astray::Moved { path: self.database.display().to_string() })
         }
     }
+}
+
+/// How many links lead to a database at most, as the kernel counts them.
+const LINKS_MAX: usize = 40;
+
+/// The file behind links, also where there is none yet: what belongs to it stands beside it, not beside a link.
+pub(super) fn behind_links(database: &Path) -> PathBuf {
+    let mut at = database.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = fs::read_link(&at) else { break };
+        at = at.parent().unwrap_or(Path::new("")).join(target);
+    }
+    at
 }
 
 /// A file that belongs to a database.

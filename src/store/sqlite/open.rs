@@ -251,7 +251,8 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 
 /// Takes the lock, or says who has it. The lock ends with the process, however that ends.
 fn lock(path: &Path, holder: &str) -> Result<File, OpenError> {
-    let lock_path = home::beside(path, ".lock");
+    // Two links to one database are one database.
+    let lock_path = home::beside(&home::behind_links(path), ".lock");
     let refused = |doing| {
         let path = lock_path.clone();
         move |source| OpenError::NotWritable { path, doing, source }
@@ -282,7 +283,7 @@ fn lock(path: &Path, holder: &str) -> Result<File, OpenError> {
 /// A log whose database is gone holds commits that nothing else does, and SQLite would delete it beside a new database.
 fn refuse_a_log_alone(path: &Path) -> Result<(), OpenError> {
     let len = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    let log = home::beside(path, "-wal");
+    let log = home::beside(&home::behind_links(path), "-wal");
     if len(path) > 0 || len(&log) == 0 {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! What can be tried from inside only: a fault in the middle of a group of batches, and a migration that breaks off.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +15,7 @@ use super::super::row::{self, DefinitionIds};
 use super::super::{Batch, RunQuery, RunSave, Store as _, StoreError};
 use super::open::{self, Holder, MIGRATIONS, OpenError, Opened, World};
 use super::write::{Commit, Saved, save_group};
-use super::{SqliteStore, read, sql};
+use super::{SqliteStore, fault, read, sql};
 use crate::engine::job::{Definition, Instance};
 use crate::engine::run::{Firing, Run, RunId, Trigger};
 use crate::engine::samples;
@@ -213,6 +214,46 @@ async fn a_reader_that_hangs_keeps_nobody_waiting_and_nothing_stale_is_read_afte
 #[test]
 fn a_row_that_can_not_be_read_back_is_damage() {
     let damaged = row::Damaged::new("run a", "state", "it says nothing");
-    let told = super::fault::told(Path::new("/state.db"), "list runs", damaged.into());
+    let told = fault::told(Path::new("/state.db"), "list runs", damaged.into());
     assert!(matches!(told, StoreError::Damaged { .. }), "{told:?}");
+}
+
+/// The locks of a file by the kernel's book.
+fn locks_on(path: &Path) -> usize {
+    let inode = std::fs::metadata(path).unwrap().ino().to_string();
+    let book = std::fs::read_to_string("/proc/locks").unwrap();
+    let is_of_file = |line: &&str| line.split_whitespace().any(|word| word.ends_with(&format!(":{inode}")));
+    book.lines().filter(is_of_file).count()
+}
+
+#[test]
+fn a_database_that_is_read_through_keeps_its_locks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let opened = opened(&path, &MIGRATIONS).unwrap();
+    let before = locks_on(&path);
+    assert!(before > 0, "an open database is locked");
+    for _ in 0..2 {
+        let malformed = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None);
+        fault::examined(&path, malformed.into());
+        assert_eq!(locks_on(&path), before, "closing another descriptor of it would have given them up");
+    }
+    drop(opened);
+}
+
+#[test]
+fn a_log_alone_is_found_behind_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (link, target) = (folder.path().join("link.db"), folder.path().join("far/state.db"));
+    std::fs::create_dir(folder.path().join("far")).unwrap();
+    std::os::unix::fs::symlink("far/state.db", &link).unwrap();
+    std::fs::write(folder.path().join("far/state.db-wal"), "commits").unwrap();
+    let refused = opened(&link, &MIGRATIONS).unwrap_err();
+    assert!(chain(&refused).contains("state.db-wal holds what was saved last"), "{}", chain(&refused));
+    assert!(!target.exists());
+    std::fs::remove_file(folder.path().join("far/state.db-wal")).unwrap();
+    let first = opened(&link, &MIGRATIONS).unwrap();
+    let second = opened(&target, &MIGRATIONS).unwrap_err();
+    assert!(matches!(second, OpenError::Held { .. }), "a link to it is the same database: {second}");
+    drop(first);
 }

@@ -40,7 +40,9 @@ impl Told {
         let text = line["message"].as_str().unwrap_or_default();
         *self.texts.entry(text.to_owned()).or_default() += 1;
         let end = ENDS.iter().find(|(end, _)| *end == text).map(|(_, status)| *status);
-        if (line["level"] == "ERROR" && end.is_none()) || text.contains("panicked") {
+        // A daemon that was stopped in the middle of a save for longer than one may take says so when it goes on.
+        let is_late_save = text == "state could not be saved yet; nothing is launched until it is";
+        if (line["level"] == "ERROR" && end.is_none() && !is_late_save) || text.contains("panicked") {
             self.complaints.push(format!("the daemon said: {line}"));
         }
         let Some(run) = line["run"].as_str() else { return };

@@ -3,21 +3,36 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::asl::{Asl, Verdict};
 use super::ecs::FakeTask;
 use super::world::World;
 use super::{demand, demand_eq};
 use crate::engine::failure::ErrorName;
-use crate::engine::job::{Job, OnUnknown};
+use crate::engine::job::{Job, JobName, OnUnknown, Overlap};
 use crate::engine::retry::Retrier;
-use crate::engine::run::{HistoryEvent, Outcome, Run, RunId, State, Status};
+use crate::engine::run::{HistoryEvent, Run, RunId, State, Status};
 
 impl World {
+    /// No job drops out of sight: whatever its schedule named by now is decided. A firing that waits for a first look is given
+    /// the time for it.
+    pub(super) fn every_job_still_fires(&mut self) {
+        self.run_until(self.real + TimeDelta::seconds(15));
+        self.turn(false);
+        for job in &self.jobs {
+            let Some(epoch) = self.shelf.epochs.get(&job.name).and_then(|epochs| epochs.last()) else { continue };
+            let next = job.schedule.next(epoch.until, epoch.anchor);
+            demand(next.is_none_or(|next| next > self.wall()), || {
+                format!("{} has stopped to fire: {next:?}", job.name)
+            });
+        }
+    }
+
     /// Checks every invariant. `jobs` are all definitions that the history ever had.
     pub(super) fn audit(&self, jobs: &[Arc<Job>]) {
         self.every_instant_has_exactly_one_row(jobs);
+        self.no_job_runs_beside_itself(jobs);
         let mut tasks: BTreeMap<&RunId, Vec<&FakeTask>> = BTreeMap::new();
         for task in &self.ecs.tasks {
             tasks.entry(&task.run).or_default().push(task);
@@ -59,6 +74,22 @@ impl World {
         }
     }
 
+    /// Two tasks of a job live together only where its overlap policy lets them, or where ECS left it unknown.
+    fn no_job_runs_beside_itself(&self, jobs: &[Arc<Job>]) {
+        let allows =
+            |name: &JobName| jobs.iter().any(|job| job.name == *name && job.admission.overlap == Overlap::Allow);
+        let is_known = |task: &&FakeTask| {
+            let run = self.shelf.runs.get(&task.run);
+            run.is_some_and(|run| !allows(&run.job) && !says_unknown(run) && !was_lost(run, task) && !task.is_ghost)
+        };
+        let mut last: BTreeMap<&JobName, &FakeTask> = BTreeMap::new();
+        for task in self.ecs.tasks.iter().filter(is_known) {
+            let before = last.insert(&self.shelf.runs[&task.run].job, task);
+            let Some(before) = before.filter(|before| before.run != task.run) else { continue };
+            demand(before.is_stopped(task.created_at), || format!("{} runs beside {}", task.run, before.run));
+        }
+    }
+
     fn history_has_no_gap(&self, run: &Run) {
         let entries = &self.shelf.entries[&run.id];
         let seqs: Vec<u32> = entries.iter().map(|entry| entry.seq).collect();
@@ -71,9 +102,7 @@ impl World {
 
     /// Every task is one that its run knows and has followed to its end, unless the run says that it can't know.
     fn no_task_is_lost(&self, run: &Run, tasks: &[&FakeTask]) {
-        let says_unknown = run.attempts.iter().any(|attempt| {
-            attempt.failure.as_ref().is_some_and(|failure| failure.primary == ErrorName::LAUNCH_UNKNOWN)
-        });
+        let says_unknown = says_unknown(run);
         for task in tasks {
             let is_known = run.attempts.iter().any(|attempt| attempt.task.as_ref() == Some(&task.arn));
             demand(is_known || says_unknown || self.came_and_went(task), || {
@@ -158,9 +187,15 @@ impl World {
 /// The first instant that a row stands for.
 fn covered_from(run: &Run) -> DateTime<Utc> {
     match &run.state {
-        State::Finished { outcome: Outcome::Missed { covers: Some(covered), .. }, .. } => covered.first,
+        State::Finished { outcome, .. } => outcome.covers().map_or(run.scheduled_at, |covered| covered.first),
         _ => run.scheduled_at,
     }
+}
+
+/// Whether a launch of the run is one of which nobody knows.
+fn says_unknown(run: &Run) -> bool {
+    let mut failures = run.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
+    failures.any(|failure| failure.primary == ErrorName::LAUNCH_UNKNOWN)
 }
 
 /// Whether an attempt gave the task up because ECS no longer showed it.

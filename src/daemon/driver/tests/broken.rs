@@ -54,12 +54,16 @@ pub(super) enum Flaw {
     RetriesTheUnknown,
     /// Whatever has ended has ended well.
     CallsEveryEndGreen,
-    /// The policy counts an attempt where it should count a retry.
+    /// A run whose retries are used up is tried once more.
     GrantsARetryTooMany,
+    /// A firing starts whatever lives of its job.
+    StartsBesideALivingRun,
+    /// A job is not put back into the agenda.
+    LosesAJob,
 }
 
 impl Flaw {
-    pub(super) const ALL: [Flaw; 21] = [
+    pub(super) const ALL: [Flaw; 23] = [
         Flaw::ActsBeforeItsSave,
         Flaw::MarksApart,
         Flaw::ForgetsNoDuplicate,
@@ -81,6 +85,8 @@ impl Flaw {
         Flaw::RetriesTheUnknown,
         Flaw::CallsEveryEndGreen,
         Flaw::GrantsARetryTooMany,
+        Flaw::StartsBesideALivingRun,
+        Flaw::LosesAJob,
     ];
 
     /// Puts a flaw, or none, into every driver of this thread.
@@ -146,8 +152,9 @@ fn misread(flaw: Flaw, run: &mut Run, event: Event) -> Event {
             Event::Answered(LaunchAnswer::Refused { code: Some("ConflictException".into()), message, status: 400 })
         }
         (Flaw::BelievesAnEarlyMissing, Event::Missing(task)) => {
-            if let State::Running { known_since, .. } = &mut run.state {
+            if let State::Running { known_since, missing_since, .. } = &mut run.state {
                 *known_since -= TimeDelta::minutes(10);
+                *missing_since = Some(*known_since);
             }
             Event::Missing(task)
         }

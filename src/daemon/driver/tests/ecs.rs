@@ -79,7 +79,7 @@ pub(super) struct FakeTask {
     token: String,
     tags: BTreeMap<String, String>,
     pub(super) run: RunId,
-    created_at: DateTime<Utc>,
+    pub(super) created_at: DateTime<Utc>,
     /// From when on DescribeTasks and ListTasks show it.
     described_from: DateTime<Utc>,
     listed_from: DateTime<Utc>,

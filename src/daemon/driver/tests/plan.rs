@@ -114,7 +114,8 @@ pub(super) fn play(world: &mut World, kind: Kind) -> Vec<Arc<Job>> {
     world.ecs.checks_signatures = kind == Kind::Absences || world.random.percent(30);
     world.deaths_in_thousand = world.random.one_of(&[0, 10, 40]);
     world.failing_saves_in_hundred = world.random.one_of(&[0, 0, 10, 40]);
-    world.was_away_for_long = kind == Kind::Absences;
+    // A clock that is wrong by more than a signature may be keeps ECS from answering for as long as an absence.
+    world.was_away_for_long = matches!(kind, Kind::Absences | Kind::Clocks);
     world.clock_may_change = kind == Kind::Clocks;
     if kind == Kind::Absences {
         world.naps_in_thousand = world.random.one_of(&[0, 5, 20]);
@@ -148,9 +149,14 @@ pub(super) fn play(world: &mut World, kind: Kind) -> Vec<Arc<Job>> {
 /// A process that is stopped and continued, or dies and comes back soon.
 fn pause(world: &mut World) {
     let stopped_for = world.random.seconds(1, 200);
-    match world.random.below(3) {
+    match world.random.below(4) {
         0 => {}
         1 => {
+            world.leave();
+            world.real += stopped_for;
+            world.restart();
+        }
+        2 => {
             world.tell(|| "zz the process is stopped for a while");
             world.real += stopped_for;
         }

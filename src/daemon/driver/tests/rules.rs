@@ -173,10 +173,10 @@ fn a_retry_that_waits_for_a_permit_still_ends_at_its_deadline() {
     let refused = LaunchAnswer::Refused { code: Some("ClientException".into()), message: String::new(), status: 400 };
     let report = Report { run, event: Event::Answered(refused), answers_call: true };
     world.driver.turn(vec![report], at + TimeDelta::seconds(1), false);
-    world.driver.acts(at);
+    world.driver.acts(at + TimeDelta::seconds(1));
     for second in 2..30 {
         world.driver.turn(vec![], at + TimeDelta::seconds(second), false);
-        world.driver.acts(at);
+        world.driver.acts(at + TimeDelta::seconds(second));
     }
     assert_eq!(world.driver.next_turn_at(), Some(at + TimeDelta::seconds(30)));
     let batch = world.driver.turn(vec![], at + TimeDelta::seconds(30), false).unwrap();
@@ -185,6 +185,22 @@ fn a_retry_that_waits_for_a_permit_still_ends_at_its_deadline() {
 
 fn empty() -> Loaded {
     Loaded { marks: Vec::new(), runs: Vec::new(), last_commit_at: None }
+}
+
+#[test]
+fn a_first_launch_that_waited_long_to_be_saved_has_its_limits_from_when_it_leaves() {
+    let mut world = healthy(vec![job("a", "0 16 * * *", Overlap::Skip, Catchup::None, limits(Some(900), None))]);
+    world.turn(false);
+    let due = DateTime::from_timestamp(1_750_003_200, 0).unwrap();
+    let late = due + TimeDelta::hours(2);
+    let first = world.driver.turn(vec![], due, false).expect("a firing");
+    world.shelf.commit(&first);
+    assert_eq!(world.driver.acts(late), [], "its limits are over: they are saved anew first");
+    let batch = world.driver.turn(vec![], late, false).expect("the run has changed");
+    world.shelf.commit(&batch);
+    let run = &batch.runs[0].run;
+    assert_eq!((run.status(), run.deadline), (Status::Launching, Some(late + minutes(15))));
+    assert!(matches!(world.driver.acts(late)[..], [Act::Launch { .. }]));
 }
 
 #[test]

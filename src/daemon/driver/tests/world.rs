@@ -15,8 +15,9 @@ use super::ecs::{FakeEcs, Mood, Random};
 use super::shelf::Shelf;
 use super::{demand, demand_eq};
 use crate::daemon::driver::{Act, Driver, Report};
+use crate::daemon::inbox::{self, Inbox};
 use crate::engine::bucket::Bucket;
-use crate::engine::job::{Instance, Job};
+use crate::engine::job::{Instance, Job, Overlap};
 use crate::engine::run::{Event, RunId, State};
 use crate::engine::task::TaskArn;
 use crate::store::Batch;
@@ -49,12 +50,16 @@ pub(super) struct World {
     pub(super) ecs: FakeEcs,
     pub(super) driver: Driver,
     calls: Vec<(DateTime<Utc>, Report)>,
+    /// What was reported while nothing could be saved.
+    inbox: Inbox,
+    committed_at: DateTime<Utc>,
     watched: BTreeMap<TaskArn, RunId>,
     poll_at: DateTime<Utc>,
     /// Die at the save, or the call, of this number, counted from 1.
     pub(super) die_at: Option<(usize, Death)>,
     /// Chance in a thousand of dying at any save or call.
     pub(super) deaths_in_thousand: u64,
+    deaths: u32,
     /// Chance in a thousand that the machine sleeps for up to two hours just before a call leaves.
     pub(super) naps_in_thousand: u64,
     /// Chance in a hundred that a save fails, again and again.
@@ -101,10 +106,13 @@ impl World {
             ecs: FakeEcs::new(),
             driver,
             calls: Vec::new(),
+            inbox: inbox::open().1,
+            committed_at: real,
             watched: BTreeMap::new(),
             poll_at: real,
             die_at: None,
             deaths_in_thousand: 0,
+            deaths: 0,
             naps_in_thousand: 0,
             failing_saves_in_hundred: 0,
             calls_made: 0,
@@ -133,11 +141,20 @@ impl World {
         self.tell(|| format!("-- starts, its clock {} s off", self.skew.num_seconds()));
         self.calls.clear();
         self.watched.clear();
+        self.inbox = inbox::open().1;
+        self.committed_at = self.wall();
         self.shelf.reopen();
         self.driver = build(&self.jobs, &self.shelf, self.wall());
         if self.shelf.is_empty() {
             self.driver.take_in(self.ecs.live(self.real), self.wall());
         }
+    }
+
+    /// A restart after a death, which takes its time.
+    fn start_again(&mut self) {
+        self.real += self.random.milliseconds(300, 3_000);
+        self.ecs.arrive(&mut self.random, self.real);
+        self.restart();
     }
 
     /// A restart after the store was deleted.
@@ -159,7 +176,8 @@ impl World {
     /// One turn of the daemon's loop; false if it died in it.
     pub(super) fn turn(&mut self, is_leaving: bool) -> bool {
         self.ecs.arrive(&mut self.random, self.real);
-        let mut reports = self.arrived();
+        let mut reports = self.inbox.take_aside();
+        reports.extend(self.arrived());
         reports.extend(self.polled());
         for report in &reports {
             self.tell(|| format!("   {}: {:?}", report.run, report.event));
@@ -167,11 +185,14 @@ impl World {
         let now = self.wall();
         let is_told_something = !reports.is_empty();
         let mut batch = self.driver.turn(reports, now, is_leaving);
+        if Flaw::LosesAJob.is_here() && self.random.percent(1) {
+            self.driver.agenda.pop_first();
+        }
         self.idle_turns = if is_told_something || batch.is_some() { 0 } else { self.idle_turns + 1 };
         if Flaw::ActsBeforeItsSave.is_here() {
             let acts = self.driver.acts(self.wall());
             if !acts.into_iter().all(|act| self.perform(act)) {
-                self.restart();
+                self.start_again();
                 return false;
             }
         }
@@ -180,6 +201,8 @@ impl World {
             (batch.marks, batch.forgotten_marks) = (Vec::new(), Vec::new());
             self.shelf.commit(&marks);
         }
+        let is_quiet = (now - self.committed_at).abs() >= HEARTBEAT;
+        let batch = batch.or_else(|| is_quiet.then(|| self.driver.heartbeat(now)));
         if let Some(batch) = batch
             && !self.save(&batch, now)
         {
@@ -187,7 +210,7 @@ impl World {
         }
         for act in self.driver.acts(self.wall()) {
             if !self.perform(act) {
-                self.restart();
+                self.start_again();
                 return false;
             }
         }
@@ -197,15 +220,16 @@ impl World {
     /// Commits a batch as `Daemon::commit` does, however long it takes; false if the daemon died.
     fn save(&mut self, batch: &Batch, now: DateTime<Utc>) -> bool {
         if self.dies(Death::BeforeSave, self.shelf.batches) {
-            self.restart();
+            self.start_again();
             return false;
         }
         while self.random.below(100) < self.failing_saves_in_hundred {
             self.shelf.fail_to_commit(batch);
             self.tell(|| "   the save failed");
-            self.real += self.random.milliseconds(200, 5_000);
+            self.outlast();
         }
-        let duplicates = self.shelf.commit(batch);
+        let duplicates = self.shelf.commit(&Batch { at: self.wall(), ..batch.clone() });
+        self.committed_at = now;
         for save in &batch.runs {
             let is_new = save.is_new && !duplicates.contains(&save.run.id);
             let how = if duplicates.contains(&save.run.id) { " (known, dropped)" } else { "" };
@@ -217,10 +241,36 @@ impl World {
             self.driver.forget(&duplicates, now);
         }
         if self.dies(Death::AfterSave, self.shelf.batches - 1) {
-            self.restart();
+            self.start_again();
             return false;
         }
         true
+    }
+
+    /// Time goes on while nothing can be saved, now and then for hours: polls go on, and what is reported is set aside.
+    fn outlast(&mut self) {
+        let (looks, pause) = if self.random.percent(2) { (24, 300_000) } else { (1, 5_000) };
+        self.was_away_for_long |= looks > 1;
+        for _ in 0..looks {
+            self.real += self.random.milliseconds(200, pause);
+            self.ecs.arrive(&mut self.random, self.real);
+            self.driver.heed_clock(self.wall());
+            for report in self.arrived().into_iter().chain(self.polled()) {
+                self.inbox.keep(report);
+            }
+        }
+    }
+
+    /// As a daemon that is told to stop: nothing begins, what was answered is recorded, and a last heartbeat.
+    pub(super) fn leave(&mut self) {
+        self.tell(|| "-- leaves");
+        if self.turn(true) {
+            self.real += TimeDelta::milliseconds(900);
+            if self.turn(true) {
+                let last = self.driver.heartbeat(self.wall());
+                self.shelf.commit(&last);
+            }
+        }
     }
 
     /// Whether the daemon dies here; `before` is how many saves or calls there have been.
@@ -231,6 +281,10 @@ impl World {
         };
         if dies {
             self.die_at = None;
+            self.deaths += 1;
+            if self.deaths == DEATHS_MAX {
+                self.deaths_in_thousand = 0;
+            }
             self.tell(|| format!("!! dies: {how:?}"));
         }
         dies
@@ -314,7 +368,10 @@ impl World {
                 let is_saved = matches!(self.stored(&run), State::Seeking { .. });
                 demand(is_saved, || format!("{run}: looking for what is not saved"));
                 let answer = self.ecs.find(&launch.request, &mut self.random, self.real, self.skew);
-                (run, soon, Event::Sought(answer))
+                // It shows what there was when it began, however many pages it had to read.
+                let is_slow = self.ecs.mood != Mood::Healthy && self.random.percent(10);
+                let after = if is_slow { self.random.seconds(3, 45) } else { soon };
+                (run, after, Event::Sought(answer))
             }
             Act::Stop { run, task, reason, .. } => {
                 let is_saved = matches!(self.stored(&run), State::Stopping { .. });
@@ -344,14 +401,15 @@ impl World {
     /// Heals ECS and the clock's course, takes every job away and lets what lives come to its end.
     pub(super) fn settle(&mut self) {
         self.tell(|| "== settles");
-        self.jobs.clear();
         self.ecs.mood = Mood::Healthy;
+        (self.die_at, self.deaths_in_thousand, self.naps_in_thousand, self.failing_saves_in_hundred) = (None, 0, 0, 0);
+        self.every_job_still_fires();
+        self.jobs.clear();
         self.ecs.end_what_hangs(self.real);
         if self.ecs.checks_signatures {
             self.skew = TimeDelta::zero();
         }
         self.clock_may_change = false;
-        (self.die_at, self.deaths_in_thousand, self.naps_in_thousand, self.failing_saves_in_hundred) = (None, 0, 0, 0);
         self.restart();
         let give_up = self.real + TimeDelta::hours(24);
         while !self.shelf.living().is_empty() {
@@ -368,6 +426,12 @@ impl World {
     }
 }
 
+/// With many runs in flight a daemon dies at nearly every start, and the history would never go on.
+const DEATHS_MAX: u32 = 40;
+
+/// As `daemon/mod.rs`.
+const HEARTBEAT: TimeDelta = TimeDelta::seconds(60);
+
 /// The loop naps a second at most, so that it sees a clock that was changed.
 const NAP: TimeDelta = TimeDelta::seconds(1);
 /// Where none is, it is enough that a nap is no absence.
@@ -377,5 +441,12 @@ fn build(jobs: &[Arc<Job>], shelf: &Shelf, now: DateTime<Utc>) -> Driver {
     let (rate, burst) = rate();
     let instance = Instance::new("prod").unwrap();
     let bucket = Bucket::new(rate, burst, now);
-    Driver::new(instance, shelf.term(), jobs.to_vec(), bucket, shelf.load(), now)
+    let beside = |job: &Arc<Job>| {
+        let mut job = Job::clone(job);
+        job.admission.overlap = Overlap::Allow;
+        Arc::new(job)
+    };
+    let jobs: Vec<Arc<Job>> =
+        if Flaw::StartsBesideALivingRun.is_here() { jobs.iter().map(beside).collect() } else { jobs.to_vec() };
+    Driver::new(instance, shelf.term(), jobs, bucket, shelf.load(), now)
 }

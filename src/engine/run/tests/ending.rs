@@ -23,7 +23,7 @@ fn a_cancelled_run_ends_as_cancelled_from_every_state() {
     let mut ghost = Scene::sent(definition());
     ghost.on(failures()).on(cancel()).on(nothing());
     assert!(ghost.is_seeking(), "a ghost may show up late");
-    ghost.at(40).on(nothing());
+    ghost.at(40).find_nothing();
     assert_eq!(ghost.run.status(), Status::Cancelled);
 
     let mut running = Scene::running(definition());
@@ -45,7 +45,7 @@ fn a_cancelled_run_ends_as_cancelled_from_every_state() {
     let mut waiting_open = Scene::sent(definition());
     waiting_open.on(no_answer(true)).on(cancel());
     assert!(waiting_open.is_seeking(), "its launch is unresolved");
-    waiting_open.at(40).on(nothing());
+    waiting_open.at(40).find_nothing();
     assert_eq!(waiting_open.run.status(), Status::Cancelled);
 }
 
@@ -94,12 +94,12 @@ fn a_deadline_during_the_launch_or_a_look_up_counts_with_the_answer() {
     scene.at(6).on(denied());
     assert_eq!(scene.run.status(), Status::TimedOut);
     let mut scene = Scene::sent(timed(5));
-    scene.at(1).on(failures()).at(6).on(nothing()).at(47).on(nothing());
+    scene.at(1).on(failures()).at(6).on(nothing()).at(47).find_nothing();
     assert_eq!(scene.run.status(), Status::TimedOut);
     let mut scene = Scene::sent(timed(5));
     scene.at(6).on(no_answer(true));
     assert!(scene.is_seeking(), "an open launch is looked up first");
-    scene.at(47).on(nothing());
+    scene.at(47).find_nothing();
     assert_eq!(scene.run.status(), Status::TimedOut);
 }
 

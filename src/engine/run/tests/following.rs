@@ -14,7 +14,11 @@ fn a_task_is_missing_for_five_minutes_before_it_is_lost() {
     let mut scene = Scene::running(definition());
     scene.at(300).on(Event::Missing(task(1)));
     assert!(scene.is_running(), "a fresh task may not be visible yet");
-    scene.at(301).on(Event::Missing(task(1)));
+    scene.at(301).on(Event::Missing(task(1))).at(330).on(Event::Missing(task(1)));
+    assert!(scene.is_running(), "it is looked for half a minute more");
+    scene.on(Event::Observed(facts(1, "RUNNING"))).at(340).on(Event::Missing(task(1)));
+    assert!(scene.is_running(), "what was shown again was never away");
+    scene.at(370).on(Event::Missing(task(1)));
     assert_eq!(scene.names(), ["Task.Lost", "States.TaskFailed"]);
     assert_eq!(scene.wait(), 3.0);
 }
@@ -138,7 +142,7 @@ fn a_limit_that_passed_while_the_launch_was_sent_is_enforced_with_its_answer() {
     let mut scene = Scene::sent(late);
     scene.at(61).on(launched(1));
     assert!(scene.is_stopping());
-    scene.on(Event::Missing(task(1))).at(400).on(Event::Missing(task(1)));
+    scene.on(Event::Missing(task(1))).at(400).miss(1);
     assert_eq!(scene.run.status(), Status::TimedOut, "a task that vanished while stopping is over");
 }
 

@@ -175,7 +175,7 @@ fn failures_without_a_ghost_are_the_attempts_failure_and_need_a_new_token() {
     scene.on(nothing());
     assert_eq!(scene.names(), ["Task.Placement", "AmazonECS.Unknown", "ECS.AmazonECSException"]);
     assert_eq!(scene.wait(), 10.0, "what ECS refuses backs off");
-    scene.at(10).on(Event::Permitted).on(nothing()).on(Event::Permitted);
+    scene.at(10).on(Event::Woken).on(nothing()).on(Event::Permitted);
     assert_eq!(generations(&scene), [1, 2]);
     assert_ne!(scene.launch().request.client_token, first);
 }
@@ -197,7 +197,9 @@ fn a_ghost_behind_failures_is_adopted_and_costs_no_retry() {
 #[test]
 fn a_ghost_that_shows_up_during_the_wait_is_adopted_before_the_next_generation() {
     let mut scene = Scene::sent(definition());
-    scene.on(failures()).on(nothing()).at(9).on(Event::Woken).at(10).on(Event::Permitted);
+    scene.on(failures()).on(nothing()).at(9).on(Event::Woken);
+    assert_eq!(scene.run.wake_after(scene.now), Some(start() + TimeDelta::seconds(10)));
+    scene.at(10).on(Event::Woken);
     assert!(matches!(scene.run.state, State::Seeking { why: Seek::BeforeNext { .. }, .. }), "{:?}", scene.run.state);
     assert_eq!(scene.run.action(scene.now), Action::Find(scene.launch()));
     scene.at(11).on(Event::Sought(SearchAnswer::NoAnswer("throttled".into())));
@@ -205,6 +207,35 @@ fn a_ghost_that_shows_up_during_the_wait_is_adopted_before_the_next_generation()
     scene.at(14).on(found(9)).at(60).on(exited(9, 0));
     assert_eq!((scene.outcome(), scene.run.attempts.len()), (&Outcome::Succeeded, 1));
     assert_eq!(scene.run.retries_used, [0, 0], "the retry that was granted is given back");
+}
+
+#[test]
+fn the_last_look_for_a_ghost_heeds_a_cancel_and_the_clock() {
+    let looking = || {
+        let mut scene = Scene::sent(definition());
+        scene.on(failures()).on(nothing()).at(10).on(Event::Woken);
+        scene
+    };
+    let mut scene = looking();
+    scene.on(cancel()).on(nothing());
+    assert!(matches!(scene.run.state, State::Seeking { why: Seek::BeforeEnd { .. }, .. }), "{:?}", scene.run.state);
+    scene.find_nothing();
+    assert_eq!(scene.run.status(), Status::Cancelled);
+    let mut scene = looking();
+    scene.now -= TimeDelta::hours(1);
+    scene.run.adjust(ClockChange::SetBack(TimeDelta::hours(1)), scene.now);
+    scene.on(nothing());
+    assert_eq!(scene.run.action(scene.now), Action::Begin, "the launch is due as it was");
+}
+
+#[test]
+fn a_wait_after_failures_never_misses_its_look() {
+    let mut scene = Scene::sent(definition());
+    scene.on(failures()).on(nothing()).at(11);
+    assert_eq!(scene.run.action(scene.now), Action::Rest, "no permit is wanted before the look");
+    assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + TimeDelta::milliseconds(1)));
+    scene.restart();
+    assert!(scene.is_seeking());
 }
 
 #[test]
@@ -230,6 +261,24 @@ fn a_4xx_without_an_error_of_ecs_is_no_refusal() {
     assert!(scene.launch().unresolved, "what answered was not ECS, so the request may have reached it");
     scene.at(10).on(Event::Permitted);
     assert_eq!(generations(&scene), [1, 1]);
+}
+
+#[test]
+fn an_exchange_that_broke_off_is_no_refusal_although_it_has_a_code() {
+    for (code, status) in [("RequestTimeoutException", 408), ("RequestAbortedException", 400), ("Anything", 408)] {
+        let mut scene = Scene::sent(definition());
+        scene.on(refused(code, status));
+        assert!(scene.launch().unresolved, "{code}");
+    }
+}
+
+#[test]
+fn a_conflict_about_something_else_than_a_task_leaves_the_launch_open() {
+    let mut scene = Scene::sent(definition());
+    let tasks = vec![TaskArn("arn:aws:ecs:eu-central-1:1:cluster/main".into())];
+    scene.on(Event::Answered(LaunchAnswer::Conflict { tasks, message: String::new() }));
+    assert!(scene.launch().unresolved);
+    assert_eq!(scene.run.status(), Status::Waiting);
 }
 
 #[test]
@@ -275,7 +324,7 @@ fn a_restart_does_not_launch_for_a_run_that_was_cancelled_or_is_past_its_time() 
     let mut scene = Scene::sent(definition());
     scene.on(cancel()).at(1).restart();
     assert!(matches!(scene.run.state, State::Seeking { why: Seek::BeforeEnd { .. }, .. }));
-    scene.at(40).on(nothing());
+    scene.at(40).find_nothing();
     assert_eq!(scene.outcome(), &Outcome::Cancelled { reason: "by alice".into() });
 
     let mut late = definition();

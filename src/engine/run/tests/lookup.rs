@@ -12,13 +12,23 @@ fn a_run_whose_budget_is_used_up_looks_before_it_ends() {
     scene.on(no_answer(true));
     assert_eq!(scene.run.status(), Status::Launching);
     assert_eq!(scene.run.action(scene.now), Action::Find(scene.launch()));
-    for second in [0, 15, 22, 26, 29] {
+    for second in [0, 15, 23, 27] {
         scene.at(second).on(nothing());
         assert!(scene.is_seeking(), "nothing found at second {second} is too early to count");
     }
     scene.at(32).on(nothing());
     assert_eq!(scene.error(), "ECS.SdkClientException");
     assert_eq!(scene.run.status(), Status::Failed);
+}
+
+#[test]
+fn a_slow_look_shows_what_there_was_when_it_began() {
+    let mut scene = Scene::sent(no_retries());
+    scene.on(no_answer(true)).at(45).on(nothing());
+    assert!(scene.is_seeking(), "it began at second 0, when the request may still have been under way");
+    assert_eq!(scene.run.action(scene.now), Action::Find(scene.launch()), "the next look counts");
+    scene.at(46).on(found(3));
+    assert!(scene.is_running());
 }
 
 #[test]

@@ -198,9 +198,18 @@ impl Scene {
 
     /// Looks that find nothing until that counts.
     pub(super) fn find_nothing(&mut self) -> &mut Scene {
-        self.on(nothing());
-        self.now += LOOKUP_SETTLE;
-        self.on(nothing())
+        while let State::Seeking { look_at, .. } = self.run.state {
+            self.now = self.now.max(look_at);
+            self.on(nothing());
+        }
+        self
+    }
+
+    /// Looks that do not show the task until that counts.
+    pub(super) fn miss(&mut self, nth: u32) -> &mut Scene {
+        self.on(Event::Missing(task(nth)));
+        self.now += LOST_AFTER;
+        self.on(Event::Missing(task(nth)))
     }
 
     /// As a daemon does that died and comes back: the same run, then `Resumed`.
