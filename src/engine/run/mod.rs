@@ -55,6 +55,9 @@ const LOOKUP_PAUSE_DOUBLINGS_MAX: u32 = 4;
 /// The pause between two StopTask calls for the same task.
 pub const STOP_REPEAT: TimeDelta = TimeDelta::seconds(15);
 
+/// Why a run stands still whose look-up is not answered.
+const UNANSWERED: &str = "a task of its launch is looked for, and ECS does not answer; its history says what it said";
+
 /// The name of a run: its job and its instant, so that the same firing always has the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -385,11 +388,13 @@ impl Run {
         }
     }
 
-    /// The cause that the interface shows: the failure's, or the reason of a run that never started or was cancelled.
+    /// The cause that the interface shows: the failure's, the reason of a run that never started or was cancelled, or why a
+    /// run does not go on.
     pub fn shown_cause(&self) -> Option<&str> {
         let of_failure = self.shown_failure().map(|failure| failure.cause.as_str());
         of_failure.or(match &self.state {
             State::Finished { outcome, .. } => outcome.reason(),
+            State::Seeking { unanswered: 1.., .. } => Some(UNANSWERED),
             State::Due
             | State::Launching
             | State::Seeking { .. }

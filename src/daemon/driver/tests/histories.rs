@@ -19,20 +19,26 @@ use crate::engine::run::Status;
 const HISTORIES: u64 = 10_000;
 /// How many of them are played on SQLite as well.
 const HISTORIES_ON_DISK: u64 = 50;
+/// How many histories of jumps ahead are played beside them.
+const HISTORIES_OF_JUMPS: u64 = 200;
 /// Within how many histories a broken build must be caught.
 const CAUGHT_WITHIN: u64 = 12_000;
 
 /// Plays the history of a seed to its end and audits it. What it violated, if anything.
 fn history(seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
-    history_on(Shelf::in_memory(), seed, flaw, is_told)
+    let kind = match flaw {
+        Some(Flaw::TrustsAClockThatJumpedAhead) => Kind::Jumps,
+        _ => Kind::of_seed(seed),
+    };
+    history_of(kind, Shelf::in_memory(), seed, flaw, is_told)
 }
 
-fn history_on(shelf: Shelf, seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
+fn history_of(kind: Kind, shelf: Shelf, seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
     let mut random = ecs::Random::new(seed ^ 0x5EED);
     let mut world = World::with(seed, plan::jobs(&mut random), shelf, flaw);
     world.is_told = is_told;
     let played = catch_unwind(AssertUnwindSafe(|| {
-        let jobs = plan::play(&mut world, Kind::of_seed(seed));
+        let jobs = plan::play(&mut world, kind);
         world.settle();
         world.audit(&jobs);
     }));
@@ -119,7 +125,19 @@ fn random_histories_launch_nothing_twice_and_lose_nothing() {
 
 #[test]
 fn sqlite_keeps_what_random_histories_save() {
-    let played = play_all(1..HISTORIES_ON_DISK + 1, |seed| history_on(Shelf::on_disk(), seed, None, false).map(drop));
+    let played = play_all(1..HISTORIES_ON_DISK + 1, |seed| {
+        history_of(Kind::of_seed(seed), Shelf::on_disk(), seed, None, false).map(drop)
+    });
+    if let Err(why) = played {
+        panic!("{why}");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_again_and_again_launches_nothing_twice_and_loses_nothing() {
+    let played = play_all(1..HISTORIES_OF_JUMPS + 1, |seed| {
+        history_of(Kind::Jumps, Shelf::in_memory(), seed, None, false).map(drop)
+    });
     if let Err(why) = played {
         panic!("{why}");
     }

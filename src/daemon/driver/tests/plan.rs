@@ -28,6 +28,9 @@ pub(super) enum Kind {
     Reloads,
     /// Jobs leave and come back on a clock that was set back, so that they begin before instants that have their rows.
     Returns,
+    /// The clock jumps ahead again and again while answers are lost. Not among the kinds of the random histories: what it is
+    /// about is rare, so it is played by itself.
+    Jumps,
 }
 
 impl Kind {
@@ -111,12 +114,12 @@ fn policy(random: &mut Random) -> RetryPolicy {
 /// minutes, and so does the ECS of the kinds in which that happens.
 pub(super) fn play(world: &mut World, kind: Kind) -> Vec<Arc<Job>> {
     let mut known = world.jobs.clone();
-    world.ecs.checks_signatures = kind == Kind::Absences || world.random.percent(30);
+    world.ecs.checks_signatures = kind == Kind::Absences || (kind != Kind::Jumps && world.random.percent(30));
     world.deaths_in_thousand = world.random.one_of(&[0, 10, 40]);
     world.failing_saves_in_hundred = world.random.one_of(&[0, 0, 10, 40]);
     // A clock that is wrong by more than a signature may be keeps ECS from answering for as long as an absence.
     world.was_away_for_long = matches!(kind, Kind::Absences | Kind::Clocks);
-    world.clock_may_change = kind == Kind::Clocks;
+    world.clock_may_change = matches!(kind, Kind::Clocks | Kind::Jumps);
     if kind == Kind::Absences {
         world.naps_in_thousand = world.random.one_of(&[0, 5, 20]);
     }
@@ -131,6 +134,10 @@ pub(super) fn play(world: &mut World, kind: Kind) -> Vec<Arc<Job>> {
             Mood::Deaf,
             Mood::Unreachable,
         ]);
+        if kind == Kind::Jumps {
+            // No ghosts: a jump cuts short the wait in which they show up.
+            world.ecs.mood = Mood::Deaf;
+        }
         let mood = world.ecs.mood;
         world.tell(|| format!("== ECS is {mood:?}"));
         let stretch = world.random.milliseconds(8_000, 75_000);
@@ -141,6 +148,7 @@ pub(super) fn play(world: &mut World, kind: Kind) -> Vec<Arc<Job>> {
             Kind::Absences => absence(world),
             Kind::Reloads => reload(world, &mut known),
             Kind::Returns => come_back(world),
+            Kind::Jumps => jump_ahead(world),
         }
     }
     known
@@ -187,6 +195,17 @@ fn change_clock(world: &mut World) {
     world.skew += by;
     if world.random.percent(30) {
         world.restart();
+    }
+}
+
+fn jump_ahead(world: &mut World) {
+    world.clock_was_changed = true;
+    for _ in 0..10 {
+        let until = world.real + world.random.seconds(1, 9);
+        world.run_until(until);
+        let by = world.random.seconds(11, 120);
+        world.skew += by;
+        world.tell(|| format!("<> the clock jumps {} s ahead", by.num_seconds()));
     }
 }
 

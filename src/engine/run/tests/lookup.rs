@@ -62,6 +62,7 @@ fn an_unanswered_look_up_neither_ends_a_run_nor_launches_and_is_told_once() {
         assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + TimeDelta::seconds(pause)));
     }
     assert_eq!(scene.run.history_len, before + 1);
+    assert!(scene.run.shown_cause().is_some_and(|cause| cause.contains("ECS does not answer")), "listings say why");
 }
 
 #[test]
