@@ -22,6 +22,8 @@ use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
 
+/// How often something is looked at that is waited for.
+const BEAT: Duration = Duration::from_millis(10);
 /// Far longer than anything takes, on a clock that does not really wait.
 const WITHIN: Duration = Duration::from_secs(600);
 
@@ -67,6 +69,17 @@ fn settings() -> Settings {
         launch_burst: 20,
         poll_interval: Duration::from_secs(1),
     }
+}
+
+/// Looks on a beat until it is so.
+pub(in crate::daemon) async fn until(is_so: impl AsyncFn() -> bool) {
+    let mut beat = tokio::time::interval(BEAT);
+    let looking = async {
+        while !is_so().await {
+            beat.tick().await;
+        }
+    };
+    tokio::time::timeout(WITHIN, looking).await.expect("it becomes so");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::super::{Mailbox, Settings};
 use super::*;
 use crate::daemon::DaemonError;
+use crate::daemon::tests::until;
 use crate::ecs::Described;
 use crate::engine::job::{Instance, Job};
 use crate::engine::launch::{Launch, LaunchRequest};
@@ -128,9 +129,7 @@ async fn turned_after(store: &MemoryStore, ecs: &Cluster) -> Duration {
     let (daemon, mailbox) = start(store, ecs).await;
     let (stop, begun) = (CancellationToken::new(), Instant::now());
     let running = tokio::spawn(daemon.run(stop.clone()));
-    while mailbox.health().turned_at.is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(async || mailbox.health().turned_at.is_some()).await;
     let after = begun.elapsed();
     stop.cancel();
     running.await.unwrap().unwrap();
@@ -203,9 +202,7 @@ async fn a_death_before_the_first_commit_looks_again_and_doubles_nothing() {
     store.fail_next_commits(u32::MAX);
     let (daemon, mailbox) = start(&store, &ecs).await;
     let dying = tokio::spawn(daemon.run(CancellationToken::new()));
-    while mailbox.health().store_error.is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(async || mailbox.health().store_error.is_some()).await;
     dying.abort();
     assert!(dying.await.unwrap_err().is_cancelled());
     store.fail_next_commits(0);

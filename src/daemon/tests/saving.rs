@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Frail, WITHIN, no_connection, settings};
+use super::{Frail, WITHIN, no_connection, settings, until};
 use crate::daemon::driver::Report;
 use crate::daemon::{Daemon, DaemonError, Mailbox, clock, inbox};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
@@ -134,17 +134,6 @@ async fn polling_outlasts_any_fault_of_the_store_and_what_it_saw_is_recorded_aft
     until(async || store.story(run.clone()).await.unwrap().unwrap().summary.status == Status::Succeeded).await;
     stop.cancel();
     running.await.unwrap().unwrap();
-}
-
-/// Looks on a beat until it is so.
-async fn until(is_so: impl AsyncFn() -> bool) {
-    let mut beat = tokio::time::interval(clock::NAP);
-    let looking = async {
-        while !is_so().await {
-            beat.tick().await;
-        }
-    };
-    tokio::time::timeout(WITHIN, looking).await.expect("it becomes so");
 }
 
 #[tokio::test]
