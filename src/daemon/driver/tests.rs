@@ -1,12 +1,13 @@
 //! The driver on a virtual clock: what it saves, in which order it acts, and whole histories with deaths at any point.
 //!
-//! `world.rs` is the daemon's loop with a store, an ECS (`ecs.rs`) and a clock of its own; `plan.rs` makes up a history out of
+//! `world.rs` is the daemon's loop with a store (`shelf.rs`), an ECS (`ecs.rs`), calls (`calls.rs`) and a clock of its own; `plan.rs` makes up a history out of
 //! a seed, `audit.rs` judges it when it is over, with the retry rules written a second time in `asl.rs`; `broken.rs` removes
 //! one safeguard after the other, to see that the audit is not blind; `rules.rs` has single rules.
 
 mod asl;
 mod audit;
 pub(super) mod broken;
+mod calls;
 mod ecs;
 mod histories;
 mod lost_state;

@@ -28,17 +28,23 @@ pub(super) enum Kind {
     Reloads,
     /// Jobs leave and come back on a clock that was set back, so that they begin before instants that have their rows.
     Returns,
-    /// The clock jumps ahead again and again while answers are lost. Not among the kinds of the random histories: what it is
-    /// about is rare, so it is played by itself.
+    /// The clock jumps ahead again and again while answers are lost. It has seeds of its own, because among the others what it is
+    /// about is rare.
     Jumps,
 }
 
 impl Kind {
     pub(super) fn of_seed(seed: u64) -> Kind {
+        if seed >= JUMPS_FROM {
+            return Kind::Jumps;
+        }
         let kinds = [Kind::Deaths, Kind::Clocks, Kind::Absences, Kind::Reloads, Kind::Returns];
         kinds[usize::try_from(seed % 5).unwrap()]
     }
 }
+
+/// The first seed of the histories of jumps.
+pub(super) const JUMPS_FROM: u64 = 1_000_000_000;
 
 const SCHEDULES: [&str; 8] = [
     "*/10 * * * * *",

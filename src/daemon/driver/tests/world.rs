@@ -1,8 +1,9 @@
 //! A small world around the driver: the store in memory, which keeps the rows that SQLite would, the ECS of `ecs.rs`, a
 //! clock that can be wrong, and a daemon that can die at every save and every call. Everything random comes from one seed.
 //!
-//! The loop here does what `daemon/mod.rs` does: turn, commit, forget, act. The world asserts while it runs: no act before
-//! its batch, a stored run comes back as it was, a finished one never changes. What holds at the end is `audit.rs`'s.
+//! The loop here does what `daemon/mod.rs` does: turn, commit, forget, act; the acts are `calls.rs`'s. The world asserts while it
+//! runs: no act before its batch, a stored run comes back as it was, a finished one never changes. What holds at the end is
+//! `audit.rs`'s.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,11 +15,11 @@ use super::broken::Flaw;
 use super::ecs::{FakeEcs, Mood, Random};
 use super::shelf::Shelf;
 use super::{demand, demand_eq};
-use crate::daemon::driver::{Act, Driver, Report};
+use crate::daemon::driver::{Driver, Report};
 use crate::daemon::inbox::{self, Inbox};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, Overlap};
-use crate::engine::run::{Event, RunId, State};
+use crate::engine::run::RunId;
 use crate::engine::task::TaskArn;
 use crate::store::Batch;
 
@@ -49,12 +50,12 @@ pub(super) struct World {
     pub(super) shelf: Shelf,
     pub(super) ecs: FakeEcs,
     pub(super) driver: Driver,
-    calls: Vec<(DateTime<Utc>, Report)>,
+    pub(super) calls: Vec<(DateTime<Utc>, Report)>,
     /// What was reported while nothing could be saved.
     inbox: Inbox,
     committed_at: DateTime<Utc>,
-    watched: BTreeMap<TaskArn, RunId>,
-    poll_at: DateTime<Utc>,
+    pub(super) watched: BTreeMap<TaskArn, RunId>,
+    pub(super) poll_at: DateTime<Utc>,
     /// Die at the save, or the call, of this number, counted from 1.
     pub(super) die_at: Option<(usize, Death)>,
     /// Chance in a thousand of dying at any save or call.
@@ -274,7 +275,7 @@ impl World {
     }
 
     /// Whether the daemon dies here; `before` is how many saves or calls there have been.
-    fn dies(&mut self, how: Death, before: usize) -> bool {
+    pub(super) fn dies(&mut self, how: Death, before: usize) -> bool {
         let dies = match self.die_at {
             Some((at, chosen)) => chosen == how && before + 1 == at,
             None => self.random.below(2_000) < self.deaths_in_thousand,
@@ -288,101 +289,6 @@ impl World {
             self.tell(|| format!("!! dies: {how:?}"));
         }
         dies
-    }
-
-    fn arrived(&mut self) -> Vec<Report> {
-        let real = self.real;
-        let (arrived, left) = std::mem::take(&mut self.calls).into_iter().partition(|(at, _)| *at <= real);
-        self.calls = left;
-        arrived.into_iter().map(|(_, report)| report).collect()
-    }
-
-    fn polled(&mut self) -> Vec<Report> {
-        if self.poll_at > self.real {
-            return Vec::new();
-        }
-        self.poll_at = self.real + TimeDelta::seconds(5);
-        let mut reports = Vec::new();
-        for (task, run) in &self.watched {
-            let seen = self.ecs.describe(task, &mut self.random, self.real, self.skew);
-            reports.extend(seen.map(|event| Report { run: run.clone(), event, answers_call: false }));
-        }
-        reports
-    }
-
-    fn stored(&self, run: &RunId) -> &State {
-        match self.shelf.runs.get(run) {
-            Some(run) => &run.state,
-            None => super::violated(format!("an act for {run}, which is not saved")),
-        }
-    }
-
-    /// Performs an act as `perform.rs` does; false if the daemon died at it.
-    fn perform(&mut self, act: Act) -> bool {
-        match &act {
-            Act::Watch { run, task, .. } => {
-                let followed = self.shelf.runs.get(run).and_then(|run| run.followed_task());
-                demand_eq(followed, Some(task), || format!("{run}: watching what is not saved"));
-                self.watched.insert(task.clone(), run.clone());
-                return true;
-            }
-            Act::Unwatch { task, .. } => {
-                self.watched.remove(task);
-                return true;
-            }
-            Act::Launch { .. } | Act::Find { .. } | Act::Stop { .. } => {}
-        }
-        if self.dies(Death::BeforeCall, self.calls_made) {
-            return false;
-        }
-        if self.random.below(1_000) < self.naps_in_thousand {
-            self.real += self.random.seconds(1, 7_200);
-            self.tell(|| "zz the machine slept before a call");
-        }
-        self.calls_made += 1;
-        self.ecs.arrive(&mut self.random, self.real);
-        let (after, report) = self.call(act);
-        self.calls.push((self.real + after, report));
-        !self.dies(Death::AfterCall, self.calls_made - 1)
-    }
-
-    /// The effect of a call, and the report that will come of it.
-    fn call(&mut self, act: Act) -> (TimeDelta, Report) {
-        let soon = self.random.milliseconds(20, 3_000);
-        let (run, after, event) = match act {
-            Act::Launch { run, launch } => {
-                demand_eq(self.stored(&run), &State::Launching, || format!("{run}: sending what is not saved"));
-                let saved = self.shelf.runs[&run].launch.as_ref();
-                demand_eq(saved, Some(&launch), || format!("{run}: sending another request than the saved one"));
-                self.launched_at.push(self.real);
-                let checks_age = !Flaw::SendsWhatGrewOld.is_here();
-                if checks_age && launch.unresolved && !launch.may_be_resent(self.wall()) {
-                    (run, soon, Event::Resumed)
-                } else {
-                    let request = &launch.request;
-                    let (after, answer) = self.ecs.run_task(request, &mut self.random, self.real, self.skew);
-                    (run, after, Event::Answered(answer))
-                }
-            }
-            Act::Find { run, launch } => {
-                let is_saved = matches!(self.stored(&run), State::Seeking { .. });
-                demand(is_saved, || format!("{run}: looking for what is not saved"));
-                let answer = self.ecs.find(&launch.request, &mut self.random, self.real, self.skew);
-                // It shows what there was when it began, however many pages it had to read.
-                let is_slow = self.ecs.mood != Mood::Healthy && self.random.percent(10);
-                let after = if is_slow { self.random.seconds(3, 45) } else { soon };
-                (run, after, Event::Sought(answer))
-            }
-            Act::Stop { run, task, reason, .. } => {
-                let is_saved = matches!(self.stored(&run), State::Stopping { .. });
-                demand(is_saved, || format!("{run}: stopping what is not saved"));
-                self.ecs.stop(&task, &reason, &mut self.random, self.real, self.skew);
-                (run, soon, Event::StopAsked)
-            }
-            Act::Watch { .. } | Act::Unwatch { .. } => unreachable!("these are no calls"),
-        };
-        self.tell(|| format!("   called for {run}, to be answered after {} ms", after.num_milliseconds()));
-        (after, Report { run, event, answers_call: true })
     }
 
     /// Real time goes on to whatever comes next: an answer, a poll, or the instant that the driver named.
