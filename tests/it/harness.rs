@@ -75,6 +75,19 @@ impl Site {
         std::fs::write(path, text).expect("written");
     }
 
+    /// A pipe at which a task that reads it waits until [`Site::open_gate`].
+    pub(crate) fn gate(&self) -> PathBuf {
+        let gate = self.path("gate");
+        let made = Command::new("mkfifo").arg(&gate).status().expect("mkfifo runs");
+        assert!(made.success());
+        gate
+    }
+
+    /// Lets the task that waits go on, or waits for one that does.
+    pub(crate) fn open_gate(&self) {
+        drop(std::fs::OpenOptions::new().write(true).open(self.path("gate")).expect("the task waits"));
+    }
+
     /// `tenacron --config <this site's> …`, with no AWS settings of the machine.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = tenacron();

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use super::harness::{SETTINGS, Site, aws};
-use super::restart::{begin, begun, let_go, long_task};
+use super::restart::{begin, begun, long_task};
 
 /// Deletes the database with all that belongs to it.
 fn delete_state(site: &Site) {
@@ -45,7 +45,7 @@ fn a_task_whose_state_was_deleted_is_found_followed_and_in_the_way_of_the_next_f
 
     let text = std::fs::read_to_string(site.path("begun.txt")).expect("the task wrote");
     assert_eq!(text.lines().collect::<Vec<_>>(), [run.as_str()], "no second task of the job has begun");
-    let_go(&site);
+    site.open_gate();
     let failed = daemon.wait_for("the task to end", |line| line["message"] == "task failed" && line["run"] == *run);
     assert_eq!(failed["exit_code"], 3);
     assert_eq!(begun(&site, &run), 1);

@@ -7,7 +7,7 @@ use super::harness::{Process, SETTINGS, Site, aws};
 /// One long task a minute or so, which tells when it begins and ends only when it is allowed to.
 pub(super) fn long_task() -> Site {
     let site = Site::new("");
-    let (begun, go) = (site.path("begun.txt"), site.path("go"));
+    let (begun, gate) = (site.path("begun.txt"), site.gate());
     let config = format!(
         r#"{SETTINGS}
 [jobs.long]
@@ -17,15 +17,12 @@ timeout = "5m"
 [[jobs.long.container]]
 name = "app"
 [local.task_definitions.long]
-containers = [{{ name = "app", command = ["sh", "-c", "echo $TENACRON_RUN_ID >> {begun}; cat {go}; exit 3"] }}]
+containers = [{{ name = "app", command = ["sh", "-c", "echo $TENACRON_RUN_ID >> {begun}; cat {gate}; exit 3"] }}]
 "#,
         begun = begun.display(),
-        go = go.display(),
+        gate = gate.display(),
     );
     site.write("tenacron.toml", config);
-    // Opening a pipe blocks the task until the test opens the other end.
-    let made = std::process::Command::new("mkfifo").arg(&go).status().expect("mkfifo runs");
-    assert!(made.success());
     site
 }
 
@@ -34,10 +31,6 @@ pub(super) fn begin(site: &Site, url: &str) -> (Process, String) {
     let daemon = site.daemon_with(&aws(url), &["run"]);
     let line = daemon.wait_for_job("long", "task started");
     (daemon, line["run"].as_str().expect("a run").to_owned())
-}
-
-pub(super) fn let_go(site: &Site) {
-    drop(std::fs::OpenOptions::new().write(true).open(site.path("go")).expect("the task reads"));
 }
 
 pub(super) fn begun(site: &Site, run: &str) -> usize {
@@ -51,7 +44,7 @@ fn a_task_that_outlives_its_daemon_is_harvested_with_its_exit_code() {
     let (_endpoint, url) = site.endpoint();
     let (daemon, run) = begin(&site, &url);
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
-    let_go(&site);
+    site.open_gate();
     let daemon = site.daemon_with(&aws(&url), &["run"]);
     let failed =
         daemon.wait_for("the first attempt to end", |line| line["message"] == "task failed" && line["run"] == *run);
@@ -68,7 +61,7 @@ fn a_killed_daemon_resumes_and_starts_nothing_twice() {
     let (daemon, run) = begin(&site, &url);
     assert_eq!(daemon.end(Signal::KILL).code(), None);
     let daemon = site.daemon_with(&aws(&url), &["run"]);
-    let_go(&site);
+    site.open_gate();
     daemon.wait_for("the first attempt to end", |line| line["message"] == "task failed" && line["run"] == *run);
     assert_eq!(begun(&site, &run), 1);
 }
@@ -84,6 +77,6 @@ fn a_second_daemon_on_the_same_state_refuses_and_names_the_first() {
     let text = line["message"].as_str().expect("text");
     assert!(text.contains("instance test") && text.contains("pid"), "{text}");
     assert_eq!(second.wait().code(), Some(75));
-    let_go(&site);
+    site.open_gate();
     drop(daemon);
 }

@@ -21,7 +21,7 @@ use super::tap::Tap;
 /// begin.
 fn site() -> Site {
     let site = Site::new("");
-    let (begun, go) = (site.path("begun.txt"), site.path("go"));
+    let (begun, gate) = (site.path("begun.txt"), site.gate());
     let config = format!(
         r#"{SETTINGS}
 [http]
@@ -39,17 +39,14 @@ overlap = "allow"
 [[jobs.ticking.container]]
 name = "app"
 [local.task_definitions.watched]
-containers = [{{ name = "app", command = ["sh", "-c", "echo $TENACRON_RUN_ID >> {begun}; cat {go}"] }}]
+containers = [{{ name = "app", command = ["sh", "-c", "echo $TENACRON_RUN_ID >> {begun}; cat {gate}"] }}]
 [local.task_definitions.ticking]
 containers = [{{ name = "app", command = ["sh", "-c", "echo $TENACRON_RUN_ID >> {begun}"] }}]
 "#,
         begun = begun.display(),
-        go = go.display(),
+        gate = gate.display(),
     );
     site.write("tenacron.toml", config);
-    // Opening a pipe blocks the task until the test opens the other end.
-    let made = std::process::Command::new("mkfifo").arg(&go).status().expect("mkfifo runs");
-    assert!(made.success());
     site
 }
 
@@ -122,7 +119,7 @@ impl Scene {
         assert_eq!(get(&self.http, &self.http, "/healthz").0, 200);
         assert_eq!(get(&self.http, &self.http, "/api/v1/jobs").0, 200, "who asks is answered");
         self.every_launch_is_on_record(database);
-        self.let_go();
+        self.site.open_gate();
         self.is_polled();
         self.fails();
         self.is_polled();
@@ -135,10 +132,6 @@ impl Scene {
         assert_eq!(get(&self.http, &self.http, "/readyz").0, 200);
         self.daemon.wait_for_job("ticking", "task launched");
         self.nothing_was_begun_twice();
-    }
-
-    fn let_go(&self) {
-        drop(fs::OpenOptions::new().write(true).open(self.site.path("go")).expect("the task reads"));
     }
 
     /// Every task that began belongs to a run that is known, and no two to the same.
@@ -157,7 +150,7 @@ impl Scene {
     /// The same state with a new daemon, which harvests the task that was watched.
     fn begin_again(mut self) {
         (self.daemon, self.http) = start(&self.site, &self.tap, &self.disk);
-        self.let_go();
+        self.site.open_gate();
         self.daemon.wait_for("the end of the watched task", |line| {
             line["message"] == "task succeeded" && line["run"] == *self.watched
         });

@@ -17,7 +17,7 @@ const BEATS_MAX: usize = 2400;
 /// A job of every second whose task says `begun RUN`, waits until the test opens the pipe, and exits with this code.
 fn gated(exit_code: u8, outcomes: &str) -> Site {
     let site = Site::new("");
-    let (begun, gate) = (site.path("begun"), site.path("gate"));
+    let (begun, gate) = (site.path("begun"), site.gate());
     site.write(
         "tenacron.toml",
         format!(
@@ -40,8 +40,6 @@ outcomes = [{outcomes}]
             gate = gate.display(),
         ),
     );
-    let made = std::process::Command::new("mkfifo").arg(&gate).status().expect("mkfifo runs");
-    assert!(made.success());
     site
 }
 
@@ -50,11 +48,6 @@ fn first_begun(endpoint: &Process) -> String {
     let is_begun = |line: &Value| line["line"].as_str().is_some_and(|line| line.starts_with("begun "));
     let line = endpoint.wait_for("a task to begin", is_begun);
     line["line"].as_str().expect("text").trim_start_matches("begun ").to_owned()
-}
-
-/// Lets the task that waits end.
-fn open_gate(site: &Site) {
-    drop(std::fs::OpenOptions::new().write(true).open(site.path("gate")).expect("the task waits"));
 }
 
 /// Reads the journal until a task fits.
@@ -88,7 +81,7 @@ fn a_task_that_ended_while_the_daemon_was_stopped_is_harvested_with_its_exit_cod
     let daemon = site.daemon_with(&aws(&url), &["run"]);
     let run = daemon.wait_for_job("gated", "task started")["run"].as_str().expect("a run").to_owned();
     daemon.signal(Signal::STOP);
-    open_gate(&site);
+    site.open_gate();
     let record = await_record(&site.path(JOURNAL), &endpoint, |task| task.run == run && task.stopped.is_some());
     daemon.signal(Signal::CONT);
     let failed = daemon.wait_for("the run to end", |line| line["message"] == "run failed" && line["run"] == *run);
@@ -110,7 +103,7 @@ fn a_task_that_ended_while_the_daemon_was_stopped_is_harvested_with_its_exit_cod
         .collect();
     instants.sort_unstable();
     assert!(instants.windows(2).all(|pair| pair[1] == pair[0] + 1), "an instant has no row: {instants:?}");
-    open_gate(&site);
+    site.open_gate();
 }
 
 /// What a daemon does that died between the creation of a task and its answer, when the task has ended by then or not.
@@ -126,14 +119,14 @@ fn killed_between_effect_and_answer(has_ended: bool) {
     };
     assert!(!lines.iter().any(|line| line["message"] == "task launched"), "it died before it was told");
     if has_ended {
-        open_gate(&site);
+        site.open_gate();
         await_record(&site.path(JOURNAL), &endpoint, |task| task.run == run && task.stopped.is_some());
     }
     let daemon = site.daemon_with(&aws(&url), &["run"]);
     let launched = daemon.wait_for("the launch's answer", |line| line["message"] == "task launched");
     assert_eq!(launched["run"], *run, "the launch that was open comes first");
     if !has_ended {
-        open_gate(&site);
+        site.open_gate();
     }
     daemon.wait_for("the run to end", |line| line["message"] == "run succeeded" && line["run"] == *run);
     let mut record = Record::default();
