@@ -2,9 +2,10 @@
 //!
 //! Pollers and calls report through a channel with a bound, and the loop empties it each turn. While a batch can't be
 //! saved there is no turn, perhaps for hours, and a full channel would stop the pollers. So the loop then sets reports
-//! aside: of each run the newest look that showed its task, and the answer to its call. A later look says all that an earlier
-//! one did, but for one that no longer shows the task: ECS forgets how a task ended within the hour. A run has one task that is watched and one call under way at most, and no new ones begin meanwhile, so what is
-//! set aside is bounded by the number of living runs.
+//! aside: of each run the newest look that showed its task, and the answer to its call. A later look says all that an
+//! earlier one did, but for one that no longer shows the task: ECS forgets how a task ended within the hour. A run has one
+//! task that is watched and one call under way at most, and no new ones begin meanwhile, so what is set aside is bounded by
+//! the number of living runs.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -61,6 +62,7 @@ impl Inbox {
         }
     }
 
+    /// Sets one report aside.
     pub(super) fn keep(&mut self, report: Report) {
         if report.answers_call {
             self.answers.push(report);
@@ -74,6 +76,7 @@ impl Inbox {
         }
     }
 
+    /// What was set aside.
     pub(super) fn take_aside(&mut self) -> Vec<Report> {
         let mut all = std::mem::take(&mut self.answers);
         all.extend(std::mem::take(&mut self.looks).into_values());

@@ -1,8 +1,9 @@
 //! The driver on a virtual clock: what it saves, in which order it acts, and whole histories with deaths at any point.
 //!
-//! `world.rs` is the daemon's loop with a store (`shelf.rs`), an ECS (`ecs.rs`), calls (`calls.rs`) and a clock of its own; `plan.rs` makes up a history out of
-//! a seed, `audit.rs` judges it when it is over, with the retry rules written a second time in `asl.rs`; `broken.rs` removes
-//! one safeguard after the other, to see that the audit is not blind; `rules.rs` has single rules.
+//! `world.rs` is the daemon's loop with a store (`shelf.rs`), calls (`calls.rs`), an ECS (`ecs.rs`) and a clock of its own.
+//! `plan.rs` makes up a history out of a seed; `audit.rs` judges it when it is over, with the retry rules written a second
+//! time in `asl.rs`; `broken.rs` removes one safeguard after the other, to see that the audit is not blind. `rules.rs` has
+//! single rules, `lost_state.rs` those of a store that was deleted.
 
 mod asl;
 mod audit;
@@ -12,6 +13,7 @@ mod ecs;
 mod histories;
 mod lost_state;
 mod plan;
+mod random;
 mod rules;
 mod shelf;
 mod world;

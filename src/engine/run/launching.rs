@@ -104,7 +104,9 @@ impl Run {
                 events.extend(self.follow(task, now));
                 return events;
             }
-            LaunchAnswer::Conflict { tasks, message } => {
+            LaunchAnswer::Conflict { mut tasks, message } => {
+                // It may name other resources than tasks, which nobody can follow.
+                tasks.retain(|task| task.0.contains(":task/"));
                 if let Some(events) = self.adopt(tasks, format!("ConflictException: {message}"), now) {
                     return events;
                 }
@@ -155,8 +157,7 @@ impl Run {
         reason: String,
         now: DateTime<Utc>,
     ) -> Option<Vec<HistoryEvent>> {
-        // A conflict may name other resources than tasks, which nobody can follow.
-        let mut tasks = tasks.into_iter().filter(|task| task.0.contains(":task/"));
+        let mut tasks = tasks.into_iter();
         let task = tasks.next()?;
         let adopted = HistoryEvent::TaskAdopted {
             attempt: self.attempt_number(),

@@ -14,6 +14,7 @@ mod ending;
 mod following;
 mod found;
 mod history;
+mod id;
 mod launching;
 mod lookup;
 mod outcome;
@@ -21,7 +22,6 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub use self::action::Action;
 pub use self::clock::ClockChange;
 pub(super) use self::found::FoundLaunch;
 pub use self::history::{Entry, HistoryEvent};
+pub use self::id::RunId;
 pub use self::outcome::{Covered, Outcome, Status};
 pub use self::step::{Event, Refused, Step};
 use super::failure::Failure;
@@ -57,35 +58,6 @@ pub const STOP_REPEAT: TimeDelta = TimeDelta::seconds(15);
 
 /// Why a run stands still whose look-up is not answered.
 const UNANSWERED: &str = "a task of its launch is looked for, and ECS does not answer; its history says what it said";
-
-/// The name of a run: its job and its instant, so that the same firing always has the same name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RunId(Arc<str>);
-
-impl RunId {
-    /// The name of the run that a schedule's instant becomes.
-    pub fn of_firing(job: &JobName, scheduled_at: DateTime<Utc>) -> RunId {
-        let form = if scheduled_at.timestamp_subsec_millis() == 0 { "%Y%m%dT%H%M%SZ" } else { "%Y%m%dT%H%M%S%.3fZ" };
-        RunId(format!("{job}-{}", scheduled_at.format(form)).into())
-    }
-
-    /// A name that came from the store or from a person.
-    pub fn from_text(text: &str) -> RunId {
-        RunId(text.into())
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What began a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

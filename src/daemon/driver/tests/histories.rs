@@ -30,7 +30,7 @@ fn history(seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String
 }
 
 fn history_on(shelf: Shelf, seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
-    let mut random = ecs::Random::new(seed ^ 0x5EED);
+    let mut random = random::Random::new(seed ^ 0x5EED);
     let mut world = World::with(seed, plan::jobs(&mut random), shelf, flaw);
     world.is_told = is_told;
     let played = catch_unwind(AssertUnwindSafe(|| {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
-use super::ecs::{Mood, Random};
+use super::ecs::Mood;
+use super::random::Random;
 use super::world::World;
 use super::{definition, retrier};
 use crate::engine::failure::ErrorName;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::broken::Flaw;
-use super::ecs::{FakeEcs, Mood, Random};
+use super::ecs::{FakeEcs, Mood};
+use super::random::Random;
 use super::shelf::Shelf;
 use super::{demand, demand_eq};
 use crate::daemon::driver::{Driver, Report};
