@@ -9,7 +9,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::engine::run::{HistoryEvent, in_words};
-use crate::store::RunSave;
+use crate::store::{Audit, RunSave};
 
 /// The environment variable that chooses what is logged.
 const LOG_VARIABLE: &str = "TENACRON_LOG";
@@ -53,11 +53,19 @@ pub fn transition(save: &RunSave) {
     }
 }
 
+/// Writes the log line of something that a person did, or a rule in a person's place, and that was just saved.
+pub fn carried_out(audit: &Audit) {
+    let Audit { at: _, by, action, job, run, detail } = audit;
+    let (job, run) = (job.as_ref().map(|job| job.as_str()), run.as_ref().map(|run| run.as_str()));
+    tracing::info!(action, by, job, run, detail, "command carried out");
+}
+
 fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
     match event {
-        HistoryEvent::ExecutionStarted { trigger, scheduled_at } => {
+        HistoryEvent::ExecutionStarted { trigger, scheduled_at, request } => {
             let (trigger, scheduled_at) = (trigger.as_str(), in_words(*scheduled_at));
-            tracing::info!(job, run, trigger, scheduled_at, "run recorded");
+            let by = request.as_ref().map(|request| request.asker.by.as_str());
+            tracing::info!(job, run, trigger, scheduled_at, by, "run recorded");
         }
         HistoryEvent::TaskScheduled { attempt, generation, cluster, task_definition, client_token, resend } => {
             tracing::info!(

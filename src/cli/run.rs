@@ -71,6 +71,8 @@ async fn serve(
         launch_rate: config.ecs.launch_rate,
         launch_burst: config.ecs.launch_burst,
         poll_interval: config.ecs.poll_interval,
+        max_running: config.max_running,
+        groups: config.groups,
     };
     let daemon_failed = |error| daemon_failed(error, &places);
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;

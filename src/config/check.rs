@@ -7,8 +7,9 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use crate::engine::job::{
-    Admission, Capacity, Catchup, Definition, Job, JobName, Limits, OnUnknown, Overlap, Success, TaskOverride, TaskSpec,
+    Admission, Capacity, Definition, Job, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec,
 };
+use crate::engine::overrides::{OVERRIDES_MAX, overrides_size};
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{Dst, Gap, Overlap as Shown, Schedule};
 
@@ -16,8 +17,6 @@ use super::file::{Expression, JobFile};
 use super::reader::{At, Field};
 use super::report::{Note, Place, Report, shown};
 use super::task;
-
-const CATCHUP_WINDOW: Duration = Duration::from_secs(3_600);
 
 /// What every job of a configuration is checked against.
 #[derive(Debug)]
@@ -56,6 +55,9 @@ fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
         overlap: own.overlap.or(&defaults.overlap),
         catchup: own.catchup.or(&defaults.catchup),
         catchup_window: own.catchup_window.or(&defaults.catchup_window),
+        spread: own.spread.or(&defaults.spread),
+        start_deadline: own.start_deadline.or(&defaults.start_deadline),
+        pause_after: own.pause_after.or(&defaults.pause_after),
         success: own.success.or(&defaults.success),
         accept_stop_codes: own.accept_stop_codes.or(&defaults.accept_stop_codes),
         on_unknown: own.on_unknown.or(&defaults.on_unknown),
@@ -84,10 +86,13 @@ pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> 
     let schedule = schedule(report, name, &said);
     let fits = fits(frame, place, name, &said);
     warn_of_time(frame, place, name, &said);
+    let preset = Admission::default();
     let admission = Admission {
-        overlap: said.overlap.clone().or_default(Overlap::Skip)?,
-        catchup: said.catchup.clone().or_default(Catchup::Last)?,
-        catchup_window: said.catchup_window.clone().or_default(CATCHUP_WINDOW)?,
+        overlap: said.overlap.clone().or_default(preset.overlap)?,
+        catchup: said.catchup.clone().or_default(preset.catchup)?,
+        catchup_window: said.catchup_window.clone().or_default(preset.catchup_window)?,
+        spread: said.spread.clone().or_default(preset.spread)?,
+        pause_after: said.pause_after.clone().optional()?,
     };
     let definition = definition(said)?;
     fits.then_some(Job { name: checked_name?, schedule: schedule?, admission, definition: Arc::new(definition) })
@@ -100,6 +105,7 @@ fn definition(said: JobFile) -> Option<Definition> {
             timeout: said.timeout.optional()?,
             attempt_timeout: said.attempt_timeout.optional()?,
             start_timeout: said.start_timeout.optional()?,
+            start_deadline: said.start_deadline.optional()?,
         },
         success: said.success.or_default(Success::Essential)?,
         accept_stop_codes: said.accept_stop_codes.or_default(Vec::new())?,
@@ -168,7 +174,7 @@ fn shown_long(message: &str) -> String {
 
 /// ECS's limits on all tags and on all overrides of a request, ours among them.
 fn fits(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) -> bool {
-    let mut fits = true;
+    let mut fits = starts_in_time(frame, name, said);
     let set = |field: &Field<bool>| field.valid().is_none_or(|at| at.value);
     let allowed = task::tags_allowed(set(&said.add_tags));
     if let Some(At { value: tags, place }) = said.tags.valid().filter(|tags| tags.value.len() > allowed) {
@@ -180,19 +186,35 @@ fn fits(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) -> bool {
     let none = TaskOverride::default();
     let containers = said.container.valid().map(|at| at.value.as_slice()).unwrap_or_default();
     let overrides = said.overrides.valid().map_or(&none, |at| &at.value);
-    let size = task::overrides_size(containers, overrides, set(&said.add_environment));
-    if size > task::OVERRIDES_MAX {
+    let size = overrides_size(containers, overrides, set(&said.add_environment));
+    if size > OVERRIDES_MAX {
         let place = said.container.valid().map_or(place, |at| at.place);
         let message = format!(
             "jobs.{}: the container overrides have about {size} characters as JSON, TENACRON_* variables included; ECS takes {}",
             shown(name),
-            task::OVERRIDES_MAX
+            OVERRIDES_MAX
         );
         let help = "put what is large into the task definition, or into a file that the command reads";
         frame.report.add(Note::error("overrides-too-large", place, message).help(help.to_owned()));
         fits = false;
     }
     fits
+}
+
+/// A job that leaves later than it may would never run.
+fn starts_in_time(frame: &Frame<'_>, name: &str, said: &JobFile) -> bool {
+    let (Some(deadline), Some(spread)) = (said.start_deadline.valid(), said.spread.valid()) else { return true };
+    if deadline.value > spread.value {
+        return true;
+    }
+    let message = format!(
+        "jobs.{}: start_deadline = \"{}\" is not longer than spread = \"{}\", by which its launches may be late on purpose",
+        shown(name),
+        humantime::format_duration(deadline.value),
+        humantime::format_duration(spread.value)
+    );
+    frame.report.add(Note::error("start-deadline-within-spread", deadline.place, message));
+    false
 }
 
 fn warn_of_time(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) {

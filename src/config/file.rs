@@ -17,7 +17,7 @@ use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Gap};
 
 use super::EcsSettings;
-use super::reader::{Field, Table, Value};
+use super::reader::{At, Field, Table, Value};
 use super::report::{Place, one_of, shown};
 use super::retry;
 use super::task;
@@ -68,6 +68,9 @@ pub(super) struct JobFile {
     pub(super) overlap: Field<Overlap>,
     pub(super) catchup: Field<Catchup>,
     pub(super) catchup_window: Field<Duration>,
+    pub(super) spread: Field<Duration>,
+    pub(super) start_deadline: Field<Duration>,
+    pub(super) pause_after: Field<u32>,
     pub(super) success: Field<Success>,
     pub(super) accept_stop_codes: Field<Vec<String>>,
     pub(super) on_unknown: Field<OnUnknown>,
@@ -130,6 +133,9 @@ fn common(table: &Table<'_>) -> JobFile {
             value.word(&[("none", Catchup::None), ("last", Catchup::Last), ("all", Catchup::All)])
         }),
         catchup_window: limit("catchup_window"),
+        spread: table.get("spread", |value| value.duration_or_zero()),
+        start_deadline: limit("start_deadline"),
+        pause_after: table.get("pause_after", |value| value.integer(1..=i64::from(u32::MAX))),
         success: table.get("success", |value| value.word(&[("essential", Success::Essential), ("all", Success::All)])),
         accept_stop_codes: table.get("accept_stop_codes", |value| value.list(stop_code)),
         on_unknown: table
@@ -210,6 +216,8 @@ pub(super) struct SettingsFile {
     pub(super) control_socket: Field<Option<PathBuf>>,
     pub(super) http_listen: Field<Option<SocketAddr>>,
     pub(super) ecs: Field<EcsSettings>,
+    pub(super) max_running: Field<u32>,
+    pub(super) groups: Field<BTreeMap<String, At<u32>>>,
     pub(super) defaults: Field<JobFile>,
 }
 
@@ -226,8 +234,28 @@ pub(super) fn settings(whole: &Table<'_>, folder: &Path) -> SettingsFile {
             .get("control", |value| value.table(|table| table.get("socket", |value| socket(value, folder)).optional())),
         http_listen: whole.get("http", |value| value.table(|table| table.get("listen", listen).optional())),
         ecs: whole.get("ecs", |value| value.table(ecs)),
+        max_running: whole.get("max_running", max_running),
+        groups: whole.get("groups", groups),
         defaults: whole.get("defaults", |value| value.table(|table| Some(defaults(table)))),
     }
+}
+
+fn max_running(value: &Value<'_>) -> Option<u32> {
+    value.integer(1..=i64::from(u32::MAX))
+}
+
+fn groups(value: &Value<'_>) -> Option<BTreeMap<String, At<u32>>> {
+    value.names(|table| {
+        let mut read = Some(BTreeMap::new());
+        for (place, name, value) in table.entries() {
+            let limit = value.table(|group| group.required("max_running", max_running));
+            read = read.zip(limit).map(|(mut all, value)| {
+                all.insert(name.to_owned(), At { value, place });
+                all
+            });
+        }
+        read
+    })
 }
 
 fn state(value: &Value<'_>, folder: &Path) -> Option<PathBuf> {

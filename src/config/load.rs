@@ -29,7 +29,7 @@ const FILES_MAX: usize = 10_000;
 /// The folder beside the main file.
 const FOLDER: &str = "jobs.d";
 /// The tables that only the main file may hold.
-const MAIN_ONLY: [&str; 6] = ["instance", "state", "control", "http", "ecs", "defaults"];
+const MAIN_ONLY: [&str; 8] = ["instance", "state", "control", "http", "ecs", "max_running", "groups", "defaults"];
 /// The name of an installation that was given none.
 const INSTANCE: &str = "default";
 /// The main file is the first source.
@@ -195,6 +195,7 @@ fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Repo
     if gathered.job_places.is_empty() && !report.is_any_broken() {
         report.add(Note::on_file(Level::Warning, "no-jobs", MAIN, "no file defines a job, so nothing will ever run"));
     }
+    warn_of_groups(&settings, &gathered, report);
     Some(Config {
         path: path.to_owned(),
         instance: match settings.instance {
@@ -206,9 +207,41 @@ fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Repo
         control_socket: settings.control_socket.optional()?.flatten(),
         http_listen: settings.http_listen.optional()?.flatten(),
         ecs: settings.ecs.optional()?.unwrap_or_default(),
+        max_running: settings.max_running.optional()?,
+        groups: settings
+            .groups
+            .optional()?
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, at)| (name, at.value))
+            .collect(),
         jobs: gathered.jobs,
         local: gathered.local,
     })
+}
+
+/// A group that is misspelt has no limit, and a limit without a job limits nothing.
+fn warn_of_groups(settings: &SettingsFile, gathered: &Gathered, report: &Report) {
+    let Some(groups) = settings.groups.valid().map(|at| &at.value).filter(|groups| !groups.is_empty()) else { return };
+    let mut used = BTreeSet::new();
+    for job in gathered.jobs.values() {
+        let Some(group) = job.definition.task.group.as_deref() else { continue };
+        used.insert(group);
+        let place = gathered.job_places.get(job.name.as_str()).filter(|_| !groups.contains_key(group));
+        let Some(place) = place else { continue };
+        let mut message =
+            format!("jobs.{}: there is no [groups.{}], so nothing limits its group", job.name, shown(group));
+        if let Some(meant) = report.suggest(group, groups.keys().map(String::as_str)) {
+            message.push_str(&format!("; did you mean \"{meant}\"?"));
+        }
+        report.add(Note::warning("unlimited-group", *place, message));
+    }
+    for (name, limit) in groups.iter().filter(|(name, _)| !used.contains(name.as_str())) {
+        if !report.is_any_broken() {
+            let message = format!("groups.{}: no job is of this group", shown(name));
+            report.add(Note::warning("unused-group", limit.place, message));
+        }
+    }
 }
 
 /// Everything of all files that has a name, and where each name was first defined.

@@ -57,6 +57,10 @@ pub struct Config {
     pub http_listen: Option<SocketAddr>,
     /// How ECS is talked to.
     pub ecs: EcsSettings,
+    /// How many runs may live at once.
+    pub max_running: Option<u32>,
+    /// How many runs of a group may live at once.
+    pub groups: BTreeMap<String, u32>,
     /// The jobs of all files.
     pub jobs: BTreeMap<JobName, Job>,
     /// What `--local` runs.

@@ -316,6 +316,14 @@ impl<'v> Value<'v> {
 
     /// A duration such as `"15m"`, longer than nothing.
     pub(super) fn duration(&self) -> Option<Duration> {
+        match self.duration_or_zero()? {
+            Duration::ZERO => self.refuse("bad-value", "is zero; leave the key out if there is no limit"),
+            duration => Some(duration),
+        }
+    }
+
+    /// The same where "0s" has a meaning.
+    pub(super) fn duration_or_zero(&self) -> Option<Duration> {
         const WHAT: &str = "a duration such as \"90s\", \"15m\" or \"1h 30m\"";
         if let DeValue::Integer(written) = self.node {
             let message = format!("expected {WHAT}, found an integer: write \"{}s\"", shown(written.as_str()));
@@ -324,7 +332,6 @@ impl<'v> Value<'v> {
         let Some(text) = self.node.as_str() else { return self.expected(WHAT, None) };
         match humantime::parse_duration(text) {
             Err(_) => self.refuse("bad-value", format!("expected {WHAT}, found \"{}\"", shown(text))),
-            Ok(Duration::ZERO) => self.refuse("bad-value", "is zero; leave the key out if there is no limit"),
             Ok(duration) if duration > DURATION_MAX => self.refuse("bad-value", "is longer than 366 days"),
             Ok(duration) => Some(duration),
         }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::job::{Capacity, CapacityProvider, ContainerOverride, NAME_MAX, Network, TaskOverride};
+use crate::engine::job::{Capacity, CapacityProvider, ContainerOverride, Network, TaskOverride};
 
 use super::reader::{Field, Table, Value};
 use super::report::{Note, shown};
@@ -19,8 +19,6 @@ const TAG_VALUE_MAX: usize = 256;
 pub(super) const TAGS_MAX: usize = 50;
 /// `tenacron:instance`, `:job`, `:run`, `:scheduled-at`, `:attempt`.
 pub(super) const OWN_TAGS: usize = 5;
-/// Of the JSON of all overrides.
-pub(super) const OVERRIDES_MAX: usize = 8192;
 
 /// Launch type or strategy. They exclude each other, so they are one field: a job's own replaces either default.
 pub(super) fn capacity(table: &Table<'_>) -> Field<Capacity> {
@@ -189,46 +187,4 @@ fn tag(key: &str, value: &Value<'_>) -> Option<String> {
 /// How many tags the user may set.
 pub(super) fn tags_allowed(add_tags: bool) -> usize {
     if add_tags { TAGS_MAX - OWN_TAGS } else { TAGS_MAX }
-}
-
-/// At most how many characters the overrides of a launch have as JSON; what `TENACRON_*` adds is estimated upwards.
-pub(super) fn overrides_size(
-    containers: &[ContainerOverride],
-    overrides: &TaskOverride,
-    add_environment: bool,
-) -> usize {
-    const PAIR: usize = r#"{"name":,"value":},"#.len();
-    let of_container = |container: &ContainerOverride| {
-        let variables = container.environment.iter().map(|(name, value)| PAIR + quoted(name) + quoted(value));
-        let arguments = container.command.iter().flatten().map(|argument| quoted(argument) + 1);
-        let numbers = [container.cpu, container.memory, container.memory_reservation];
-        r#"{"name":,"command":[],"environment":[]},"#.len()
-            + quoted(&container.name)
-            + arguments.sum::<usize>()
-            + variables.sum::<usize>()
-            + numbers.iter().flatten().count() * r#""memoryReservation":2147483647,"#.len()
-            + if add_environment { own_variables() } else { 0 }
-    };
-    let texts = [&overrides.cpu, &overrides.memory, &overrides.task_role_arn, &overrides.execution_role_arn];
-    r#"{"containerOverrides":[],"ephemeralStorage":{"sizeInGiB":200}}"#.len()
-        + containers.iter().map(of_container).sum::<usize>()
-        + texts.into_iter().flatten().map(|text| quoted(text) + r#""executionRoleArn":,"#.len()).sum::<usize>()
-}
-
-/// `TENACRON_JOB`, `_RUN_ID`, `_SCHEDULED_AT` and `_ATTEMPT`, with the longest values they can have.
-fn own_variables() -> usize {
-    const NAMED: usize = r#"{"name":"TENACRON_SCHEDULED_AT","value":""},"#.len();
-    const INSTANT: usize = "2026-01-01T00:00:00.000000000Z".len();
-    const SUFFIX: usize = 64;
-    4 * NAMED + NAME_MAX + (NAME_MAX + SUFFIX) + INSTANT + 10
-}
-
-/// The length of a string as JSON.
-fn quoted(text: &str) -> usize {
-    let length = |character| match character {
-        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-        control if control < ' ' => 6,
-        _ => 1,
-    };
-    2 + text.chars().map(length).sum::<usize>()
 }

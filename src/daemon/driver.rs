@@ -9,44 +9,54 @@
 //! asked of `engine/`; the driver keeps the books.
 
 mod clock_change;
+mod command;
 mod firing;
 mod found;
+mod hands;
+mod jobs;
+mod pauses;
+mod permits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::engine::admit;
 use crate::engine::bucket::Bucket;
-use crate::engine::job::{Instance, Job, JobName, Overlap};
-use crate::engine::run::{Action, ClockChange, Event, Refused, Run, RunId, State, Step};
-use crate::store::{Batch, Loaded, Mark, Term};
+use crate::engine::job::{Instance, Job, JobName};
+use crate::engine::pause::{Pause, Scope};
+use crate::engine::run::{ClockChange, Event, Refused, Run, RunId, Step};
+use crate::engine::slots::{Limited, Slots};
+use crate::store::{Audit, Batch, Loaded, Mark, Term};
 
 use self::clock_change::SET_BACK_MIN;
+pub use self::command::{Changes, Command, Declined, Done, NewJobs, Receipt};
 use self::firing::Held;
 pub use self::found::TakenIn;
+use self::jobs::JobEntry;
+pub use self::jobs::JobView;
+use self::permits::place_of;
 pub use super::act::{Act, Report};
 use super::tracked::Tracked;
 
-/// A job as the driver sees it, for listings.
-#[derive(Debug, Clone)]
-pub struct JobView {
-    /// The job.
-    pub job: Arc<Job>,
-    /// Its next instant, if there is one.
-    pub next_at: Option<DateTime<Utc>>,
-    /// Where its rates count from.
-    pub anchor: DateTime<Utc>,
+/// What a driver is built from, beside what the store holds.
+#[derive(Debug)]
+pub struct Setup {
+    /// The name of this installation.
+    pub instance: Instance,
+    /// Under which its batches are saved.
+    pub term: Term,
+    /// The jobs.
+    pub jobs: Vec<Arc<Job>>,
+    /// The launch quota.
+    pub bucket: Bucket,
+    /// How many runs may live at once.
+    pub slots: Slots,
 }
 
-#[derive(Debug)]
-struct JobEntry {
-    job: Arc<Job>,
-    mark: DateTime<Utc>,
-    anchor: DateTime<Utc>,
-    next_at: Option<DateTime<Utc>>,
-}
+/// By which runs wait for a permit: the earliest first.
+type Place = (DateTime<Utc>, RunId);
 
 /// The owner of all living runs.
 #[derive(Debug)]
@@ -59,10 +69,22 @@ pub struct Driver {
     runs: HashMap<RunId, Tracked>,
     /// Living runs of each job, oldest first.
     living: HashMap<JobName, Vec<RunId>>,
-    /// Runs that want a launch permit, the earliest instant first.
-    queue: BTreeSet<(DateTime<Utc>, RunId)>,
+    /// Runs that want a launch permit.
+    queue: BTreeSet<Place>,
+    /// Runs that want one too, and for which something has no slot.
+    waiting: BTreeMap<Limited, BTreeSet<Place>>,
     wakes: BTreeSet<(DateTime<Utc>, RunId)>,
     bucket: Bucket,
+    slots: Slots,
+    pauses: BTreeMap<Scope, Pause>,
+    /// Pauses that began, changed or are over since the last batch.
+    changed_pauses: BTreeSet<Scope>,
+    /// What people did since the last batch.
+    audit: Vec<Audit>,
+    /// What people want, for the next turn.
+    orders: Vec<Command>,
+    /// What became of it, in the same order.
+    answers: Vec<Result<Done, Declined>>,
     /// Jobs whose mark moved since the last batch.
     moved_marks: BTreeSet<JobName>,
     /// Jobs with a mark that the configuration no longer has.
@@ -84,14 +106,8 @@ pub struct Driver {
 impl Driver {
     /// A driver that goes on from what the store holds. A job without a mark, or with another schedule than its mark,
     /// begins now: nothing fires retroactively.
-    pub fn new(
-        instance: Instance,
-        term: Term,
-        jobs: Vec<Arc<Job>>,
-        bucket: Bucket,
-        loaded: Loaded,
-        now: DateTime<Utc>,
-    ) -> Driver {
+    pub fn new(setup: Setup, loaded: Loaded, now: DateTime<Utc>) -> Driver {
+        let Setup { instance, term, jobs, bucket, slots } = setup;
         let mut driver = Driver {
             instance,
             term,
@@ -100,8 +116,15 @@ impl Driver {
             runs: HashMap::new(),
             living: HashMap::new(),
             queue: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             wakes: BTreeSet::new(),
             bucket,
+            slots,
+            pauses: loaded.pauses.into_iter().collect(),
+            changed_pauses: BTreeSet::new(),
+            audit: Vec::new(),
+            orders: Vec::new(),
+            answers: Vec::new(),
             moved_marks: BTreeSet::new(),
             forgotten_marks: Vec::new(),
             outdated_marks: Vec::new(),
@@ -112,20 +135,7 @@ impl Driver {
             last_turn_at: loaded.last_commit_at.map_or(now, |at| at.min(now)),
             clock_seen_at: now,
         };
-        let marks: HashMap<JobName, Mark> = loaded.marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
-        for job in jobs {
-            let known = marks.get(&job.name);
-            let stored = known.filter(|mark| mark.schedule == job.schedule.identity());
-            if stored.is_none() {
-                driver.moved_marks.insert(job.name.clone());
-                driver.outdated_marks.extend(known.cloned());
-            }
-            // Rates count from a whole second, so that their instants are ones.
-            let (mark, anchor) = stored.map_or((now, now.trunc_subsecs(0)), |mark| (mark.mark, mark.anchor));
-            driver.set_job(JobEntry { next_at: job.schedule.next(mark, anchor), job, mark, anchor });
-        }
-        let is_gone = |name: &JobName| !driver.jobs.contains_key(name);
-        driver.forgotten_marks = marks.into_keys().filter(is_gone).collect();
+        driver.set_jobs(jobs, loaded.marks, now);
         let set_back = loaded.last_commit_at.map(|at| at - now).filter(|by| *by > SET_BACK_MIN);
         for run in loaded.runs {
             driver.adopt(run, set_back, now);
@@ -134,13 +144,6 @@ impl Driver {
             driver.tell_set_back(by, now);
         }
         driver
-    }
-
-    fn set_job(&mut self, entry: JobEntry) {
-        if let Some(next_at) = entry.next_at {
-            self.agenda.insert((next_at, entry.job.name.clone()));
-        }
-        self.jobs.insert(entry.job.name.clone(), entry);
     }
 
     /// Takes a run over from the store.
@@ -174,8 +177,11 @@ impl Driver {
             }
         }
         self.account_for_changes(now);
-        if !is_leaving {
+        if is_leaving {
+            self.decline_orders();
+        } else {
             self.fire(now);
+            self.carry_out_orders(now);
         }
         while let Some((at, id)) = self.wakes.first().cloned() {
             if at > now {
@@ -187,6 +193,7 @@ impl Driver {
         if !is_leaving {
             self.grant_permits(now);
         }
+        self.end_pauses(now);
         self.last_turn_at = self.last_turn_at.max(now);
         self.take_batch(now)
     }
@@ -222,93 +229,36 @@ impl Driver {
         }
     }
 
-    /// After any change: does it want a permit, when must it be woken, has it ended?
-    fn reconsider(&mut self, id: &RunId, now: DateTime<Utc>) {
-        self.touched.insert(id.clone());
-        let Some(tracked) = self.runs.get_mut(id) else { return };
-        let wake_at = tracked.run.wake_after(now);
-        if let Some(old) = std::mem::replace(&mut tracked.wake_at, wake_at) {
-            self.wakes.remove(&(old, id.clone()));
-        }
-        if let Some(at) = wake_at {
-            self.wakes.insert((at, id.clone()));
-        }
-        let run = &tracked.run;
-        let (job, scheduled_at) = (run.job.clone(), run.scheduled_at);
-        let (is_due, is_finished) = (run.state == State::Due, run.is_finished());
-        let wants_permit = matches!(run.action(now), Action::Begin) && (!is_due || self.may_begin(&job, id));
-        if wants_permit {
-            self.queue.insert((scheduled_at, id.clone()));
-        } else {
-            self.queue.remove(&(scheduled_at, id.clone()));
-        }
-        if is_finished {
-            self.leave_living(&job, id, now);
-        }
-    }
-
-    fn may_begin(&self, job: &JobName, id: &RunId) -> bool {
-        // A job that left the configuration finishes its runs one after the other.
-        let overlap = self.jobs.get(job).map_or(Overlap::QueueAll, |entry| entry.job.admission.overlap);
-        let oldest = self.living.get(job).and_then(|ids| ids.first());
-        admit::may_begin(overlap, oldest == Some(id))
-    }
-
-    /// The end of a run lets the next one of its job begin.
-    fn leave_living(&mut self, job: &JobName, id: &RunId, now: DateTime<Utc>) {
-        let Some(ids) = self.living.get_mut(job) else { return };
-        let before = ids.len();
-        ids.retain(|living| living != id);
-        let left = ids.len() < before;
-        let oldest = ids.first().cloned();
-        if ids.is_empty() {
-            self.living.remove(job);
-        }
-        if let Some(oldest) = oldest.filter(|_| left) {
-            self.reconsider(&oldest, now);
-        }
-    }
-
-    fn grant_permits(&mut self, now: DateTime<Utc>) {
-        while let Some((at, id)) = self.queue.first().cloned() {
-            if !self.bucket.take(now) {
-                break;
-            }
-            self.queue.remove(&(at, id.clone()));
-            self.step(&id, Event::Permitted, now);
-        }
-    }
-
     fn take_batch(&mut self, now: DateTime<Utc>) -> Option<Batch> {
-        let marks: Vec<Mark> = std::mem::take(&mut self.moved_marks)
-            .into_iter()
-            .filter_map(|name| self.jobs.get(&name))
-            .map(|entry| Mark {
-                job: entry.job.name.clone(),
-                schedule: entry.job.schedule.identity(),
-                mark: entry.mark,
-                anchor: entry.anchor,
-            })
-            .collect();
+        let moved = std::mem::take(&mut self.moved_marks);
+        let marks = moved.into_iter().filter_map(|name| self.jobs.get(&name)).map(JobEntry::mark).collect();
         let mut runs = Vec::new();
         for id in &self.touched {
             runs.extend(self.runs.get_mut(id).and_then(Tracked::take_save));
         }
-        let forgotten_marks = std::mem::take(&mut self.forgotten_marks);
-        let is_empty = marks.is_empty() && forgotten_marks.is_empty() && runs.is_empty();
-        (!is_empty).then_some(Batch { term: self.term, at: now, marks, forgotten_marks, runs })
+        let changed = std::mem::take(&mut self.changed_pauses);
+        let batch = Batch {
+            marks,
+            forgotten_marks: std::mem::take(&mut self.forgotten_marks),
+            runs,
+            pauses: changed.into_iter().map(|scope| (scope.clone(), self.pauses.get(&scope).cloned())).collect(),
+            audit: std::mem::take(&mut self.audit),
+            ..self.heartbeat(now)
+        };
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// A batch that changes nothing and says that the daemon is alive.
     pub fn heartbeat(&self, now: DateTime<Utc>) -> Batch {
-        Batch { term: self.term, at: now, marks: Vec::new(), forgotten_marks: Vec::new(), runs: Vec::new() }
+        Batch::empty(self.term, now)
     }
 
     /// Forgets new runs whose firing had been recorded before, for example before a clock was set back.
     pub fn forget(&mut self, duplicates: &BTreeSet<RunId>, now: DateTime<Utc>) {
         for id in duplicates {
             if let Some(tracked) = self.runs.remove(id) {
-                self.queue.remove(&(tracked.run.scheduled_at, id.clone()));
+                self.leave_queue(&place_of(&tracked.run), tracked.run.definition.task.group.clone());
+                self.give_back_slot(id);
                 if let Some(at) = tracked.wake_at {
                     self.wakes.remove(&(at, id.clone()));
                 }
@@ -360,13 +310,6 @@ impl Driver {
     /// How many runs are alive.
     pub fn living_runs(&self) -> usize {
         self.runs.len()
-    }
-
-    /// Every job with its next instant, by name.
-    pub fn jobs(&self) -> Vec<JobView> {
-        let view =
-            |entry: &JobEntry| JobView { job: Arc::clone(&entry.job), next_at: entry.next_at, anchor: entry.anchor };
-        self.jobs.values().map(view).collect()
     }
 }
 

@@ -67,7 +67,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                     Some(answer) => seen.take(answer),
                     None => break,
                 },
-                Some(letter) = self.letters.recv() => letter.answer(&self.driver),
+                Some(letter) = self.letters.recv() => self.tray.take_in(letter, &self.driver),
             }
         }
         let taken = self.driver.take_in(std::mem::take(&mut seen.found), clock::now());

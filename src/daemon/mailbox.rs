@@ -6,23 +6,54 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::driver::{Driver, JobView};
+use super::driver::{Command, Declined, Done, Driver, JobView};
 
 /// How many letters may wait.
 const LETTERS_MAX: usize = 64;
 
-/// A question to the loop.
+/// Something that the loop is asked.
 #[derive(Debug)]
 pub(super) enum Letter {
+    /// What the jobs are.
     Jobs(oneshot::Sender<Vec<JobView>>),
+    /// To do something; answered when it is saved.
+    Command(Command, Reply),
 }
 
-impl Letter {
-    pub(super) fn answer(self, driver: &Driver) {
-        match self {
-            // Whoever asked may have gone away.
+/// Where the answer to a command goes; whoever asked may have gone away.
+pub(super) type Reply = oneshot::Sender<Result<Done, Declined>>;
+
+/// Commands that came while a turn was under way.
+#[derive(Debug, Default)]
+pub(super) struct Tray(Vec<(Command, Reply)>);
+
+impl Tray {
+    /// Answers a question at once and keeps a command for the next turn.
+    pub(super) fn take_in(&mut self, letter: Letter, driver: &Driver) {
+        match letter {
             Letter::Jobs(reply) => drop(reply.send(driver.jobs())),
+            Letter::Command(command, reply) => self.0.push((command, reply)),
         }
+    }
+
+    /// Hands the commands over to the driver and keeps where their answers go. Whoever no longer waits was told that
+    /// nothing was done, so nothing is.
+    pub(super) fn hand_over(&mut self, driver: &mut Driver) -> Vec<Reply> {
+        self.0.retain(|(_, reply)| !reply.is_closed());
+        let (commands, replies): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0).into_iter().unzip();
+        commands.into_iter().for_each(|command| driver.order(command));
+        replies
+    }
+
+    /// Nothing of them is done: what is decided can't be saved.
+    pub(super) fn decline(&mut self, why: &str) {
+        for (_, reply) in std::mem::take(&mut self.0) {
+            drop(reply.send(Err(Declined::Unsaved(why.to_owned()))));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -35,6 +66,18 @@ pub struct Health {
     pub living_runs: usize,
     /// Why the state can't be saved, if it can't.
     pub store_error: Option<String>,
+    /// When the configuration was last looked at anew, and what came of it; none before the first time.
+    #[serde(default)]
+    pub reload: Option<ReloadState>,
+}
+
+/// What came of the newest attempt to take another configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadState {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why the configuration was not taken and the one before goes on; none if it was taken.
+    pub error: Option<String>,
 }
 
 /// What the loop lets others read at any time.
@@ -78,7 +121,8 @@ pub struct Mailbox {
 
 pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
-    let pulse = Arc::new(Pulse(Mutex::new(Health { turned_at: None, living_runs: 0, store_error: None })));
+    let pulse =
+        Arc::new(Pulse(Mutex::new(Health { turned_at: None, living_runs: 0, store_error: None, reload: None })));
     (Mailbox { letters: sender, pulse: Arc::clone(&pulse) }, letters, pulse)
 }
 
@@ -88,6 +132,18 @@ impl Mailbox {
         let (reply, jobs) = oneshot::channel();
         self.letters.send(Letter::Jobs(reply)).await.ok()?;
         jobs.await.ok()
+    }
+
+    /// Has something done, and waits until it is saved; none if the loop has ended.
+    pub async fn command(&self, command: Command) -> Option<Result<Done, Declined>> {
+        let (reply, done) = oneshot::channel();
+        self.letters.send(Letter::Command(command, reply)).await.ok()?;
+        done.await.ok()
+    }
+
+    /// Tells what came of a new configuration, for whoever asks how the daemon is.
+    pub fn note_reload(&self, state: ReloadState) {
+        self.pulse.with(|health| health.reload = Some(state));
     }
 
     /// How the daemon is.

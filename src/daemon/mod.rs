@@ -24,7 +24,7 @@ mod tests;
 mod tracked;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,16 +34,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::driver::{Driver, Report};
+use self::driver::{Driver, Report, Setup};
 use self::inbox::Inbox;
-pub use self::mailbox::{Health, Mailbox};
-use self::mailbox::{Letter, Pulse};
+pub use self::mailbox::{Health, Mailbox, ReloadState};
+use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
 use self::watch::Watcher;
 use crate::ecs::Ecs;
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job};
 use crate::engine::run::{RunId, in_words};
+use crate::engine::slots::Slots;
 use crate::observe;
 use crate::store::{Batch, Store, StoreError};
 
@@ -73,6 +74,10 @@ pub struct Settings {
     pub launch_burst: u32,
     /// The pause between two looks at the same task.
     pub poll_interval: Duration,
+    /// How many runs may live at once.
+    pub max_running: Option<u32>,
+    /// How many of each group.
+    pub groups: BTreeMap<String, u32>,
 }
 
 /// Why the daemon ended other than by being told to.
@@ -106,6 +111,7 @@ pub struct Daemon<S, E> {
     performer: Performer<E>,
     inbox: Inbox,
     letters: mpsc::Receiver<Letter>,
+    tray: Tray,
     pulse: Arc<Pulse>,
     tracker: TaskTracker,
     pollers: CancellationToken,
@@ -130,7 +136,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         );
         let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
         let bucket = Bucket::new(settings.launch_rate, settings.launch_burst, now);
-        let driver = Driver::new(settings.instance, store.term(), settings.jobs, bucket, loaded, now);
+        let Settings { instance, jobs, max_running, groups, .. } = settings;
+        let slots = Slots::new(max_running, groups);
+        let driver = Driver::new(Setup { instance, term: store.term(), jobs, bucket, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
         let (mailbox, letters, pulse) = mailbox::open();
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
@@ -138,8 +146,19 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             Watcher::new(ecs.clone(), settings.poll_interval, sender.clone(), tracker.clone(), pollers.clone());
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
         let committed_at = now;
-        let daemon =
-            Daemon { store, driver, performer, inbox, letters, pulse, tracker, pollers, committed_at, looks_first };
+        let daemon = Daemon {
+            store,
+            driver,
+            performer,
+            inbox,
+            letters,
+            tray: Tray::default(),
+            pulse,
+            tracker,
+            pollers,
+            committed_at,
+            looks_first,
+        };
         Ok((daemon, mailbox))
     }
 
@@ -161,7 +180,14 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             tokio::select! {
                 () = stop.cancelled() => {}
                 reports = self.inbox.next() => arrived = reports,
-                Some(letter) = self.letters.recv() => letter.answer(&self.driver),
+                Some(letter) = self.letters.recv() => {
+                    self.tray.take_in(letter, &self.driver);
+                    // All that wait are one turn and one commit.
+                    while let Ok(letter) = self.letters.try_recv() {
+                        self.tray.take_in(letter, &self.driver);
+                    }
+                }
+                () = std::future::ready(()), if !self.tray.is_empty() => {}
                 () = clock::nap_until(next) => {}
             }
         }
@@ -175,18 +201,25 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         stop: &CancellationToken,
     ) -> Result<(), DaemonError> {
         let now = clock::now();
+        let replies = self.tray.hand_over(&mut self.driver);
         let batch = self.driver.turn(arrived, now, is_leaving).or_else(|| {
             // Also on a clock that was set back: else an absence would seem to begin in the future.
             let is_quiet = (now - self.committed_at).abs() >= HEARTBEAT;
             is_quiet.then(|| self.driver.heartbeat(now))
         });
+        let mut duplicates = BTreeSet::new();
         if let Some(batch) = batch {
-            let duplicates = self.commit(&batch, stop).await?;
+            duplicates = self.commit(&batch, stop).await?;
             self.committed_at = now;
             self.driver.forget(&duplicates, now);
             for save in batch.runs.iter().filter(|save| !duplicates.contains(&save.run.id)) {
                 observe::transition(save);
             }
+            batch.audit.iter().for_each(observe::carried_out);
+        }
+        for (reply, answer) in replies.into_iter().zip(self.driver.answers()) {
+            // Whoever asked may have gone away.
+            drop(reply.send(answer.and_then(|done| done.unless_dropped(&duplicates))));
         }
         for act in self.driver.acts(clock::now()) {
             self.performer.perform(act);
@@ -218,7 +251,8 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                     self.pulse.store_fails(clock::now(), told.clone());
                     tracing::error!(error = told, "state could not be saved; nothing is launched until it can");
                     self.driver.heed_clock(clock::now());
-                    if !self.pause(pause, stop).await {
+                    self.tray.decline(&observe::chain(&error));
+                    if !self.pause(pause, observe::chain(&error), stop).await {
                         return Err(DaemonError::StoppedUnsaved(error));
                     }
                     pause = (pause * 2).min(COMMIT_PAUSE_MAX);
@@ -243,23 +277,27 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                     if self.pulse.store_fails(clock::now(), SLOW.to_owned()) {
                         tracing::error!(error = SLOW, "state could not be saved yet; nothing is launched until it is");
                     }
+                    self.tray.decline(SLOW);
                     slow_at += clock::NAP;
                 }
-                Some(letter) = self.letters.recv() => letter.answer(&self.driver),
+                Some(letter) = self.letters.recv() => self.tray.take_in(letter, &self.driver),
                 () = self.inbox.set_aside() => {}
             }
         }
     }
 
-    /// Waits, answers letters and sets reports aside. False if the daemon is told to stop.
-    async fn pause(&mut self, pause: Duration, stop: &CancellationToken) -> bool {
+    /// Waits, answers letters, declines commands and sets reports aside. False if the daemon is told to stop.
+    async fn pause(&mut self, pause: Duration, why: String, stop: &CancellationToken) -> bool {
         let over = tokio::time::sleep(pause);
         tokio::pin!(over);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return false,
                 () = &mut over => return true,
-                Some(letter) = self.letters.recv() => letter.answer(&self.driver),
+                Some(letter) = self.letters.recv() => {
+                    self.tray.take_in(letter, &self.driver);
+                    self.tray.decline(&why);
+                }
                 () = self.inbox.set_aside() => {}
             }
         }

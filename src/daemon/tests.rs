@@ -3,6 +3,7 @@
 
 mod saving;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -68,6 +69,8 @@ fn settings() -> Settings {
         launch_rate: 20.0,
         launch_burst: 20,
         poll_interval: Duration::from_secs(1),
+        max_running: None,
+        groups: BTreeMap::new(),
     }
 }
 
@@ -102,7 +105,7 @@ async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
     let watcher = Watcher::new(Frail::default(), Duration::from_secs(1), sender.clone(), tracker.clone(), stop.clone());
     let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
     let (job, now) = (samples::job("@daily"), clock::now());
-    let firing = Firing { job: job.name, scheduled_at: now, trigger: Trigger::Schedule };
+    let firing = Firing::of_schedule(&job.name, now, Trigger::Schedule);
     let (run, _) = Run::due(firing, Instance::new("test").unwrap(), job.definition, now);
     let launch = Launch::freeze(&run, 1, now);
     for _ in 0..LAUNCHES_MAX + LOOKUPS_MAX {

@@ -1,5 +1,7 @@
 //! Which instants start a run, and which are recorded as skipped or missed, with the reason.
 //!
+//! Instants are nominal: a job with a `spread` leaves later by a stable part of it, so its instants come later by as much.
+//!
 //! [`plan`] looks at the whole range since the job was last looked at, so a restart, a suspended machine or a clock that
 //! jumped forward is only a longer range. [`meet`] says what a firing does that meets a living run of its job. Neither
 //! drops an instant: whatever does not start ends as a row that names its rule, and long absences end as one row with a
@@ -8,7 +10,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::job::{Admission, Catchup, Job, JobName, Overlap};
-use super::run::{Covered, Firing, RunId, Trigger, in_words};
+use super::pause::{Pause, Scope};
+use super::run::{Covered, Firing, Outcome, RunId, Status, Trigger, in_words};
 use super::schedule::Schedule;
 
 /// An instant that is not older than this is on time, whatever `catchup` says: it covers a restart and a slow disk.
@@ -19,6 +22,8 @@ pub const MISSED_ROWS_MAX: usize = 100;
 pub const CATCHUP_RUNS_MAX: u64 = 1_000;
 /// How many firings of one job may wait under `overlap = "queue_all"`.
 pub const QUEUE_MAX: usize = 100;
+/// How many instants one backfill takes, and how many runs may wait with those of a backfill.
+pub const BACKFILL_MAX: usize = 1_000;
 
 /// How long after a start a firing waits for the first look at the runs in its way: one of them may have ended meanwhile.
 pub const FIRST_LOOK_WITHIN: TimeDelta = TimeDelta::seconds(10);
@@ -28,14 +33,12 @@ pub const FIRST_LOOK_WITHIN: TimeDelta = TimeDelta::seconds(10);
 pub enum Planned {
     /// It starts a run, unless it meets one.
     Start(Firing),
-    /// It is recorded as missed.
-    Missed {
+    /// It is recorded as skipped or missed.
+    LeftOut {
         /// The instant; for a range its last one.
         firing: Firing,
-        /// From when to when nobody looked, and which rule left it out.
-        reason: String,
-        /// The range.
-        covers: Option<Covered>,
+        /// By which rule, and for which instants beside its own.
+        outcome: Outcome,
     },
 }
 
@@ -48,48 +51,119 @@ pub struct Absence {
     pub until: DateTime<Utc>,
 }
 
-/// Decides every instant of a job in (mark, now].
+/// The instants of a job that have come and are not decided yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Undecided {
+    /// What has come up to and with this instant is decided.
+    pub mark: DateTime<Utc>,
+    /// Where rates count from.
+    pub anchor: DateTime<Utc>,
+    /// The last instant whose time has come: now, less the job's place in its spread.
+    pub until: DateTime<Utc>,
+    /// Since when nobody had looked.
+    pub absence: Absence,
+}
+
+impl Undecided {
+    /// The part of it that ends earlier.
+    fn up_to(self, until: DateTime<Utc>) -> Undecided {
+        Undecided { until, ..self }
+    }
+
+    /// The part of it that begins later.
+    fn after(self, mark: DateTime<Utc>) -> Undecided {
+        Undecided { mark, ..self }
+    }
+
+    /// How much later than its instant the job leaves.
+    fn offset(self) -> TimeDelta {
+        self.absence.until - self.until
+    }
+}
+
+/// Decides every instant of a job in (mark, until], given the pauses that concern it.
+pub fn plan(job: &Job, undecided: Undecided, pauses: &[(Scope, Pause)]) -> Vec<Planned> {
+    let mut pauses: Vec<&(Scope, Pause)> = pauses.iter().collect();
+    pauses.sort_by_key(|(_, pause)| pause.since);
+    let (mut rest, mut planned) = (undecided, Vec::new());
+    for (scope, pause) in pauses {
+        // What a pause is about is when a job would leave.
+        let (since, until) = (pause.since - rest.offset(), pause.until.map(|until| until - rest.offset()));
+        let from = since.max(rest.mark);
+        let to = until.map_or(rest.until, |until| until.min(rest.until));
+        if from >= to {
+            continue;
+        }
+        planned.extend(plan_open(job, rest.up_to(from), undecided.until));
+        let why = Why { before: None, rule: pause.in_words(scope), outcome: Left::Skipped };
+        planned.extend(left_out(&job.name, &job.schedule, rest.after(from).up_to(to), &why));
+        rest = rest.after(to);
+    }
+    planned.extend(plan_open(job, rest, undecided.until));
+    planned
+}
+
+/// The same where nothing is paused; `now` is what ages are counted from.
 ///
 /// The range is cut into three that touch: too old for the catch-up window, late, on time. The late ones are cut once
 /// more, into those that are left out and the newest ones that start.
-pub fn plan(job: &Job, mark: DateTime<Utc>, anchor: DateTime<Utc>, absence: Absence) -> Vec<Planned> {
-    let now = absence.until;
-    let fresh_after = (now - ON_TIME).max(mark);
-    let window = TimeDelta::from_std(job.admission.catchup_window).unwrap_or(TimeDelta::MAX);
+fn plan_open(job: &Job, undecided: Undecided, now: DateTime<Utc>) -> Vec<Planned> {
+    let Undecided { mark, anchor, until, .. } = undecided;
+    if mark >= until {
+        return Vec::new();
+    }
+    let (name, schedule) = (&job.name, &job.schedule);
+    let fresh_after = (now - ON_TIME).clamp(mark, until);
+    let (window, too_old) = oldest_that_starts(job);
     let window_after = now.checked_sub_signed(window).unwrap_or(DateTime::<Utc>::MIN_UTC).clamp(mark, fresh_after);
 
-    let fresh: Vec<DateTime<Utc>> = job.schedule.firings(fresh_after, now, anchor).collect();
+    let fresh: Vec<DateTime<Utc>> = schedule.firings(fresh_after, until, anchor).collect();
     let caught_up_after = match catchup_starts(job.admission, !fresh.is_empty()) {
         0 => fresh_after,
-        starts => job.schedule.before_newest(starts, window_after, fresh_after, anchor),
+        starts => schedule.before_newest(starts, window_after, fresh_after, anchor),
     };
-    let too_old = format!("outside the catch-up window of {:?}", job.admission.catchup_window);
-    let left_out = match job.admission.catchup {
+    let too_many = match job.admission.catchup {
         Catchup::None => "catchup = \"none\"".to_owned(),
         Catchup::Last => "catchup = \"last\" makes up for the last instant only".to_owned(),
         Catchup::All => format!("catchup = \"all\" starts the newest {CATCHUP_RUNS_MAX} only"),
     };
 
-    let (name, schedule) = (&job.name, &job.schedule);
-    let mut planned = missed(name, schedule, (mark, window_after), anchor, absence, &too_old);
-    planned.extend(missed(name, schedule, (window_after, caught_up_after), anchor, absence, &left_out));
-    let caught_up = job.schedule.firings(caught_up_after, fresh_after, anchor);
-    planned.extend(caught_up.map(|at| Planned::Start(firing(name, at, Trigger::Catchup))));
-    planned.extend(fresh.into_iter().map(|at| Planned::Start(firing(name, at, Trigger::Schedule))));
+    let missed = |undecided: Undecided, rule| {
+        let why = Why { before: Some(undecided.absence.in_words()), rule, outcome: Left::Missed };
+        left_out(name, schedule, undecided, &why)
+    };
+    let mut planned = missed(undecided.up_to(window_after), too_old);
+    planned.extend(missed(undecided.after(window_after).up_to(caught_up_after), too_many));
+    let start = |at, trigger| Planned::Start(Firing::of_schedule(name, at, trigger));
+    let caught_up = schedule.firings(caught_up_after, fresh_after, anchor);
+    planned.extend(caught_up.map(|at| start(at, Trigger::Catchup)));
+    planned.extend(fresh.into_iter().map(|at| start(at, Trigger::Schedule)));
     planned
 }
 
-/// Decides every instant in (mark, now] of the schedule that a job had before it was changed while nobody looked: none
+/// How old a late instant may be that still starts, and the rule that leaves older ones out.
+fn oldest_that_starts(job: &Job) -> (TimeDelta, String) {
+    let in_time = |limit| TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX);
+    let window = job.admission.catchup_window;
+    match job.definition.limits.start_deadline.filter(|deadline| *deadline < window) {
+        Some(deadline) => (in_time(deadline), format!("its start_deadline of {deadline:?} had passed")),
+        None => (in_time(window), format!("outside the catch-up window of {window:?}")),
+    }
+}
+
+/// Decides every instant that has come of the schedule that a job had before it was changed while nobody looked: none
 /// starts, for nobody knows when the change was meant to begin, and each has its row.
-pub fn plan_changed(
-    job: &Job,
-    before: &Schedule,
-    mark: DateTime<Utc>,
-    anchor: DateTime<Utc>,
-    absence: Absence,
-) -> Vec<Planned> {
+pub fn plan_changed(job: &Job, before: &Schedule, undecided: Undecided) -> Vec<Planned> {
     let rule = format!("its schedule then, {}, was changed meanwhile", before.text());
-    missed(&job.name, before, (mark, absence.until), anchor, absence, &rule)
+    let why = Why { before: Some(undecided.absence.in_words()), rule, outcome: Left::Missed };
+    left_out(&job.name, before, undecided, &why)
+}
+
+/// Decides every instant that has come of a job that leaves the configuration: none starts any more.
+pub fn plan_removed(job: &Job, undecided: Undecided) -> Vec<Planned> {
+    let rule = format!("the job left the configuration at {}", in_words(undecided.absence.until));
+    let why = Why { before: None, rule, outcome: Left::Missed };
+    left_out(&job.name, &job.schedule, undecided, &why)
 }
 
 /// How many of the late instants start, at most, the newest ones.
@@ -101,29 +175,51 @@ fn catchup_starts(admission: Admission, a_fresh_one_starts: bool) -> u64 {
     }
 }
 
-fn firing(job: &JobName, scheduled_at: DateTime<Utc>, trigger: Trigger) -> Firing {
-    Firing { job: job.clone(), scheduled_at, trigger }
+/// Why instants are left out.
+struct Why {
+    before: Option<String>,
+    rule: String,
+    outcome: Left,
 }
 
-/// A row for each instant of the range (after, until], or one row for all of them where they are many: that of the last one.
-fn missed(
-    job: &JobName,
-    schedule: &Schedule,
-    (after, until): (DateTime<Utc>, DateTime<Utc>),
-    anchor: DateTime<Utc>,
-    absence: Absence,
-    rule: &str,
-) -> Vec<Planned> {
-    let away = format!("the daemon was away from {} to {}", in_words(absence.from), in_words(absence.until));
-    let row = |at, reason, covers| Planned::Missed { firing: firing(job, at, Trigger::Schedule), reason, covers };
+#[derive(Clone, Copy)]
+enum Left {
+    Skipped,
+    Missed,
+}
+
+impl Why {
+    fn outcome(&self, many: Option<String>, covers: Option<Covered>) -> Outcome {
+        let parts = [self.before.clone(), many, Some(self.rule.clone())];
+        let reason = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        match self.outcome {
+            Left::Skipped => Outcome::Skipped { reason, covers },
+            Left::Missed => Outcome::Missed { reason, covers },
+        }
+    }
+}
+
+impl Absence {
+    fn in_words(self) -> String {
+        format!("the daemon was away from {} to {}", in_words(self.from), in_words(self.until))
+    }
+}
+
+/// A row for each instant that has come, or one row for all of them where they are many: that of the last one.
+fn left_out(job: &JobName, schedule: &Schedule, undecided: Undecided, why: &Why) -> Vec<Planned> {
+    let Undecided { mark: after, anchor, until, .. } = undecided;
+    let row = |at, outcome| {
+        let firing = Firing::of_schedule(job, at, Trigger::Schedule);
+        Planned::LeftOut { firing, outcome }
+    };
     let instants: Vec<_> = schedule.firings(after, until, anchor).take(MISSED_ROWS_MAX + 1).collect();
     let many = if instants.len() > MISSED_ROWS_MAX { schedule.last(after, until, anchor) } else { None };
     let (Some(first), Some(last)) = (instants.first().copied(), many) else {
-        return instants.into_iter().map(|at| row(at, format!("{away}; {rule}"), None)).collect();
+        return instants.into_iter().map(|at| row(at, why.outcome(None, None))).collect();
     };
     let count = schedule.count(after, until, anchor);
-    let reason = format!("{away}; {count} instants, from {} to this one; {rule}", in_words(first));
-    vec![row(last, reason, Some(Covered { first, count }))]
+    let many = format!("{count} instants, from {} to this one", in_words(first));
+    vec![row(last, why.outcome(Some(many), Some(Covered { first, count })))]
 }
 
 /// A living run of the same job, oldest first.
@@ -149,8 +245,8 @@ pub enum Meeting {
     },
 }
 
-/// Decides about a firing, given the living runs of its job.
-pub fn meet(overlap: Overlap, living: &[Living]) -> Meeting {
+/// Decides about a firing, given the living runs of its job; `queue_max` is how many may wait under `queue_all`.
+pub fn meet(overlap: Overlap, living: &[Living], queue_max: usize) -> Meeting {
     let Some(oldest) = living.first() else { return Meeting::Start };
     let waiting: Vec<&Living> = living.iter().skip(1).filter(|run| run.is_due).collect();
     match overlap {
@@ -162,11 +258,22 @@ pub fn meet(overlap: Overlap, living: &[Living]) -> Meeting {
                 Meeting::Skip { reason: format!("run {} already waits (overlap = \"queue_one\")", queued.id) }
             }
         },
-        Overlap::QueueAll if waiting.len() >= QUEUE_MAX => Meeting::Skip {
-            reason: format!("{QUEUE_MAX} runs already wait behind run {} (overlap = \"queue_all\")", oldest.id),
+        Overlap::QueueAll if waiting.len() >= queue_max => Meeting::Skip {
+            reason: format!("{queue_max} runs already wait behind run {} (overlap = \"queue_all\")", oldest.id),
         },
         Overlap::QueueAll => Meeting::Start,
         Overlap::CancelRunning => Meeting::Replace(living.iter().map(|run| run.id.clone()).collect()),
+    }
+}
+
+/// How many runs of a job have ended badly in a row, after one more has ended so. What never ran, or was cancelled by
+/// somebody, says nothing about the job.
+pub fn failed_in_a_row(before: u32, ended: Status) -> u32 {
+    match ended {
+        Status::Failed | Status::TimedOut | Status::Unknown => before.saturating_add(1),
+        Status::Succeeded => 0,
+        Status::Cancelled | Status::Skipped | Status::Missed => before,
+        Status::Due | Status::Launching | Status::Running | Status::Stopping | Status::Waiting => before,
     }
 }
 

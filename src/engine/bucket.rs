@@ -17,6 +17,13 @@ impl Bucket {
         Bucket { rate, burst: f64::from(burst), tokens: f64::from(burst), filled_at: now }
     }
 
+    /// Changes the quota; what is in the bucket stays, up to the new burst.
+    pub fn set_quota(&mut self, rate: f64, burst: u32, now: DateTime<Utc>) {
+        self.fill(now);
+        (self.rate, self.burst) = (rate, f64::from(burst));
+        self.tokens = self.tokens.min(self.burst);
+    }
+
     /// Takes a permit, if there is one.
     pub fn take(&mut self, now: DateTime<Utc>) -> bool {
         self.fill(now);

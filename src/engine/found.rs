@@ -105,7 +105,9 @@ fn run_of(
         task: task.task,
         others: tasks.map(|launched| launched.task.task).collect(),
     };
-    let firing = Firing { job: claim.job, scheduled_at: claim.scheduled_at, trigger: Trigger::Schedule };
+    let trigger = claim.trigger().unwrap_or(Trigger::Schedule);
+    let Claim { job, run: id, scheduled_at, .. } = claim;
+    let firing = Firing { id, job, scheduled_at, trigger, request: None };
     Some(Run::found(firing, instance.clone(), definition, launch, now))
 }
 
@@ -157,10 +159,14 @@ impl Claim {
         })
     }
 
+    /// What began the run, if its name is one for its job and instant.
+    fn trigger(&self) -> Option<Trigger> {
+        self.run.trigger_of(&self.job, self.scheduled_at)
+    }
+
     /// The `startedBy` proves run and generation, the run's name its job and instant.
     fn is_proven(&self, instance: &Instance, task: &FoundTask) -> bool {
-        self.run == RunId::of_firing(&self.job, self.scheduled_at)
-            && task.started_by == launch::started_by(instance, &self.run, self.generation)
+        self.trigger().is_some() && task.started_by == launch::started_by(instance, &self.run, self.generation)
     }
 }
 

@@ -81,7 +81,7 @@ name_type! {
 }
 
 /// One TOML definition.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its name, unique in the configuration.
     pub name: JobName,
@@ -102,10 +102,28 @@ pub struct Admission {
     pub catchup: Catchup,
     /// How old such an instant may be.
     pub catchup_window: Duration,
+    /// Over how long a time the launches of one instant are spread, each job at a place of its own.
+    pub spread: Duration,
+    /// After how many runs in a row that ended badly the job is paused; never if none.
+    pub pause_after: Option<u32>,
+}
+
+impl Default for Admission {
+    /// One run at a time, and the last instant of an absence is made up for within an hour.
+    fn default() -> Admission {
+        Admission {
+            overlap: Overlap::Skip,
+            catchup: Catchup::Last,
+            catchup_window: Duration::from_secs(3_600),
+            spread: Duration::ZERO,
+            pause_after: None,
+        }
+    }
 }
 
 /// What to do with a firing while another run of the job lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// The firing is skipped.
     Skip,
@@ -156,6 +174,9 @@ pub struct Limits {
     pub attempt_timeout: Option<Duration>,
     /// From the launch of an attempt until its task is RUNNING.
     pub start_timeout: Option<Duration>,
+    /// From the instant of a run until its first launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_deadline: Option<Duration>,
 }
 
 /// Which containers must end with exit code 0.

@@ -14,9 +14,12 @@ pub mod found;
 pub mod job;
 pub mod launch;
 pub mod outcome;
+pub mod overrides;
+pub mod pause;
 pub mod retry;
 pub mod run;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod schedule;
+pub mod slots;
 pub mod task;

@@ -1,13 +1,10 @@
 //! Values for tests: the plainest definition and job. A test replaces what it is about, so that this is all it shows.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::job::{
-    Admission, Capacity, Catchup, Definition, Job, JobName, Limits, OnUnknown, Overlap, Success, TaskOverride, TaskSpec,
-};
+use super::job::{Admission, Capacity, Definition, Job, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec};
 use super::retry::RetryPolicy;
 use super::schedule::{Dst, Schedule};
 
@@ -43,11 +40,7 @@ pub(crate) fn job(schedule: &str) -> Job {
     Job {
         name: JobName::new("nightly").unwrap(),
         schedule: Schedule::parse(&[schedule], Tz::UTC, Dst::default()).unwrap(),
-        admission: Admission {
-            overlap: Overlap::Skip,
-            catchup: Catchup::Last,
-            catchup_window: Duration::from_secs(3600),
-        },
+        admission: Admission::default(),
         definition: Arc::new(definition()),
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::row::{self, DefinitionIds, EventRow, Extent, Fault, LaunchRow, Misfit, Origin, Parts, Progress};
-use super::{Batch, Loaded, Mark, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
+use super::{Audit, Batch, Loaded, Mark, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
 use crate::engine::job::{Definition, JobName};
 use crate::engine::run::{Run, RunId};
 
@@ -26,8 +26,11 @@ pub struct MemoryStore {
 struct Data {
     term: u64,
     last_commit_at: Option<i64>,
-    /// Schedule, mark and anchor.
-    marks: BTreeMap<JobName, (String, i64, i64)>,
+    /// Schedule, mark, anchor and failures.
+    marks: BTreeMap<JobName, (String, i64, i64, u32)>,
+    /// By the column of their scope.
+    pauses: BTreeMap<String, String>,
+    audit: Vec<Audit>,
     definitions: Vec<String>,
     definition_ids: DefinitionIds,
     by_hash: HashMap<String, i64>,
@@ -130,6 +133,14 @@ impl Store for MemoryStore {
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
         self.data().story(&run).map_err(|source| row::told("read a run", source))
     }
+
+    async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {
+        self.data().of_instant(&job, instant).map_err(|source| row::told("look an instant up", source))
+    }
+
+    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
+        Ok(self.data().audit.iter().rev().take(limit).cloned().collect())
+    }
 }
 
 impl Data {
@@ -146,13 +157,25 @@ impl Data {
                 }
             }
         }
+        let pauses = batch.pauses.iter().map(|(scope, pause)| {
+            let body = pause.as_ref().map(row::to_json).transpose()?;
+            Ok((row::of_scope(scope).to_owned(), body))
+        });
+        let pauses = pauses.collect::<Result<Vec<_>, Fault>>()?;
         for job in &batch.forgotten_marks {
             self.marks.remove(job);
         }
         for mark in &batch.marks {
             let (at, anchor) = (mark.mark.timestamp_millis(), mark.anchor.timestamp_millis());
-            self.marks.insert(mark.job.clone(), (mark.schedule.clone(), at, anchor));
+            self.marks.insert(mark.job.clone(), (mark.schedule.clone(), at, anchor, mark.failed_in_a_row));
         }
+        for (scope, body) in pauses {
+            match body {
+                Some(body) => self.pauses.insert(scope, body),
+                None => self.pauses.remove(&scope),
+            };
+        }
+        self.audit.extend(batch.audit.iter().cloned());
         for ready in prepared {
             self.apply(ready);
         }
@@ -257,12 +280,19 @@ impl Data {
         let unfinished = self.unfinished.iter().filter_map(|place| self.runs.get(*place));
         let runs = unfinished.map(|stored| self.whole_run(stored, &mut definitions)).collect::<Result<_, _>>()?;
         let at = |millis, job: &JobName| row::instant(millis, &format!("mark of job {job}"), "mark");
-        let mark = |(job, (schedule, mark, anchor)): (&JobName, &(String, i64, i64))| {
+        let mark = |(job, (schedule, mark, anchor, failed)): (&JobName, &(String, i64, i64, u32))| {
             let (mark, anchor) = (at(*mark, job)?, at(*anchor, job)?);
-            Ok(Mark { job: job.clone(), schedule: schedule.clone(), mark, anchor })
+            Ok(Mark { job: job.clone(), schedule: schedule.clone(), mark, anchor, failed_in_a_row: *failed })
         };
         let marks = self.marks.iter().map(mark).collect::<Result<_, Fault>>()?;
-        Ok(Loaded { marks, runs, last_commit_at: self.last_commit_at.and_then(DateTime::<Utc>::from_timestamp_millis) })
+        let pauses =
+            self.pauses.iter().map(|(scope, body)| Ok(row::to_pause(scope, body)?)).collect::<Result<_, Fault>>()?;
+        Ok(Loaded {
+            marks,
+            runs,
+            pauses,
+            last_commit_at: self.last_commit_at.and_then(DateTime::<Utc>::from_timestamp_millis),
+        })
     }
 
     fn whole_run(&self, stored: &Stored, read: &mut HashMap<i64, Arc<Definition>>) -> Result<Run, Fault> {
@@ -270,9 +300,7 @@ impl Data {
         let definition = match read.get(&stored.definition) {
             Some(known) => Arc::clone(known),
             None => {
-                let place = usize::try_from(stored.definition)?;
-                let body = self.definitions.get(place).ok_or("a run's definition is not stored")?;
-                let definition = Arc::new(row::from_json(body, &row::named(id), "definition.body")?);
+                let definition = self.definition(stored)?;
                 read.insert(stored.definition, Arc::clone(&definition));
                 definition
             }
@@ -284,6 +312,22 @@ impl Data {
             launch: newest.map(|launch| launch.into_launch(id)).transpose()?,
         };
         Ok(row::to_run(stored.origin.clone(), stored.progress.clone(), parts)?)
+    }
+
+    fn definition(&self, stored: &Stored) -> Result<Arc<Definition>, Fault> {
+        let place = usize::try_from(stored.definition)?;
+        let body = self.definitions.get(place).ok_or("a run's definition is not stored")?;
+        Ok(Arc::new(row::from_json(body, &row::named(&stored.origin.id), "definition.body")?))
+    }
+
+    fn of_instant(&self, job: &JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, Fault> {
+        let of_job = self.runs.iter().filter(|run| run.origin.job == *job);
+        let summaries = of_job.map(Stored::summary).collect::<Result<Vec<_>, Fault>>()?;
+        let (named, asked): (Vec<_>, Vec<_>) = summaries.into_iter().partition(|run| row::is_unique(run.trigger));
+        let mut found: Vec<RunSummary> =
+            named.into_iter().filter(|run| row::stands_for(run, instant)).take(1).collect();
+        found.extend(asked.into_iter().filter(|run| run.scheduled_at == instant));
+        Ok(found)
     }
 
     fn list(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
@@ -314,6 +358,7 @@ impl Data {
             summary: stored.summary()?,
             attempts: stored.attempts.iter().map(|body| row::to_attempt(body, run)).collect::<Result<_, _>>()?,
             entries: stored.events.iter().map(|event| event.clone().into_entry(run)).collect::<Result<_, _>>()?,
+            definition: self.definition(stored)?,
         }))
     }
 }

@@ -12,12 +12,14 @@ pub mod sqlite;
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::job::JobName;
-use crate::engine::run::{Attempt, Entry, Run, RunId, Status, Trigger};
+use crate::engine::job::{Definition, JobName};
+use crate::engine::pause::{Pause, Scope};
+use crate::engine::run::{Attempt, Covered, Entry, Run, RunId, Status, Trigger};
 
 /// One period of leadership; a higher term ends all lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +36,25 @@ pub struct Mark {
     pub mark: DateTime<Utc>,
     /// Where `rate(…)` counts from.
     pub anchor: DateTime<Utc>,
+    /// How many runs of the job ended badly since one succeeded.
+    pub failed_in_a_row: u32,
+}
+
+/// Something that a person did, or a rule in a person's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub by: String,
+    /// What: the name of the command.
+    pub action: String,
+    /// To which job.
+    pub job: Option<JobName>,
+    /// To which run.
+    pub run: Option<RunId>,
+    /// Why, and what came of it.
+    pub detail: Option<String>,
 }
 
 /// A run to be saved, with what is new about it.
@@ -62,6 +83,31 @@ pub struct Batch {
     pub forgotten_marks: Vec<JobName>,
     /// Runs that changed.
     pub runs: Vec<RunSave>,
+    /// Pauses that began or changed, and those that are over (none).
+    pub pauses: Vec<(Scope, Option<Pause>)>,
+    /// What people did.
+    pub audit: Vec<Audit>,
+}
+
+impl Batch {
+    /// A batch that changes nothing and says that the daemon is alive.
+    pub fn empty(term: Term, at: DateTime<Utc>) -> Batch {
+        Batch {
+            term,
+            at,
+            marks: Vec::new(),
+            forgotten_marks: Vec::new(),
+            runs: Vec::new(),
+            pauses: Vec::new(),
+            audit: Vec::new(),
+        }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        let Batch { term: _, at: _, marks, forgotten_marks, runs, pauses, audit } = self;
+        marks.is_empty() && forgotten_marks.is_empty() && runs.is_empty() && pauses.is_empty() && audit.is_empty()
+    }
 }
 
 /// What a starting daemon needs to know.
@@ -71,6 +117,8 @@ pub struct Loaded {
     pub marks: Vec<Mark>,
     /// Every run that is not finished, oldest first.
     pub runs: Vec<Run>,
+    /// Every pause.
+    pub pauses: Vec<(Scope, Pause)>,
     /// When the last batch was handed over; none in a new store.
     pub last_commit_at: Option<DateTime<Utc>>,
 }
@@ -115,6 +163,9 @@ pub struct RunSummary {
     pub finished_at: Option<DateTime<Utc>>,
     /// When something is due next, if that is known.
     pub next_action_at: Option<DateTime<Utc>>,
+    /// The instants that it stands for, if it stands for more than its own.
+    #[serde(default)]
+    pub covers: Option<Covered>,
 }
 
 /// Everything about one run.
@@ -126,6 +177,8 @@ pub struct RunStory {
     pub attempts: Vec<Attempt>,
     /// Its history, in order.
     pub entries: Vec<Entry>,
+    /// What it does.
+    pub definition: Arc<Definition>,
 }
 
 /// Why a store did not do what it was asked; nothing of the batch is saved.
@@ -212,4 +265,20 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// # Errors
     /// The database failed.
     fn story(&self, run: RunId) -> impl Future<Output = Result<Option<RunStory>, StoreError>> + Send;
+
+    /// What became of an instant of a job: the row that stands for it, and the runs that people asked for it.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn of_instant(
+        &self,
+        job: JobName,
+        instant: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// What people did, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn audit(&self, limit: usize) -> impl Future<Output = Result<Vec<Audit>, StoreError>> + Send;
 }

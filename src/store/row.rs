@@ -20,7 +20,8 @@ use sha2::{Digest as _, Sha256};
 use super::{RunSave, RunSummary, StoreError};
 use crate::engine::job::{Definition, Instance, JobName};
 use crate::engine::launch::{Launch, LaunchRequest};
-use crate::engine::run::{Attempt, Entry, HistoryEvent, Run, RunId, State, Status, Trigger};
+use crate::engine::pause::{Pause, Scope};
+use crate::engine::run::{Attempt, Covered, Entry, HistoryEvent, Run, RunId, State, Status, Trigger};
 
 /// Anything that went wrong, with its chain of sources.
 pub(super) type Fault = Box<dyn Error + Send + Sync>;
@@ -98,6 +99,8 @@ pub(super) struct Origin {
     pub(super) trigger: Trigger,
     pub(super) scheduled_at: i64,
     pub(super) created_at: i64,
+    /// JSON.
+    pub(super) request: Option<String>,
 }
 
 /// The columns of a run that move.
@@ -134,6 +137,7 @@ pub(super) fn of_run(run: &Run) -> Result<(Origin, Progress), Fault> {
         trigger,
         scheduled_at,
         created_at,
+        request,
         definition: _,
         deadline,
         cancelled,
@@ -150,6 +154,7 @@ pub(super) fn of_run(run: &Run) -> Result<(Origin, Progress), Fault> {
         trigger: *trigger,
         scheduled_at: scheduled_at.timestamp_millis(),
         created_at: created_at.timestamp_millis(),
+        request: request.as_ref().map(to_json).transpose()?,
     };
     let progress = Progress {
         finished_at: run.finished_at().as_ref().map(DateTime::timestamp_millis),
@@ -169,7 +174,7 @@ pub(super) fn of_run(run: &Run) -> Result<(Origin, Progress), Fault> {
 
 /// The run that was stored.
 pub(super) fn to_run(origin: Origin, progress: Progress, parts: Parts) -> Result<Run, Damaged> {
-    let Origin { id, instance, job, trigger, scheduled_at, created_at } = origin;
+    let Origin { id, instance, job, trigger, scheduled_at, created_at, request } = origin;
     let named = named(&id);
     let state: State = from_json(&progress.state, &named, "state")?;
     let stored = progress.extent.attempts;
@@ -184,6 +189,7 @@ pub(super) fn to_run(origin: Origin, progress: Progress, parts: Parts) -> Result
         scheduled_at: instant(scheduled_at, &named, "scheduled_at")?,
         created_at: instant(created_at, &named, "created_at")?,
         deadline: progress.deadline.map(|at| instant(at, &named, "deadline")).transpose()?,
+        request: request.map(|text| from_json(&text, &named, "request")).transpose()?,
         retries_used: from_json(&progress.retries_used, &named, "retries_used")?,
         id,
         instance,
@@ -207,7 +213,12 @@ pub(super) fn to_run(origin: Origin, progress: Progress, parts: Parts) -> Result
 pub(super) fn to_summary(origin: Origin, progress: Progress) -> Result<RunSummary, Damaged> {
     let named = named(&origin.id);
     let at = |millis: Option<i64>, column| millis.map(|millis| instant(millis, &named, column)).transpose();
+    let covers = match progress.status {
+        Status::Skipped | Status::Missed => covers(&progress.state, &named)?,
+        _ => None,
+    };
     Ok(RunSummary {
+        covers,
         scheduled_at: instant(origin.scheduled_at, &named, "scheduled_at")?,
         created_at: instant(origin.created_at, &named, "created_at")?,
         finished_at: at(progress.finished_at, "finished_at")?,
@@ -221,6 +232,39 @@ pub(super) fn to_summary(origin: Origin, progress: Progress) -> Result<RunSummar
         cause: progress.cause,
         exit_code: progress.exit_code,
     })
+}
+
+fn covers(state: &str, named: &str) -> Result<Option<Covered>, Damaged> {
+    match from_json::<State>(state, named, "state")? {
+        State::Finished { outcome, .. } => Ok(outcome.covers()),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a row stands for an instant.
+pub(super) fn stands_for(summary: &RunSummary, instant: DateTime<Utc>) -> bool {
+    let first = summary.covers.map_or(summary.scheduled_at, |covered| covered.first);
+    (first..=summary.scheduled_at).contains(&instant)
+}
+
+/// The table `pause` has one column for its scope: no job is called so.
+const EVERY_JOB: &str = "*";
+
+pub(super) fn of_scope(scope: &Scope) -> &str {
+    match scope {
+        Scope::All => EVERY_JOB,
+        Scope::Job(job) => job.as_str(),
+    }
+}
+
+pub(super) fn to_pause(scope: &str, body: &str) -> Result<(Scope, Pause), Damaged> {
+    let named = format!("pause of {scope}");
+    let pause = from_json(body, &named, "body")?;
+    if scope == EVERY_JOB {
+        return Ok((Scope::All, pause));
+    }
+    let job = JobName::new(scope).map_err(|source| Damaged::new(&named, "job", source))?;
+    Ok((Scope::Job(job), pause))
 }
 
 /// A row of the table `launch`.
@@ -336,6 +380,7 @@ pub(super) fn to_trigger(text: &str) -> Result<Trigger, Fault> {
 pub(super) fn is_unique(trigger: Trigger) -> bool {
     match trigger {
         Trigger::Schedule | Trigger::Catchup => true,
+        Trigger::Manual | Trigger::Backfill => false,
     }
 }
 

@@ -192,7 +192,7 @@ impl Play {
             accept_stop_codes: Vec::new(),
             on_unknown: OnUnknown::Fail,
         };
-        let firing = Firing { job: JobName::new("hello").unwrap(), scheduled_at: now, trigger: Trigger::Schedule };
+        let firing = Firing::of_schedule(&JobName::new("hello").unwrap(), now, Trigger::Schedule);
         let (run, _) = Run::due(firing, Instance::new("prod").unwrap(), Arc::new(definition), now);
         Play { run, now, tasks: 0 }
     }

@@ -15,7 +15,9 @@ use tenacron::engine::job::{
     TaskSpec,
 };
 use tenacron::engine::retry::RetryPolicy;
-use tenacron::engine::run::{Covered, Entry, Event, Firing, Outcome, Run, RunId, Status, Step, StopWhy, Trigger};
+use tenacron::engine::run::{
+    Covered, Entry, Event, Firing, Outcome, Run, RunId, State, Status, Step, StopWhy, Trigger,
+};
 use tenacron::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
 use tenacron::store::memory::MemoryStore;
 use tenacron::store::sqlite::{Holder, OpenError, SqliteStore, World};
@@ -155,6 +157,7 @@ fn definition() -> Arc<Definition> {
             timeout: Some(Duration::from_secs(7200)),
             attempt_timeout: Some(Duration::from_secs(600)),
             start_timeout: Some(Duration::from_secs(120)),
+            start_deadline: Some(Duration::from_secs(900)),
         },
         success: Success::Essential,
         accept_stop_codes: vec![],
@@ -163,7 +166,7 @@ fn definition() -> Arc<Definition> {
 }
 
 fn firing(name: &str, scheduled_at: DateTime<Utc>) -> Firing {
-    Firing { job: job(name), scheduled_at, trigger: Trigger::Schedule }
+    Firing::of_schedule(&job(name), scheduled_at, Trigger::Schedule)
 }
 
 /// A run together with what of it is not saved yet, as the driver keeps it.
@@ -305,7 +308,7 @@ pub(crate) fn every_life() -> Vec<(&'static str, Life)> {
         ("failed", failed("failed")),
         ("timed out", Life::running("timed-out").tell(7300, Event::Woken).tell(7400, stopped("timed-out", None))),
         ("cancelled", Life::due("cancelled", 0).tell(1, cancel())),
-        ("skipped", Life::never("skipped", Outcome::Skipped { reason: reason() })),
+        ("skipped", Life::never("skipped", Outcome::Skipped { reason: reason(), covers: None })),
         ("missed", Life::never("missed", Outcome::Missed { reason: reason(), covers })),
         ("unknown", too_old("unknown").tell(4030, nothing()).tell(4031, nothing())),
     ]
@@ -333,7 +336,7 @@ fn kinds(lives: &[(&str, Life)]) -> BTreeSet<String> {
 }
 
 pub(crate) fn batch(term: Term, seconds: i64, runs: Vec<RunSave>) -> Batch {
-    Batch { term, at: at(seconds), marks: vec![], forgotten_marks: vec![], runs }
+    Batch { runs, ..Batch::empty(term, at(seconds)) }
 }
 
 /// What a listing must show of a run, asked of the run itself.
@@ -351,6 +354,10 @@ pub(crate) fn summary_of(run: &Run) -> RunSummary {
         created_at: run.created_at,
         finished_at: run.finished_at(),
         next_action_at: run.wake_at(),
+        covers: match &run.state {
+            State::Finished { outcome, .. } => outcome.covers(),
+            _ => None,
+        },
     }
 }
 
@@ -553,7 +560,7 @@ async fn a_run_may_be_added_and_moved_in_one_batch(bench: impl Bench) {
 }
 
 pub(crate) fn mark(name: &str, schedule: &str, seconds: i64) -> Mark {
-    Mark { job: job(name), schedule: schedule.into(), mark: at(seconds), anchor: at(-5) }
+    Mark { job: job(name), schedule: schedule.into(), mark: at(seconds), anchor: at(-5), failed_in_a_row: 3 }
 }
 
 async fn marks_are_replaced_and_forgotten(bench: impl Bench) {

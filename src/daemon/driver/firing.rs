@@ -9,8 +9,9 @@ use chrono::{DateTime, Utc};
 
 use super::Driver;
 use crate::daemon::tracked::Tracked;
-use crate::engine::admit::{self, Absence, Living, Meeting, Planned};
-use crate::engine::job::{Job, JobName};
+use crate::engine::admit::{self, Absence, Living, Meeting, Planned, Undecided};
+use crate::engine::job::{Definition, Job, JobName, Overlap};
+use crate::engine::pause::Scope;
 use crate::engine::run::{Event, Firing, Outcome, Run, RunId, State};
 use crate::engine::schedule::Schedule;
 use crate::store::Mark;
@@ -21,6 +22,17 @@ pub(super) struct Held {
     job: JobName,
     /// Since when nobody had looked at the schedule.
     away_since: DateTime<Utc>,
+}
+
+/// A firing that is to become a run, and what it then does.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    pub(super) firing: Firing,
+    /// What it does that meets a living run.
+    pub(super) overlap: Overlap,
+    pub(super) definition: Arc<Definition>,
+    /// How many may wait under `queue_all`.
+    pub(super) queue_max: usize,
 }
 
 impl Driver {
@@ -44,6 +56,24 @@ impl Driver {
         }
     }
 
+    /// Decides what waits for a first look, look or no look.
+    pub(super) fn decide_held(&mut self, scope: &Scope, now: DateTime<Utc>) {
+        let is_meant = |held: &Held| match scope {
+            Scope::All => true,
+            Scope::Job(name) => held.job == *name,
+        };
+        let (meant, others) = std::mem::take(&mut self.held).into_iter().partition(is_meant);
+        self.held = others;
+        for Held { job, away_since } in meant {
+            self.fire_job(&job, Absence { from: away_since, until: now });
+        }
+    }
+
+    /// Forgets that a job waits for a first look: what it waited with is decided otherwise.
+    pub(super) fn drop_held(&mut self, name: &JobName) {
+        self.held.retain(|held| held.job != *name);
+    }
+
     fn waits_for_a_look(&self, job: &JobName, now: DateTime<Utc>) -> bool {
         let overlap = self.jobs.get(job).map(|entry| entry.job.admission.overlap);
         let is_unseen = |id: &RunId| self.unseen.contains(id);
@@ -53,26 +83,28 @@ impl Driver {
     }
 
     fn fire_job(&mut self, name: &JobName, absence: Absence) {
-        let now = absence.until;
+        let pauses = self.pauses_of(name);
         let Some(entry) = self.jobs.get_mut(name) else { return };
-        let job = Arc::clone(&entry.job);
-        let planned = admit::plan(&job, entry.mark, entry.anchor, absence);
+        let (job, undecided) = (Arc::clone(&entry.job), entry.undecided(absence));
+        let planned = admit::plan(&job, undecided, &pauses);
         // A held firing may be decided on a clock that was set back meanwhile: what was decided is not decided again.
-        entry.mark = entry.mark.max(now);
+        entry.mark = entry.mark.max(undecided.until);
         entry.next_at = job.schedule.next(entry.mark, entry.anchor);
-        if let Some(next_at) = entry.next_at {
-            self.agenda.insert((next_at, name.clone()));
-        }
+        self.enter_agenda(name);
         self.moved_marks.insert(name.clone());
-        self.carry_out(&job, planned, now);
+        self.carry_out(&job, planned, absence.until);
     }
 
-    fn carry_out(&mut self, job: &Job, planned: Vec<Planned>, now: DateTime<Utc>) {
+    pub(super) fn carry_out(&mut self, job: &Job, planned: Vec<Planned>, now: DateTime<Utc>) {
+        let (overlap, definition) = (job.admission.overlap, &job.definition);
         for plan in planned {
             match plan {
-                Planned::Start(firing) => self.begin(job, firing, now),
-                Planned::Missed { firing, reason, covers } => {
-                    self.record_not_started(job, firing, Outcome::Missed { reason, covers }, now);
+                Planned::Start(firing) => {
+                    let definition = Arc::clone(definition);
+                    self.begin(Beginning { firing, overlap, definition, queue_max: admit::QUEUE_MAX }, now);
+                }
+                Planned::LeftOut { firing, outcome } => {
+                    self.record_not_started(firing, Arc::clone(definition), outcome, now);
                 }
             }
         }
@@ -80,10 +112,12 @@ impl Driver {
 
     /// Rows for what the former schedule of a job named while nobody looked.
     pub(super) fn account_for_changes(&mut self, now: DateTime<Utc>) {
-        for Mark { job, schedule, mark, anchor } in std::mem::take(&mut self.outdated_marks) {
+        for Mark { job, schedule, mark, anchor, .. } in std::mem::take(&mut self.outdated_marks) {
             let Some(entry) = self.jobs.get(&job) else { continue };
             // Up to where the new schedule begins.
-            let absence = Absence { from: self.last_turn_at.min(entry.mark), until: entry.mark };
+            let until = entry.mark;
+            let undecided =
+                Undecided { mark, anchor, until, absence: Absence { from: self.last_turn_at.min(until), until } };
             let job = Arc::clone(&entry.job);
             let Some(before) = Schedule::of_identity(&schedule) else {
                 tracing::warn!(
@@ -93,40 +127,48 @@ impl Driver {
                 );
                 continue;
             };
-            self.carry_out(&job, admit::plan_changed(&job, &before, mark, anchor, absence), now);
+            self.carry_out(&job, admit::plan_changed(&job, &before, undecided), now);
         }
     }
 
     /// A firing becomes a run, or a row that says why not.
-    fn begin(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
-        if self.runs.contains_key(&RunId::of_firing(&job.name, firing.scheduled_at)) {
+    pub(super) fn begin(&mut self, beginning: Beginning, now: DateTime<Utc>) {
+        let Beginning { firing, overlap, definition, queue_max } = beginning;
+        if self.runs.contains_key(&firing.id) {
             // It was recorded before and lives; it must not be replaced by itself.
             return;
         }
-        match admit::meet(job.admission.overlap, &self.living_of(&job.name)) {
-            Meeting::Start => self.start(job, firing, now),
-            Meeting::Skip { reason } => self.record_not_started(job, firing, Outcome::Skipped { reason }, now),
+        match admit::meet(overlap, &self.living_of(&firing.job), queue_max) {
+            Meeting::Start => self.start(firing, definition, now),
+            Meeting::Skip { reason } => {
+                self.record_not_started(firing, definition, Outcome::Skipped { reason, covers: None }, now);
+            }
             Meeting::Replace(runs) => {
-                let successor = RunId::of_firing(&job.name, firing.scheduled_at);
                 for run in runs {
-                    let reason = format!("replaced by run {successor} (overlap = \"cancel_running\")");
+                    let reason = format!("replaced by run {} (overlap = \"cancel_running\")", firing.id);
                     self.step(&run, Event::Cancel { reason }, now);
                 }
-                self.start(job, firing, now);
+                self.start(firing, definition, now);
             }
         }
     }
 
-    fn start(&mut self, job: &Job, firing: Firing, now: DateTime<Utc>) {
-        let (run, entries) = Run::due(firing, self.instance.clone(), Arc::clone(&job.definition), now);
+    fn start(&mut self, firing: Firing, definition: Arc<Definition>, now: DateTime<Utc>) {
+        let (run, entries) = Run::due(firing, self.instance.clone(), definition, now);
         let id = run.id.clone();
         self.living.entry(run.job.clone()).or_default().push(id.clone());
         self.runs.insert(id.clone(), Tracked::begun(run, entries));
         self.reconsider(&id, now);
     }
 
-    fn record_not_started(&mut self, job: &Job, firing: Firing, outcome: Outcome, now: DateTime<Utc>) {
-        let (run, entries) = Run::not_started(firing, self.instance.clone(), Arc::clone(&job.definition), outcome, now);
+    fn record_not_started(
+        &mut self,
+        firing: Firing,
+        definition: Arc<Definition>,
+        outcome: Outcome,
+        now: DateTime<Utc>,
+    ) {
+        let (run, entries) = Run::not_started(firing, self.instance.clone(), definition, outcome, now);
         let id = run.id.clone();
         if !self.runs.contains_key(&id) {
             self.runs.insert(id.clone(), Tracked::begun(run, entries));

@@ -26,7 +26,7 @@ use chrono_tz::Tz;
 
 use super::*;
 use crate::engine::failure::ErrorName;
-use crate::engine::job::{Admission, Catchup, ContainerOverride, Definition, Limits, TaskSpec};
+use crate::engine::job::{Admission, Catchup, ContainerOverride, Definition, Limits, Overlap, TaskSpec};
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
 use crate::engine::samples;
 use crate::engine::schedule::{Dst, Schedule};
@@ -69,14 +69,19 @@ fn definition(limits: Limits) -> Definition {
 
 fn limits(timeout: Option<u64>, attempt_timeout: Option<u64>) -> Limits {
     let seconds = |count: Option<u64>| count.map(Duration::from_secs);
-    Limits { timeout: seconds(timeout), attempt_timeout: seconds(attempt_timeout), start_timeout: None }
+    Limits {
+        timeout: seconds(timeout),
+        attempt_timeout: seconds(attempt_timeout),
+        start_timeout: None,
+        start_deadline: None,
+    }
 }
 
 fn job_in(zone: Tz, name: &str, schedule: &str, overlap: Overlap, catchup: Catchup, limits: Limits) -> Arc<Job> {
     Arc::new(Job {
         name: JobName::new(name).unwrap(),
         schedule: Schedule::parse(&[schedule], zone, Dst::default()).unwrap(),
-        admission: Admission { overlap, catchup, catchup_window: Duration::from_secs(3600) },
+        admission: Admission { overlap, catchup, ..Admission::default() },
         definition: Arc::new(definition(limits)),
     })
 }

@@ -99,7 +99,7 @@ fn instance() -> Instance {
 /// A page with the task of the run of an instant so many minutes ago.
 fn page_with(minutes: i64) -> (LivePage, RunId) {
     let (job, scheduled_at) = (job(), clock::now() - chrono::TimeDelta::minutes(minutes));
-    let firing = Firing { job: job.name, scheduled_at, trigger: Trigger::Schedule };
+    let firing = Firing::of_schedule(&job.name, scheduled_at, Trigger::Schedule);
     let (run, _) = Run::due(firing, instance(), job.definition, scheduled_at);
     let request = Launch::freeze(&run, 1, scheduled_at).request;
     let found = FoundTask {
@@ -120,6 +120,8 @@ async fn start(store: &MemoryStore, ecs: &Cluster) -> (Daemon<MemoryStore, Clust
         launch_rate: 20.0,
         launch_burst: 20,
         poll_interval: Duration::from_secs(1),
+        max_running: None,
+        groups: BTreeMap::new(),
     };
     Daemon::start(settings, store.clone(), ecs.clone()).await.unwrap()
 }
@@ -213,14 +215,7 @@ async fn a_death_before_the_first_commit_looks_again_and_doubles_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_store_with_any_commit_is_not_asked_about() {
     let (store, ecs) = (MemoryStore::new(), Cluster::new(Mood::Silent));
-    let heartbeat = Batch {
-        term: store.term(),
-        at: clock::now(),
-        marks: Vec::new(),
-        forgotten_marks: Vec::new(),
-        runs: Vec::new(),
-    };
-    store.commit(heartbeat).await.unwrap();
+    store.commit(Batch::empty(store.term(), clock::now())).await.unwrap();
     turned_after(&store, &ecs).await;
     assert_eq!(ecs.asked(), 0);
 }

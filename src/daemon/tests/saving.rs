@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -11,13 +12,13 @@ use super::{Frail, WITHIN, no_connection, settings, until};
 use crate::daemon::driver::Report;
 use crate::daemon::{Daemon, DaemonError, Mailbox, clock, inbox};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
-use crate::engine::job::Instance;
+use crate::engine::job::{Instance, JobName};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 use crate::store::memory::MemoryStore;
-use crate::store::{Batch, Loaded, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
+use crate::store::{Audit, Batch, Loaded, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
 
 /// More looks than there is room for in the channel of reports.
 const MANY_LOOKS: u64 = 5_000;
@@ -101,7 +102,7 @@ impl Ecs for Watched {
 /// A running run of a job that does not fire meanwhile.
 async fn running_run(store: &MemoryStore) -> RunId {
     let (job, now) = (samples::job("@yearly"), clock::now());
-    let firing = Firing { job: job.name, scheduled_at: now, trigger: Trigger::Schedule };
+    let firing = Firing::of_schedule(&job.name, now, Trigger::Schedule);
     let (mut run, mut entries) = Run::due(firing, Instance::new("test").unwrap(), job.definition, now);
     let launched = LaunchAnswer::Launched { task: TaskArn("task/1".into()) };
     for event in [Event::Permitted, Event::Answered(launched)] {
@@ -110,7 +111,7 @@ async fn running_run(store: &MemoryStore) -> RunId {
     }
     let id = run.id.clone();
     let runs = vec![RunSave { run, is_new: true, attempts_from: 0, entries }];
-    let batch = Batch { term: store.term(), at: now, marks: Vec::new(), forgotten_marks: Vec::new(), runs };
+    let batch = Batch { runs, ..Batch::empty(store.term(), now) };
     store.commit(batch).await.unwrap();
     id
 }
@@ -211,6 +212,14 @@ impl Store for Moody {
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
         self.store.story(run).await
+    }
+
+    async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {
+        self.store.of_instant(job, instant).await
+    }
+
+    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
+        self.store.audit(limit).await
     }
 }
 

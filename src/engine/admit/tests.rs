@@ -1,18 +1,25 @@
 //! Every instant of an absence gets its place, and a firing that meets a run gets its rule.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::SubsecRound as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::run::Asker;
 use crate::engine::samples;
 use crate::engine::schedule::{self, Dst, Schedule};
 
 const HOUR: u64 = 3600;
 
 fn job(schedule: &str, catchup: Catchup, window: u64) -> Job {
-    let admission = Admission { overlap: Overlap::Skip, catchup, catchup_window: Duration::from_secs(window) };
+    let admission = Admission {
+        overlap: Overlap::Skip,
+        catchup,
+        catchup_window: Duration::from_secs(window),
+        ..Admission::default()
+    };
     Job { admission, ..samples::job(schedule) }
 }
 
@@ -21,18 +28,23 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_749_945_600 + seconds, 0).unwrap()
 }
 
+/// What has come up to `now` for a job without a spread, of which rates count from `mark`.
+fn undecided(mark: DateTime<Utc>, now: DateTime<Utc>) -> Undecided {
+    Undecided { mark, anchor: mark, until: now, absence: Absence { from: mark, until: now } }
+}
+
 /// What became of each instant: its second of the day and how it starts, or the rule that left it out.
 fn decided(job: &Job, mark: i64, now: i64) -> Vec<(i64, String)> {
-    let absence = Absence { from: at(mark), until: at(now) };
     let told = |planned: Planned| match planned {
         Planned::Start(firing) => ((firing.scheduled_at - at(0)).num_seconds(), format!("{:?}", firing.trigger)),
-        Planned::Missed { firing, reason, .. } => {
+        Planned::LeftOut { firing, outcome } => {
+            let reason = outcome.reason().expect("a reason");
             let (away, rule) = reason.split_once("; ").expect("the absence and the rule");
             assert!(away.starts_with("the daemon was away from 2025-06-15T"), "{away}");
             ((firing.scheduled_at - at(0)).num_seconds(), rule.to_owned())
         }
     };
-    plan(job, at(mark), at(mark), absence).into_iter().map(told).collect()
+    plan(job, undecided(at(mark), at(now)), &[]).into_iter().map(told).collect()
 }
 
 fn words(decided: &[(i64, String)]) -> Vec<(i64, &str)> {
@@ -118,15 +130,98 @@ fn more_than_a_hundred_missed_instants_are_one_row_with_their_count() {
     assert_eq!(words(&more), [(101 * 60, counted), (102 * 60, "Schedule")]);
 }
 
+fn paused(since: i64, until: Option<i64>) -> (Scope, Pause) {
+    let asker = Asker { by: "ops".into(), reason: Some("maintenance".into()) };
+    (Scope::Job(samples::job("@daily").name), Pause { asker, since: at(since), until: until.map(at) })
+}
+
+/// Each instant by its second, and what becomes of it in one letter: starts, skipped, missed.
+fn letters(planned: &[Planned]) -> Vec<(i64, char)> {
+    let letter = |planned: &Planned| match planned {
+        Planned::Start(_) => 'r',
+        Planned::LeftOut { outcome: Outcome::Skipped { .. }, .. } => 's',
+        Planned::LeftOut { .. } => 'm',
+    };
+    planned.iter().map(|planned| ((instant(planned) - at(0)).num_seconds(), letter(planned))).collect()
+}
+
+#[test]
+fn instants_of_a_pause_are_skipped_and_never_made_up_for() {
+    let five = job("*/5 * * * *", Catchup::All, HOUR);
+    // The daemon was away over the end of the pause.
+    let planned = plan(&five, undecided(at(0), at(1_500)), &[paused(300, Some(900))]);
+    assert_eq!(letters(&planned), [(300, 'r'), (600, 's'), (900, 's'), (1_200, 'r'), (1_500, 'r')]);
+    let Planned::LeftOut { outcome, .. } = &planned[1] else { unreachable!("it is skipped") };
+    let reason = "the job was paused at 2025-06-15T00:05:00Z until 2025-06-15T00:15:00Z by ops: maintenance";
+    assert_eq!(outcome.reason(), Some(reason));
+    let planned = plan(&five, undecided(at(0), at(900)), &[paused(300, None)]);
+    assert_eq!(letters(&planned), [(300, 'r'), (600, 's'), (900, 's')]);
+}
+
+#[test]
+fn two_pauses_that_overlap_leave_each_instant_out_once() {
+    let five = job("*/5 * * * *", Catchup::None, HOUR);
+    let all = (Scope::All, paused(0, Some(600)).1);
+    let planned = plan(&five, undecided(at(0), at(1_500)), &[paused(300, Some(1_200)), all]);
+    assert_eq!(letters(&planned), [(300, 's'), (600, 's'), (900, 's'), (1_200, 's'), (1_500, 'r')]);
+}
+
+#[test]
+fn a_long_pause_of_a_job_of_every_second_is_one_row_after_an_absence() {
+    let secondly = job("* * * * * *", Catchup::None, HOUR);
+    let planned = plan(&secondly, undecided(at(0), at(86_400)), &[paused(-5, None)]);
+    assert_eq!(letters(&planned), [(86_400, 's')]);
+    assert_eq!(covered(&planned[0]), Some(Covered { first: at(1), count: 86_400 }));
+}
+
+#[test]
+fn a_pause_is_about_when_a_job_leaves_and_a_spread_lets_it_leave_later() {
+    let five = job("*/5 * * * *", Catchup::All, HOUR);
+    // It leaves 100 s after its instants: of 300 at 400, of 600 at 700.
+    let spread = Undecided { until: at(600), ..undecided(at(0), at(700)) };
+    assert_eq!(letters(&plan(&five, spread, &[paused(350, Some(650))])), [(300, 's'), (600, 'r')]);
+    let early = Undecided { until: at(599), ..undecided(at(0), at(699)) };
+    assert_eq!(letters(&plan(&five, early, &[])), [(300, 'r')], "the time of 600 has not come");
+}
+
+#[test]
+fn a_late_instant_beyond_its_start_deadline_does_not_start() {
+    let mut five = job("*/5 * * * *", Catchup::All, HOUR);
+    let limits = crate::engine::job::Limits { start_deadline: Some(Duration::from_secs(400)), ..Default::default() };
+    Arc::make_mut(&mut five.definition).limits = limits;
+    let rule = "its start_deadline of 400s had passed";
+    assert_eq!(words(&decided(&five, 0, 1000)), [(300, rule), (600, rule), (900, "Catchup")]);
+}
+
+#[test]
+fn a_job_that_leaves_has_a_row_for_what_its_spread_held_back() {
+    let five = job("*/5 * * * *", Catchup::All, HOUR);
+    let planned = plan_removed(&five, undecided(at(0), at(300)));
+    assert_eq!(letters(&planned), [(300, 'm')]);
+}
+
+#[test]
+fn only_what_ran_counts_towards_a_row_of_failures() {
+    let ends = [Status::Failed, Status::Skipped, Status::TimedOut, Status::Cancelled, Status::Missed, Status::Unknown];
+    let counted = ends.iter().scan(0, |count, ended| {
+        *count = failed_in_a_row(*count, *ended);
+        Some(*count)
+    });
+    assert_eq!(counted.collect::<Vec<_>>(), [1, 1, 2, 2, 2, 3]);
+    assert_eq!(failed_in_a_row(3, Status::Succeeded), 0);
+}
+
 /// The row of the range that a plan begins with, and the instants that it starts.
 fn one_row_and_starts(planned: Vec<Planned>) -> (DateTime<Utc>, Covered, String, Vec<DateTime<Utc>>) {
     let mut planned = planned.into_iter();
-    let Some(Planned::Missed { firing: last, reason, covers: Some(covers) }) = planned.next() else {
+    let Some(Planned::LeftOut { firing: last, outcome: Outcome::Missed { reason, covers: Some(covers) } }) =
+        planned.next()
+    else {
         panic!("the first row stands for a range");
     };
     let starts = planned.map(|planned| match planned {
         Planned::Start(firing) => firing.scheduled_at,
-        Planned::Missed { firing, reason, .. } => panic!("{} is missed too: {reason}", firing.scheduled_at),
+        Planned::LeftOut { firing, outcome } => panic!("{} is left out too: {outcome:?}", firing.scheduled_at),
     });
     (last.scheduled_at, covers, reason, starts.collect())
 }
@@ -143,8 +238,8 @@ fn years_of_seconds_are_one_row_with_the_exact_count_and_the_newest_start() {
             (Catchup::All, 360, 360, "outside the catch-up window of 360s"),
         ] {
             let secondly = job("* * * * * *", catchup, window);
-            let absence = Absence { from: at(0), until: at(away) };
-            let (last, covers, reason, starts) = one_row_and_starts(plan(&secondly, at(0), at(0), absence));
+            let planned = plan(&secondly, undecided(at(0), at(away)), &[]);
+            let (last, covers, reason, starts) = one_row_and_starts(planned);
             let missed = away - started;
             assert_eq!((last, covers.first, covers.count), (at(missed), at(1), u64::try_from(missed).unwrap()));
             let expected = format!(
@@ -163,7 +258,7 @@ fn years_of_seconds_are_one_row_with_the_exact_count_and_the_newest_start() {
 fn two_rules_of_one_absence_have_a_row_each() {
     let day = 24 * 3600;
     let secondly = job("* * * * * *", Catchup::All, 24 * HOUR);
-    let planned = plan(&secondly, at(0), at(0), Absence { from: at(0), until: at(10 * day) });
+    let planned = plan(&secondly, undecided(at(0), at(10 * day)), &[]);
     let rows: Vec<_> =
         planned.iter().filter_map(|planned| covered(planned).map(|covers| (instant(planned), covers))).collect();
     let covers = |first, count| Covered { first: at(first), count };
@@ -173,14 +268,14 @@ fn two_rules_of_one_absence_have_a_row_each() {
 
 fn covered(planned: &Planned) -> Option<Covered> {
     match planned {
-        Planned::Missed { covers, .. } => *covers,
+        Planned::LeftOut { outcome, .. } => outcome.covers(),
         Planned::Start(_) => None,
     }
 }
 
 fn instant(planned: &Planned) -> DateTime<Utc> {
     match planned {
-        Planned::Start(firing) | Planned::Missed { firing, .. } => firing.scheduled_at,
+        Planned::Start(firing) | Planned::LeftOut { firing, .. } => firing.scheduled_at,
     }
 }
 
@@ -217,7 +312,7 @@ proptest! {
         let anchor = (mark + TimeDelta::seconds(anchor)).trunc_subsecs(0);
         let job = Job { schedule, ..job("@daily", catchup, window) };
 
-        let planned = plan(&job, mark, anchor, Absence { from: mark, until: now });
+        let planned = plan(&job, Undecided { anchor, ..undecided(mark, now) }, &[]);
         let mut accounted = Vec::new();
         for planned in &planned {
             let last = instant(planned);
@@ -246,7 +341,7 @@ fn living(count: usize, due_from: usize) -> Vec<Living> {
 fn a_firing_that_meets_nothing_starts_under_every_policy() {
     use Overlap::{Allow, CancelRunning, QueueAll, QueueOne, Skip};
     for overlap in [Allow, CancelRunning, QueueAll, QueueOne, Skip] {
-        assert_eq!(meet(overlap, &[]), Meeting::Start);
+        assert_eq!(meet(overlap, &[], QUEUE_MAX), Meeting::Start);
         assert!(may_begin(overlap, true));
         assert_eq!(may_begin(overlap, false), overlap == Allow);
     }
@@ -269,6 +364,6 @@ fn a_firing_that_meets_a_run_goes_by_the_policy() {
         (Overlap::CancelRunning, living(2, 1), all(2)),
     ];
     for (overlap, living, expected) in table {
-        assert_eq!(meet(overlap, &living), expected, "{overlap:?} with {} living", living.len());
+        assert_eq!(meet(overlap, &living, QUEUE_MAX), expected, "{overlap:?} with {} living", living.len());
     }
 }

@@ -36,7 +36,7 @@ fn definition() -> Definition {
 
 /// The task of a launch, as an installation froze it ten minutes ago.
 fn launched(instance: &Instance, generation: u32) -> FoundTask {
-    let firing = Firing { job: nightly(), scheduled_at: now() - minutes(10), trigger: Trigger::Schedule };
+    let firing = Firing::of_schedule(&nightly(), now() - minutes(10), Trigger::Schedule);
     let (run, _) = Run::due(firing, instance.clone(), Arc::new(definition()), now());
     let request = Launch::freeze(&run, generation, now()).request;
     let environment = request.task.containers.into_iter().flat_map(|container| container.environment);
@@ -168,7 +168,7 @@ fn limits_count_from_the_launch_and_not_from_the_find() {
     let limited = |timeout: u64, attempt_timeout: u64| {
         let seconds = |count| Some(Duration::from_secs(count));
         let limits =
-            Limits { timeout: seconds(timeout), attempt_timeout: seconds(attempt_timeout), start_timeout: None };
+            Limits { timeout: seconds(timeout), attempt_timeout: seconds(attempt_timeout), ..Limits::default() };
         let definition = Definition { limits, ..definition() };
         let tasks = vec![launched(&us(), 1), launched(&us(), 5)];
         concluded_by(&definition, tasks).runs.pop().expect("a run").0

@@ -58,7 +58,8 @@ impl Run {
     /// When the run's state is due for its next step; none if only an event moves it.
     pub fn wake_at(&self) -> Option<DateTime<Utc>> {
         match &self.state {
-            State::Due | State::Launching | State::Finished { .. } => None,
+            State::Due => self.start_by(),
+            State::Launching | State::Finished { .. } => None,
             State::Seeking { look_at, .. } => Some(*look_at),
             State::Running { .. } => [self.deadline, self.attempt_deadline()].into_iter().flatten().min(),
             State::Stopping { ask_at, .. } => Some(*ask_at),
@@ -70,7 +71,8 @@ impl Run {
     /// instants that are over: a retry that waits for its permit still has a deadline.
     pub fn wake_after(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let instants = match &self.state {
-            State::Due | State::Launching | State::Finished { .. } => [None; 2],
+            State::Due => [self.start_by(), None],
+            State::Launching | State::Finished { .. } => [None; 2],
             State::Seeking { look_at, .. } => [Some(*look_at), None],
             State::Running { .. } => [self.deadline, self.attempt_deadline()],
             State::Stopping { ask_at, .. } => [Some(*ask_at), None],
@@ -86,8 +88,19 @@ impl Run {
         self.after_launch(self.definition.limits.attempt_timeout)
     }
 
+    /// When a run that has not begun is not to begin any more: `start_deadline` after its instant, or after somebody asked.
+    pub(super) fn start_by(&self) -> Option<DateTime<Utc>> {
+        let from = if self.request.is_some() { self.created_at } else { self.scheduled_at };
+        after(from, self.definition.limits.start_deadline)
+    }
+
+    /// Whether a run that has not begun is not to begin any more: [`super::Event::Overdue`] is what it wants.
+    pub fn is_overdue(&self, now: DateTime<Utc>) -> bool {
+        self.state == State::Due && self.start_by().is_some_and(|until| until <= now)
+    }
+
     /// When `start_timeout` of the newest attempt is over.
-    pub(super) fn start_deadline(&self) -> Option<DateTime<Utc>> {
+    pub(super) fn start_timeout_at(&self) -> Option<DateTime<Utc>> {
         self.after_launch(self.definition.limits.start_timeout)
     }
 

@@ -29,7 +29,7 @@ impl Run {
     /// A task that has not stopped: it has started, or its time to start is over. That limit is kept here and not by the
     /// clock, so that a task which started while nobody looked is not stopped for it.
     pub(super) fn saw_alive(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
-        let (attempt_number, start_deadline) = (self.attempt_number(), self.start_deadline());
+        let (attempt_number, start_deadline) = (self.attempt_number(), self.start_timeout_at());
         let shows_again = self.shows_again().then(Vec::new);
         let State::Running { started, task, .. } = &mut self.state else { return shows_again };
         if *started {
@@ -144,7 +144,7 @@ impl Run {
             |limit: Option<DateTime<Utc>>| !is_ours && stopped_at.zip(limit).is_some_and(|(at, limit)| at < limit);
         let why = match &self.state {
             State::Stopping { why: StopWhy::AttemptTimeout, .. } if in_time(self.attempt_deadline()) => None,
-            State::Stopping { why: StopWhy::StartTimeout, .. } if in_time(self.start_deadline()) => None,
+            State::Stopping { why: StopWhy::StartTimeout, .. } if in_time(self.start_timeout_at()) => None,
             State::Stopping { why, .. } => Some(why.clone()),
             State::Due
             | State::Launching

@@ -46,7 +46,7 @@ impl Run {
         run.deadline = run.deadline_from(first_launched_at);
         run.launch = Some(Launch::freeze(&run, generation, launched_at));
         run.attempts.push(Attempt { attempt: 1, generation, launched_at: Some(launched_at), ..Attempt::default() });
-        let started = HistoryEvent::ExecutionStarted { trigger: run.trigger, scheduled_at: run.scheduled_at };
+        let started = run.started();
         let adopted = HistoryEvent::TaskAdopted { attempt: 1, task_arn: task.clone(), others, reason: REASON.into() };
         let mut events = vec![started, adopted];
         events.extend(run.follow(task, now));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::failure::ErrorName;
 use super::super::task::TaskArn;
-use super::{Outcome, Trigger, in_words};
+use super::{Outcome, Request, Trigger, in_words};
 
 /// One line of a run's history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub enum HistoryEvent {
     ExecutionStarted {
         trigger: Trigger,
         scheduled_at: DateTime<Utc>,
+        #[serde(default, flatten)]
+        request: Option<Request>,
     },
     /// A launch is about to be sent; the request is stored.
     TaskScheduled {
@@ -158,7 +160,7 @@ impl HistoryEvent {
                 HistoryEvent::ExecutionTimedOut { error: failure.primary, cause: failure.cause }
             }
             Outcome::Cancelled { reason } => HistoryEvent::ExecutionAborted { reason },
-            Outcome::Skipped { reason } => HistoryEvent::ExecutionSkipped { reason },
+            Outcome::Skipped { reason, .. } => HistoryEvent::ExecutionSkipped { reason },
             Outcome::Missed { reason, .. } => HistoryEvent::ExecutionMissed { reason },
             Outcome::Unknown { failure } => {
                 HistoryEvent::ExecutionUnknown { error: failure.primary, cause: failure.cause }
@@ -171,12 +173,17 @@ impl fmt::Display for HistoryEvent {
     /// The detail for a person, without the event's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HistoryEvent::ExecutionStarted { trigger, scheduled_at } => {
+            HistoryEvent::ExecutionStarted { trigger, scheduled_at, request } => {
                 let by = match trigger {
                     Trigger::Schedule => "by its schedule",
                     Trigger::Catchup => "to catch up",
+                    Trigger::Manual => "by hand",
+                    Trigger::Backfill => "as a backfill",
                 };
-                write!(f, "{by}, for {}", in_words(*scheduled_at))
+                write!(f, "{by}, for {}", in_words(*scheduled_at))?;
+                let Some(request) = request else { return Ok(()) };
+                write!(f, "; asked for {}", request.asker.in_words())?;
+                request.retry_of.as_ref().map_or(Ok(()), |run| write!(f, "; the instant of {run} once more"))
             }
             HistoryEvent::TaskScheduled { attempt, generation, cluster, task_definition, resend, .. } => {
                 let how = if *resend { "sending again" } else { "launching" };

@@ -18,6 +18,7 @@ mod id;
 mod launching;
 mod lookup;
 mod outcome;
+mod request;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub(super) use self::found::FoundLaunch;
 pub use self::history::{Entry, HistoryEvent};
 pub use self::id::RunId;
 pub use self::outcome::{Covered, Outcome, Status};
+pub use self::request::{Asker, Firing, Request};
 pub use self::step::{Event, Refused, Step};
 use super::failure::Failure;
 use super::job::{Definition, Instance, JobName};
@@ -67,6 +69,10 @@ pub enum Trigger {
     Schedule,
     /// Its instant passed while the daemon was away.
     Catchup,
+    /// Somebody asked for it, for now or for an instant once more.
+    Manual,
+    /// Somebody asked for an instant of the past.
+    Backfill,
 }
 
 impl Trigger {
@@ -75,6 +81,8 @@ impl Trigger {
         match self {
             Trigger::Schedule => "schedule",
             Trigger::Catchup => "catchup",
+            Trigger::Manual => "manual",
+            Trigger::Backfill => "backfill",
         }
     }
 }
@@ -227,6 +235,8 @@ pub struct Run {
     pub scheduled_at: DateTime<Utc>,
     /// When it was recorded.
     pub created_at: DateTime<Utc>,
+    /// What somebody asked for; none if its schedule named it.
+    pub request: Option<Request>,
     /// What it does, as of its firing.
     pub definition: Arc<Definition>,
     /// When `timeout` is over, counted from its first launch.
@@ -245,17 +255,6 @@ pub struct Run {
     pub state: State,
 }
 
-/// A firing that is to be recorded as a run.
-#[derive(Debug, Clone)]
-pub struct Firing {
-    /// The job.
-    pub job: JobName,
-    /// The nominal instant.
-    pub scheduled_at: DateTime<Utc>,
-    /// What began it.
-    pub trigger: Trigger,
-}
-
 impl Run {
     /// A run that will launch, and the first entry of its history.
     pub fn due(
@@ -265,7 +264,7 @@ impl Run {
         now: DateTime<Utc>,
     ) -> (Run, Vec<Entry>) {
         let mut run = Run::in_state(State::Due, firing, instance, definition, now);
-        let started = HistoryEvent::ExecutionStarted { trigger: run.trigger, scheduled_at: run.scheduled_at };
+        let started = run.started();
         let entry = run.entry(started, now);
         (run, vec![entry])
     }
@@ -292,12 +291,13 @@ impl Run {
         now: DateTime<Utc>,
     ) -> Run {
         Run {
-            id: RunId::of_firing(&firing.job, firing.scheduled_at),
+            id: firing.id,
             instance,
             job: firing.job,
             trigger: firing.trigger,
             scheduled_at: firing.scheduled_at,
             created_at: now,
+            request: firing.request,
             retries_used: vec![0; definition.retry.retriers().len()],
             definition,
             deadline: None,
@@ -306,6 +306,15 @@ impl Run {
             launch: None,
             history_len: 0,
             state,
+        }
+    }
+
+    /// The entry that begins a run.
+    fn started(&self) -> HistoryEvent {
+        HistoryEvent::ExecutionStarted {
+            trigger: self.trigger,
+            scheduled_at: self.scheduled_at,
+            request: self.request.clone(),
         }
     }
 

@@ -28,8 +28,11 @@ pub enum Outcome {
     },
     /// Never started, because of a rule.
     Skipped {
-        /// Which rule and which run.
+        /// Which rule, and which run or who.
         reason: String,
+        /// The instants that it stands for, if it stands for more than its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        covers: Option<Covered>,
     },
     /// Never started, because its instant passed unattended.
     Missed {
@@ -139,10 +142,22 @@ impl Outcome {
         }
     }
 
+    /// The instants that it stands for, if it stands for more than its own.
+    pub fn covers(&self) -> Option<Covered> {
+        match self {
+            Outcome::Skipped { covers, .. } | Outcome::Missed { covers, .. } => *covers,
+            Outcome::Succeeded
+            | Outcome::Failed { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::Cancelled { .. }
+            | Outcome::Unknown { .. } => None,
+        }
+    }
+
     /// The reason in it.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Outcome::Cancelled { reason } | Outcome::Skipped { reason } | Outcome::Missed { reason, .. } => {
+            Outcome::Cancelled { reason } | Outcome::Skipped { reason, .. } | Outcome::Missed { reason, .. } => {
                 Some(reason)
             }
             Outcome::Succeeded | Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unknown { .. } => None,

@@ -37,6 +37,11 @@ pub enum Event {
     },
     /// An instant that the run waited for has come.
     Woken,
+    /// The run has not begun in time.
+    Overdue {
+        /// What it waited for.
+        waited_for: String,
+    },
 }
 
 /// What an event did.
@@ -93,11 +98,21 @@ impl Run {
                 Ok(Some(self.launch_generation(1, now)))
             }
             Event::Cancel { reason } => Ok(Some(self.finish(Outcome::Cancelled { reason }, now))),
+            Event::Overdue { waited_for } => {
+                Ok(self.is_overdue(now).then(|| self.finish(self.too_late(&waited_for), now)))
+            }
             Event::Resumed | Event::Woken => Ok(None),
             Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
                 Err(Refused::Illegal)
             }
         }
+    }
+
+    /// The end of a run that was not let begin in time.
+    fn too_late(&self, waited_for: &str) -> Outcome {
+        let limit = self.definition.limits.start_deadline.unwrap_or_default();
+        let reason = format!("its start_deadline of {limit:?} passed while it waited for {waited_for}");
+        Outcome::Missed { reason, covers: None }
     }
 
     fn in_launching(&mut self, event: Event, now: DateTime<Utc>) -> Moved {
@@ -117,7 +132,7 @@ impl Run {
             }
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken => Ok(None),
-            Event::Permitted => Err(Refused::Illegal),
+            Event::Permitted | Event::Overdue { .. } => Err(Refused::Illegal),
             Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
         }
     }
@@ -132,7 +147,7 @@ impl Run {
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken => Ok(None),
             Event::Resumed => Ok(self.settle_anew(now).then(Vec::new)),
-            Event::Permitted => Err(Refused::Illegal),
+            Event::Permitted | Event::Overdue { .. } => Err(Refused::Illegal),
             Event::Answered(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
         }
     }
@@ -154,7 +169,7 @@ impl Run {
                 events.extend(self.enforce_limits(now).unwrap_or_default());
                 Ok(Some(events))
             }
-            Event::Permitted => Err(Refused::Illegal),
+            Event::Permitted | Event::Overdue { .. } => Err(Refused::Illegal),
             Event::Answered(_) | Event::Sought(_) | Event::StopAsked => Err(Refused::Stale),
         }
     }
@@ -175,7 +190,7 @@ impl Run {
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Resumed => Ok(self.count_missing_anew(now).then(Vec::new)),
             Event::Woken => Ok(None),
-            Event::Permitted => Err(Refused::Illegal),
+            Event::Permitted | Event::Overdue { .. } => Err(Refused::Illegal),
             Event::Answered(_) | Event::Sought(_) => Err(Refused::Stale),
         }
     }
@@ -189,6 +204,7 @@ impl Run {
                 events.extend(self.end(Outcome::Cancelled { reason }, now));
                 Ok(Some(events))
             }
+            Event::Overdue { .. } => Err(Refused::Illegal),
             Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
                 Err(Refused::Stale)
             }

@@ -39,11 +39,13 @@ mod interval;
 mod local_time;
 mod rates;
 mod seconds_first;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod times;
 
 pub use error::ScheduleError;
+pub use spread::spread_offset;
 
 use calendar::Calendar;
 use chrono::{DateTime, NaiveDateTime, Utc};

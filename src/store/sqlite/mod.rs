@@ -34,7 +34,8 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::open::{Holder, OpenError, SCHEMA, World};
 use self::write::Writer;
 use super::row::Fault;
-use super::{Batch, Loaded, RunQuery, RunStory, RunSummary, Store, StoreError, Term};
+use super::{Audit, Batch, Loaded, RunQuery, RunStory, RunSummary, Store, StoreError, Term};
+use crate::engine::job::JobName;
 use crate::engine::run::RunId;
 
 /// The key in `meta` of the instant of the last batch.
@@ -182,5 +183,13 @@ impl Store for SqliteStore {
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
         self.ask_in_time("read a run", move |connection| read::story(connection, &run)).await
+    }
+
+    async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {
+        self.ask_in_time("look an instant up", move |connection| read::of_instant(connection, &job, instant)).await
+    }
+
+    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
+        self.ask_in_time("list what people did", move |connection| read::audit(connection, limit)).await
     }
 }

@@ -6,14 +6,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::row::{self, Damaged, EventRow, Extent, Fault, LaunchRow, Origin, Parts, Progress};
-use super::super::{Loaded, Mark, RunQuery, RunStory, RunSummary};
+use super::super::{Audit, Loaded, Mark, RunQuery, RunStory, RunSummary};
 use super::sql;
 use crate::engine::job::{Definition, Instance, JobName};
+use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Attempt, Run, RunId};
 
 /// A query together with the way back of its answer.
@@ -64,7 +66,7 @@ pub(super) fn load(connection: &Connection) -> Result<Loaded, Fault> {
         .transpose()?
         .map(|millis| row::instant(millis, "table meta", super::LAST_COMMIT_AT))
         .transpose()?;
-    Ok(Loaded { marks: marks(connection)?, runs, last_commit_at })
+    Ok(Loaded { marks: marks(connection)?, runs, pauses: pauses(connection)?, last_commit_at })
 }
 
 pub(super) fn runs(connection: &Connection, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
@@ -110,8 +112,9 @@ pub(super) fn story(connection: &Connection, run: &RunId) -> Result<Option<RunSt
         entries.push(event.into_entry(run)?);
     }
     let attempts = attempts(connection, stored.place, run)?;
+    let definition = read_definition(connection, stored.definition, run)?;
     let summary = row::to_summary(stored.origin, stored.progress)?;
-    Ok(Some(RunStory { summary, attempts, entries }))
+    Ok(Some(RunStory { summary, attempts, entries, definition }))
 }
 
 fn summaries(stored: Vec<Stored>) -> Result<Vec<RunSummary>, Fault> {
@@ -153,6 +156,7 @@ fn stored_run(row: &Row<'_>) -> Result<Stored, Damaged> {
             trigger: row::to_trigger(&text("trigger")?).map_err(damaged("trigger"))?,
             scheduled_at: column(row, "scheduled_at", &named)?,
             created_at: column(row, "created_at", &named)?,
+            request: column(row, "request", &named)?,
             id,
         },
         progress: Progress {
@@ -188,9 +192,7 @@ fn whole_run(
         definition: match definitions.get(&definition) {
             Some(known) => Arc::clone(known),
             None => {
-                let body: String =
-                    connection.prepare_cached(sql::DEFINITION)?.query_row([definition], |row| row.get(0))?;
-                let read = Arc::new(row::from_json(&body, &row::named(&origin.id), "definition.body")?);
+                let read = read_definition(connection, definition, &origin.id)?;
                 definitions.insert(definition, Arc::clone(&read));
                 read
             }
@@ -211,6 +213,11 @@ fn whole_run(
             .transpose()?,
     };
     Ok(row::to_run(origin, progress, parts)?)
+}
+
+fn read_definition(connection: &Connection, id: i64, run: &RunId) -> Result<Arc<Definition>, Fault> {
+    let body: String = connection.prepare_cached(sql::DEFINITION)?.query_row([id], |row| row.get(0))?;
+    Ok(Arc::new(row::from_json(&body, &row::named(run), "definition.body")?))
 }
 
 fn attempts(connection: &Connection, place: i64, run: &RunId) -> Result<Vec<Attempt>, Fault> {
@@ -235,7 +242,51 @@ fn marks(connection: &Connection) -> Result<Vec<Mark>, Fault> {
             schedule: column(row, "schedule", &named)?,
             mark: row::instant(column(row, "mark", &named)?, &named, "mark")?,
             anchor: row::instant(column(row, "anchor", &named)?, &named, "anchor")?,
+            failed_in_a_row: column(row, "failed_in_a_row", &named)?,
         });
     }
     Ok(marks)
+}
+
+fn pauses(connection: &Connection) -> Result<Vec<(Scope, Pause)>, Fault> {
+    let mut statement = connection.prepare_cached(sql::PAUSES)?;
+    let mut rows = statement.query([])?;
+    let mut pauses = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (scope, body): (String, String) = (column(row, "job", "a pause")?, column(row, "body", "a pause")?);
+        pauses.push(row::to_pause(&scope, &body)?);
+    }
+    Ok(pauses)
+}
+
+pub(super) fn of_instant(
+    connection: &Connection,
+    job: &JobName,
+    instant: DateTime<Utc>,
+) -> Result<Vec<RunSummary>, Fault> {
+    let at = instant.timestamp_millis();
+    let mut found = summaries(stored_runs(connection, sql::RUN_OF_INSTANT, params![job.as_str(), at])?)?;
+    found.retain(|summary| row::stands_for(summary, instant));
+    found.extend(summaries(stored_runs(connection, sql::RUNS_ASKED_FOR, params![job.as_str(), at])?)?);
+    Ok(found)
+}
+
+pub(super) fn audit(connection: &Connection, limit: usize) -> Result<Vec<Audit>, Fault> {
+    let mut statement = connection.prepare_cached(sql::AUDIT)?;
+    let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut audit = Vec::new();
+    while let Some(row) = rows.next()? {
+        let named = "an audit row";
+        let job: Option<String> = column(row, "job", named)?;
+        let run: Option<String> = column(row, "run", named)?;
+        audit.push(Audit {
+            at: row::instant(column(row, "at", named)?, named, "at")?,
+            by: column(row, "actor", named)?,
+            action: column(row, "action", named)?,
+            job: job.map(|job| JobName::new(&job)).transpose().map_err(|e| Damaged::new(named, "job", e))?,
+            run: run.map(|run| RunId::from_text(&run)),
+            detail: column(row, "detail", named)?,
+        });
+    }
+    Ok(audit)
 }

@@ -17,7 +17,7 @@ macro_rules! statements {
 macro_rules! run_columns {
     () => {
         "seq, id, instance, job, trigger, scheduled_at, created_at, finished_at, deadline, cancelled, status, state, \
-         definition, retries_used, history_len, attempts, error, cause, exit_code, next_action_at"
+         definition, retries_used, history_len, attempts, error, cause, exit_code, next_action_at, request"
     };
 }
 
@@ -28,15 +28,19 @@ statements! {
     NEXT_TERM = "UPDATE lease SET term = term + 1, holder = $1, since = $2 WHERE id = 1 RETURNING term";
 
     FORGET_MARK = "DELETE FROM mark WHERE job = $1";
-    SET_MARK = "INSERT INTO mark (job, schedule, mark, anchor, term) VALUES ($1, $2, $3, $4, $5) \
+    SET_MARK = "INSERT INTO mark (job, schedule, mark, anchor, failed_in_a_row, term) VALUES ($1, $2, $3, $4, $5, $6) \
                 ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, mark = excluded.mark, \
-                anchor = excluded.anchor, term = excluded.term";
+                anchor = excluded.anchor, failed_in_a_row = excluded.failed_in_a_row, term = excluded.term";
+    SET_PAUSE = "INSERT INTO pause (job, body) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE SET body = excluded.body";
+    LIFT_PAUSE = "DELETE FROM pause WHERE job = $1";
+    ADD_AUDIT = "INSERT INTO audit (at, actor, action, job, run, detail) VALUES ($1, $2, $3, $4, $5, $6)";
     DEFINITION_ID = "SELECT id FROM definition WHERE hash = $1";
     ADD_DEFINITION = "INSERT INTO definition (hash, body) VALUES ($1, $2) RETURNING id";
     /// No row comes back if the run, or another of its firing, is there already.
     ADD_RUN = "INSERT INTO run (id, instance, job, trigger, scheduled_at, created_at, finished_at, deadline, cancelled, \
                status, state, definition, retries_used, history_len, attempts, error, cause, exit_code, next_action_at, \
-               term) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+               request, term) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+               $21) \
                ON CONFLICT DO NOTHING RETURNING seq";
     RUN_EXTENT = "SELECT seq, history_len, attempts FROM run WHERE id = $1";
     SET_RUN = "UPDATE run SET finished_at = $1, deadline = $2, cancelled = $3, status = $4, state = $5, \
@@ -51,7 +55,9 @@ statements! {
                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
     ADD_EVENT = "INSERT INTO event (run, seq, at, type, detail) VALUES ($1, $2, $3, $4, $5)";
 
-    MARKS = "SELECT job, schedule, mark, anchor FROM mark ORDER BY job";
+    MARKS = "SELECT job, schedule, mark, anchor, failed_in_a_row FROM mark ORDER BY job";
+    PAUSES = "SELECT job, body FROM pause ORDER BY job";
+    AUDIT = "SELECT at, actor, action, job, run, detail FROM audit ORDER BY seq DESC LIMIT $1";
     UNFINISHED = "SELECT ", run_columns!(), " FROM run WHERE finished_at IS NULL ORDER BY seq";
     DEFINITION = "SELECT body FROM definition WHERE id = $1";
     ATTEMPTS = "SELECT body FROM attempt WHERE run = $1 ORDER BY attempt";
@@ -59,6 +65,11 @@ statements! {
                      WHERE run = $1 ORDER BY generation DESC LIMIT 1";
     EVENTS = "SELECT seq, at, type, detail FROM event WHERE run = $1 ORDER BY seq";
     RUN = "SELECT ", run_columns!(), " FROM run WHERE id = $1";
+    /// The row of an instant that a schedule named, or the next one after it, which may stand for it too.
+    RUN_OF_INSTANT = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND scheduled_at >= $2 \
+                      AND trigger IN ('schedule', 'catchup') ORDER BY scheduled_at LIMIT 1";
+    RUNS_ASKED_FOR = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND scheduled_at = $2 \
+                      AND trigger IN ('manual', 'backfill') ORDER BY seq";
     RUNS = "SELECT ", run_columns!(), " FROM run WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
     RUNS_OF_JOB = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
     RUNS_IN_STATUS = "SELECT ", run_columns!(), " FROM run WHERE status = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
@@ -120,7 +131,19 @@ mod tests {
     #[test]
     fn listings_neither_scan_the_table_nor_sort() {
         let connection = with_schema();
-        for sql in [UNFINISHED, RUN, RUNS, RUNS_OF_JOB, RUNS_IN_STATUS, RUNS_OF_JOB_IN_STATUS, LAST_RUNS, RUN_EXTENT] {
+        for sql in [
+            UNFINISHED,
+            RUN,
+            RUNS,
+            RUNS_OF_JOB,
+            RUNS_IN_STATUS,
+            RUNS_OF_JOB_IN_STATUS,
+            LAST_RUNS,
+            RUN_EXTENT,
+            RUN_OF_INSTANT,
+            RUNS_ASKED_FOR,
+            AUDIT,
+        ] {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
             let plan: Vec<String> = statement

@@ -36,12 +36,12 @@ fn batch(opened: &Opened, first: i64, runs: i64) -> Batch {
         let mut definition: Definition = (*job.definition).clone();
         definition.limits.timeout = Some(Duration::from_secs(60 + u64::try_from(second).unwrap()));
         definition.task.tags.insert("pad".into(), "x".repeat(5_000));
-        let firing = Firing { job: job.name, scheduled_at: at(second), trigger: Trigger::Schedule };
+        let firing = Firing::of_schedule(&job.name, at(second), Trigger::Schedule);
         let (run, entries) = Run::due(firing, Instance::new("prod").unwrap(), Arc::new(definition), at(second));
         RunSave { run, is_new: true, attempts_from: 0, entries }
     };
     let runs = (first..first + runs).map(save).collect();
-    Batch { term: opened.term, at: at(0), marks: vec![], forgotten_marks: vec![], runs }
+    Batch { runs, ..Batch::empty(opened.term, at(0)) }
 }
 
 /// What each batch of a group is answered.

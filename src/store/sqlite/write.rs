@@ -19,10 +19,11 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, ffi, par
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::row::{self, DefinitionIds, EventRow, Extent, Fault, Misfit};
-use super::super::{Batch, Mark, RunSave, StoreError, Term};
+use super::super::{Audit, Batch, Mark, RunSave, StoreError, Term};
 use super::fault;
 use super::home::{Astray, Home};
 use super::sql;
+use crate::engine::job::JobName;
 use crate::engine::launch::Launch;
 use crate::engine::run::RunId;
 
@@ -241,6 +242,7 @@ fn save_parts(
             }
         }
     }
+    save_hands(connection, batch)?;
     set_last_commit_at(connection, batch.at)?;
     Ok(dropped)
 }
@@ -251,9 +253,31 @@ fn set_last_commit_at(connection: &Connection, at: DateTime<Utc>) -> rusqlite::R
 }
 
 fn save_mark(connection: &Connection, mark: &Mark, term: i64) -> rusqlite::Result<()> {
-    let Mark { job, schedule, mark, anchor } = mark;
+    let Mark { job, schedule, mark, anchor, failed_in_a_row } = mark;
     let (mark, anchor) = (mark.timestamp_millis(), anchor.timestamp_millis());
-    connection.prepare_cached(sql::SET_MARK)?.execute(params![job.as_str(), schedule, mark, anchor, term]).map(drop)
+    let values = params![job.as_str(), schedule, mark, anchor, failed_in_a_row, term];
+    connection.prepare_cached(sql::SET_MARK)?.execute(values).map(drop)
+}
+
+/// Pauses and what people did.
+fn save_hands(connection: &Connection, batch: &Batch) -> Result<(), Fault> {
+    for (scope, pause) in &batch.pauses {
+        let scope = row::of_scope(scope);
+        match pause {
+            Some(pause) => {
+                connection.prepare_cached(sql::SET_PAUSE)?.execute(params![scope, row::to_json(pause)?])?;
+            }
+            None => {
+                connection.prepare_cached(sql::LIFT_PAUSE)?.execute([scope])?;
+            }
+        }
+    }
+    for Audit { at, by, action, job, run, detail } in &batch.audit {
+        let (job, run) = (job.as_ref().map(JobName::as_str), run.as_ref().map(RunId::as_str));
+        let values = params![at.timestamp_millis(), by, action, job, run, detail];
+        connection.prepare_cached(sql::ADD_AUDIT)?.execute(values)?;
+    }
+    Ok(())
 }
 
 /// Adds a run and says where; none if it, or another of its firing, is there already.
@@ -297,6 +321,7 @@ fn add_run(
                 progress.cause,
                 progress.exit_code,
                 progress.next_action_at,
+                origin.request,
                 term,
             ],
             |row| row.get(0),

@@ -12,7 +12,7 @@ use super::{demand, demand_eq};
 use crate::engine::failure::ErrorName;
 use crate::engine::job::{Job, JobName, OnUnknown, Overlap};
 use crate::engine::retry::Retrier;
-use crate::engine::run::{HistoryEvent, Outcome, Run, RunId, State, Status};
+use crate::engine::run::{HistoryEvent, Run, RunId, State, Status};
 
 impl World {
     /// No job drops out of sight: whatever its schedule named by now is decided. A firing that waits for a first look is given
@@ -187,7 +187,7 @@ impl World {
 /// The first instant that a row stands for.
 fn covered_from(run: &Run) -> DateTime<Utc> {
     match &run.state {
-        State::Finished { outcome: Outcome::Missed { covers: Some(covered), .. }, .. } => covered.first,
+        State::Finished { outcome, .. } => outcome.covers().map_or(run.scheduled_at, |covered| covered.first),
         _ => run.scheduled_at,
     }
 }

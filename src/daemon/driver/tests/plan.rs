@@ -76,6 +76,7 @@ fn job(random: &mut Random, name: &str) -> Arc<Job> {
             overlap: random.one_of(&OVERLAPS),
             catchup: random.one_of(&[Catchup::None, Catchup::Last, Catchup::All]),
             catchup_window: Duration::from_secs(random.one_of(&[120, 600])),
+            ..Admission::default()
         },
         definition: Arc::new(random_definition(random)),
     })
@@ -87,6 +88,7 @@ fn random_definition(random: &mut Random) -> Definition {
         timeout: seconds(random.one_of(&[None, Some(70), Some(300)])),
         attempt_timeout: seconds(random.one_of(&[None, None, Some(40)])),
         start_timeout: seconds(random.one_of(&[None, None, None, Some(30)])),
+        start_deadline: None,
     };
     let on_unknown = if random.percent(10) { OnUnknown::Rerun } else { OnUnknown::Fail };
     Definition { retry: policy(random), on_unknown, ..definition(limits) }

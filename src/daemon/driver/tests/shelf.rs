@@ -191,7 +191,7 @@ impl Shelf {
     /// Loses every mark, as when a job leaves the configuration.
     pub(super) fn forget_marks(&mut self, at: DateTime<Utc>) {
         let forgotten_marks = self.epochs.keys().cloned().collect();
-        self.commit(&Batch { term: self.term(), at, marks: Vec::new(), forgotten_marks, runs: Vec::new() });
+        self.commit(&Batch { forgotten_marks, ..Batch::empty(self.term(), at) });
     }
 }
 

@@ -16,11 +16,12 @@ use super::ecs::{FakeEcs, Mood};
 use super::random::Random;
 use super::shelf::Shelf;
 use super::{demand, demand_eq};
-use crate::daemon::driver::{Driver, Report};
+use crate::daemon::driver::{Driver, Report, Setup};
 use crate::daemon::inbox::{self, Inbox};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, Overlap};
 use crate::engine::run::RunId;
+use crate::engine::slots::Slots;
 use crate::engine::task::TaskArn;
 use crate::store::Batch;
 
@@ -355,5 +356,6 @@ fn build(jobs: &[Arc<Job>], shelf: &Shelf, now: DateTime<Utc>) -> Driver {
     };
     let jobs: Vec<Arc<Job>> =
         if Flaw::StartsBesideALivingRun.is_here() { jobs.iter().map(beside).collect() } else { jobs.to_vec() };
-    Driver::new(instance, shelf.term(), jobs, bucket, shelf.load(), now)
+    let setup = Setup { instance, term: shelf.term(), jobs, bucket, slots: Slots::default() };
+    Driver::new(setup, shelf.load(), now)
 }

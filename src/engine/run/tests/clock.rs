@@ -59,7 +59,7 @@ fn a_wait_stays_as_long_on_a_clock_that_is_set_back() {
 #[test]
 fn limits_of_time_stay_as_long_on_a_clock_that_is_set_back() {
     let mut limited = definition();
-    limited.limits = Limits { timeout: seconds(900), attempt_timeout: seconds(600), start_timeout: None };
+    limited.limits = Limits { timeout: seconds(900), attempt_timeout: seconds(600), ..Limits::default() };
     let mut scene = Scene::running(limited);
     scene.at(60);
     set_back(&mut scene, 7200);

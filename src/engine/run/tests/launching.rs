@@ -30,7 +30,7 @@ fn a_run_is_launched_followed_and_succeeds() {
 #[test]
 fn the_token_follows_from_instance_run_and_generation_alone() {
     let token = |instance: &str, at: i64, generation: u32, later: i64| {
-        let firing = Firing { scheduled_at: start() + TimeDelta::seconds(at), ..firing() };
+        let firing = Firing::of_schedule(&firing().job, start() + TimeDelta::seconds(at), Trigger::Schedule);
         let instance = Instance::new(instance).unwrap();
         let (run, _) = Run::due(firing, instance, Arc::new(definition()), start());
         Launch::freeze(&run, generation, start() + TimeDelta::seconds(later)).request

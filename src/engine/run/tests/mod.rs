@@ -62,7 +62,7 @@ pub(super) fn start() -> DateTime<Utc> {
 }
 
 pub(super) fn firing() -> Firing {
-    Firing { job: JobName::new("nightly").expect("valid"), scheduled_at: start(), trigger: Trigger::Schedule }
+    Firing::of_schedule(&JobName::new("nightly").expect("valid"), start(), Trigger::Schedule)
 }
 
 pub(super) fn task(nth: u32) -> TaskArn {

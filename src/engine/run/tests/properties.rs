@@ -212,7 +212,7 @@ fn any_definition() -> impl Strategy<Value = Definition> {
     ];
     (limit(), limit(), limit(), retry, any::<bool>()).prop_map(
         |(timeout, attempt_timeout, start_timeout, retry, reruns)| Definition {
-            limits: Limits { timeout, attempt_timeout, start_timeout },
+            limits: Limits { timeout, attempt_timeout, start_timeout, start_deadline: None },
             retry,
             on_unknown: if reruns { OnUnknown::Rerun } else { OnUnknown::Fail },
             ..definition()

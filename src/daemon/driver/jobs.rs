@@ -1,0 +1,218 @@
+//! The jobs in the driver's books: what was decided of each, when it leaves next, and what a new configuration does to them.
+//!
+//! A schedule that changed begins at the moment of the change and never before it. What its former schedule named up to
+//! then is decided first, under that schedule, also what its spread had held back: it starts at once. What a job named
+//! that left the configuration no longer starts. Runs that were recorded go on as they were.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+
+use super::Driver;
+use super::command::{Changes, NewJobs};
+use crate::engine::admit::{self, Absence, Undecided};
+use crate::engine::job::{Job, JobName};
+use crate::engine::pause::{Pause, Scope};
+use crate::engine::run::RunId;
+use crate::engine::schedule::spread_offset;
+use crate::store::Mark;
+
+/// A job as the driver sees it, for listings.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    /// The job.
+    pub job: Arc<Job>,
+    /// When it leaves next, its part of the spread included; none if never, or not before somebody resumes it.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Where its rates count from.
+    pub anchor: DateTime<Utc>,
+    /// Why it does not fire.
+    pub paused: Option<(Scope, Pause)>,
+}
+
+#[derive(Debug)]
+pub(super) struct JobEntry {
+    pub(super) job: Arc<Job>,
+    pub(super) mark: DateTime<Utc>,
+    pub(super) anchor: DateTime<Utc>,
+    /// How much later than its instants it leaves.
+    offset: TimeDelta,
+    /// Its next instant.
+    pub(super) next_at: Option<DateTime<Utc>>,
+    /// How many of its runs ended badly since one succeeded.
+    pub(super) failed_in_a_row: u32,
+}
+
+impl JobEntry {
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            job: self.job.name.clone(),
+            schedule: self.job.schedule.identity(),
+            mark: self.mark,
+            anchor: self.anchor,
+            failed_in_a_row: self.failed_in_a_row,
+        }
+    }
+
+    /// When its next instant's time has come.
+    fn leaves_at(&self) -> Option<DateTime<Utc>> {
+        self.next_at?.checked_add_signed(self.offset)
+    }
+
+    /// What has come and is not decided.
+    pub(super) fn undecided(&self, absence: Absence) -> Undecided {
+        Undecided { mark: self.mark, anchor: self.anchor, until: absence.until - self.offset, absence }
+    }
+}
+
+impl Driver {
+    /// The first jobs of a driver, with the marks that the store has.
+    pub(super) fn set_jobs(&mut self, jobs: Vec<Arc<Job>>, marks: Vec<Mark>, now: DateTime<Utc>) {
+        let mut marks: HashMap<JobName, Mark> = marks.into_iter().map(|mark| (mark.job.clone(), mark)).collect();
+        for job in jobs {
+            let known = marks.remove(&job.name);
+            let outdated = self.set_job(job, known, now);
+            self.outdated_marks.extend(outdated);
+        }
+        self.forgotten_marks = marks.into_keys().collect();
+    }
+
+    /// Enters a job. Answers with the mark of a schedule that it no longer has.
+    fn set_job(&mut self, job: Arc<Job>, known: Option<Mark>, now: DateTime<Utc>) -> Option<Mark> {
+        let failed_in_a_row = known.as_ref().map_or(0, |mark| mark.failed_in_a_row);
+        let is_of = |mark: &Mark| mark.schedule == job.schedule.identity();
+        let (stored, outdated) = if known.as_ref().is_some_and(is_of) { (known, None) } else { (None, known) };
+        if stored.is_none() {
+            self.moved_marks.insert(job.name.clone());
+        }
+        // Rates count from a whole second, so that their instants are ones.
+        let (mark, anchor) = stored.map_or((now, now.trunc_subsecs(0)), |mark| (mark.mark, mark.anchor));
+        let name = job.name.clone();
+        let offset = spread_offset(&self.instance, &name, job.admission.spread);
+        let next_at = job.schedule.next(mark, anchor);
+        self.jobs.insert(name.clone(), JobEntry { job, mark, anchor, offset, next_at, failed_in_a_row });
+        self.enter_agenda(&name);
+        outdated
+    }
+
+    pub(super) fn enter_agenda(&mut self, name: &JobName) {
+        if let Some(at) = self.jobs.get(name).and_then(JobEntry::leaves_at) {
+            self.agenda.insert((at, name.clone()));
+        }
+    }
+
+    fn leave_agenda(&mut self, name: &JobName) {
+        if let Some(at) = self.jobs.get(name).and_then(JobEntry::leaves_at) {
+            self.agenda.remove(&(at, name.clone()));
+        }
+    }
+
+    /// Takes a new configuration. What has come by now is decided already, but for what a spread or a first look held back.
+    pub(super) fn reload(&mut self, new: NewJobs, now: DateTime<Utc>) -> Changes {
+        let mut changes = Changes::default();
+        let names: Vec<JobName> = self.jobs.keys().cloned().collect();
+        let mut new_jobs: BTreeMap<JobName, Arc<Job>> =
+            new.jobs.into_iter().map(|job| (job.name.clone(), job)).collect();
+        for name in names {
+            match new_jobs.remove(&name) {
+                None => {
+                    self.remove_job(&name, now);
+                    changes.removed.push(name);
+                }
+                Some(job) if self.jobs.get(&name).is_some_and(|entry| entry.job == job) => changes.unchanged += 1,
+                Some(job) => {
+                    self.replace_job(job, now);
+                    changes.changed.push(name);
+                }
+            }
+        }
+        for (name, job) in new_jobs {
+            self.set_job(job, None, now);
+            changes.added.push(name);
+        }
+        self.bucket.set_quota(new.launch_rate, new.launch_burst, now);
+        self.slots.set_limits(new.max_running, new.groups);
+        self.call_all_back();
+        changes
+    }
+
+    fn replace_job(&mut self, job: Arc<Job>, now: DateTime<Utc>) {
+        let name = job.name.clone();
+        let Some(entry) = self.jobs.get(&name) else { return };
+        let (known, has_other_schedule) = (entry.mark(), entry.job.schedule.identity() != job.schedule.identity());
+        if has_other_schedule {
+            self.decide_all(&name, now);
+        }
+        self.leave_agenda(&name);
+        self.set_job(job, Some(known), now);
+        // Another overlap policy may let a run begin that waits.
+        for id in self.living.get(&name).cloned().unwrap_or_default() {
+            self.reconsider(&id, now);
+        }
+    }
+
+    /// What has come by now, also what a spread held back, under the schedule as it is.
+    fn decide_all(&mut self, name: &JobName, now: DateTime<Utc>) {
+        self.drop_held(name);
+        let Some(entry) = self.jobs.get(name) else { return };
+        let absence = Absence { from: now, until: now };
+        let (job, undecided) = (Arc::clone(&entry.job), Undecided { until: now, ..entry.undecided(absence) });
+        let planned = admit::plan(&job, undecided, &self.pauses_of(name));
+        self.carry_out(&job, planned, now);
+    }
+
+    fn remove_job(&mut self, name: &JobName, now: DateTime<Utc>) {
+        self.drop_held(name);
+        self.leave_agenda(name);
+        let Some(entry) = self.jobs.remove(name) else { return };
+        let absence = Absence { from: now, until: now };
+        let undecided = Undecided { until: now, ..entry.undecided(absence) };
+        let planned = admit::plan_removed(&entry.job, undecided);
+        self.carry_out(&entry.job, planned, now);
+        self.moved_marks.remove(name);
+        self.forgotten_marks.push(name.clone());
+        for id in self.living.get(name).cloned().unwrap_or_default() {
+            self.reconsider(&id, now);
+        }
+    }
+
+    /// Counts a run that is over towards `pause_after`.
+    pub(super) fn note_end(&mut self, id: &RunId, now: DateTime<Utc>) {
+        let Some(run) = self.runs.get(id).map(|tracked| &tracked.run) else { return };
+        let Some(entry) = self.jobs.get_mut(&run.job) else { return };
+        let before = entry.failed_in_a_row;
+        entry.failed_in_a_row = admit::failed_in_a_row(before, run.status());
+        if entry.failed_in_a_row == before {
+            return;
+        }
+        let (name, failed) = (run.job.clone(), entry.failed_in_a_row);
+        let limit = entry.job.admission.pause_after.filter(|limit| failed >= *limit && failed > before);
+        self.moved_marks.insert(name.clone());
+        if let Some(limit) = limit {
+            self.pause_by_rule(name, limit, id.clone(), now);
+        }
+    }
+
+    /// Every job, by name.
+    pub fn jobs(&self) -> Vec<JobView> {
+        self.jobs.values().map(|entry| self.view(entry)).collect()
+    }
+
+    fn view(&self, entry: &JobEntry) -> JobView {
+        let pauses = self.pauses_of(&entry.job.name);
+        let resumes_at =
+            pauses.iter().map(|(_, pause)| pause.until).max_by_key(|until| until.unwrap_or(DateTime::<Utc>::MAX_UTC));
+        let next = match resumes_at {
+            None => entry.next_at,
+            Some(None) => None,
+            Some(Some(until)) => entry.job.schedule.next(entry.mark.max(until - entry.offset), entry.anchor),
+        };
+        JobView {
+            job: Arc::clone(&entry.job),
+            next_at: next.and_then(|next| next.checked_add_signed(entry.offset)),
+            anchor: entry.anchor,
+            paused: pauses.into_iter().next(),
+        }
+    }
+}
