@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
@@ -31,6 +32,13 @@ pub fn start_logging() {
     }
     if let Some(mistake) = mistake {
         tracing::warn!(variable = LOG_VARIABLE, mistake, "log filter not understood; logging at info");
+    }
+}
+
+/// Writes the log lines of doubts about a configuration: code, file, line and text of each.
+pub fn warnings<'a>(found: impl Iterator<Item = (&'a str, &'a Path, Option<usize>, &'a str)>) {
+    for (code, file, line, detail) in found {
+        tracing::warn!(code, file = %file.display(), line, detail, "configuration warning");
     }
 }
 

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
+use hyper::header::HeaderValue;
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::exit::{Exit, Failed};
 use crate::web::objects::ErrorObject;
+use crate::web::peer::ON_BEHALF_OF;
 use crate::web::socket;
 
 /// How long an answer may take.
@@ -41,7 +45,23 @@ impl Client {
 
     /// Sends GET and reads the object.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
-        let (status, body) = tokio::time::timeout(ANSWER_WITHIN, self.exchange(path))
+        self.ask(Request::get(path), Bytes::new()).await
+    }
+
+    /// Sends POST with a body and reads the object.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failed> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Failed::new(Exit::Failed, format!("failed to write the request: {error}")))?;
+        let mut request = Request::post(path).header("content-type", "application/json");
+        // Root acts for somebody who is worth a line in the record.
+        if let Some(user) = std::env::var("SUDO_USER").ok().filter(|user| HeaderValue::from_str(user).is_ok()) {
+            request = request.header(ON_BEHALF_OF, user);
+        }
+        self.ask(request, body.into()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: Builder, body: Bytes) -> Result<T, Failed> {
+        let (status, body) = tokio::time::timeout(ANSWER_WITHIN, self.exchange(request, body))
             .await
             .map_err(|_| Failed::new(Exit::NoDaemon, "the daemon did not answer in time"))?
             .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}")))?;
@@ -54,16 +74,22 @@ impl Client {
         let exit = match status {
             StatusCode::NOT_FOUND => Exit::NotFound,
             StatusCode::BAD_REQUEST => Exit::Usage,
+            StatusCode::CONFLICT => Exit::Declined,
+            StatusCode::UNPROCESSABLE_ENTITY => Exit::Config,
             _ => Exit::Failed,
         };
         Err(Failed::new(exit, message))
     }
 
-    async fn exchange(&self, path: &str) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    async fn exchange(
+        &self,
+        request: Builder,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
         let stream = open(&self.path).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new())?;
+        let request = request.header("host", "localhost").body(Full::new(body))?;
         let response = sender.send_request(request).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes();

@@ -16,6 +16,8 @@ pub enum Exit {
     NotFound = 3,
     /// No daemon answers on the control socket.
     NoDaemon = 4,
+    /// Nothing was begun: a policy or the state of a run is against it.
+    Declined = 5,
     /// The state is damaged, or is no state of Tenacron; a service manager should not restart on it.
     Damaged = 65,
     /// Something outside is not to be had: a port, a region, credentials.

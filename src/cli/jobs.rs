@@ -1,8 +1,13 @@
 //! `jobs`: what the running daemon has loaded.
 
+use chrono::{DateTime, Utc};
+
 use super::Context;
+use super::client::Client;
 use super::exit::{Exit, Failed};
-use super::output::{instant, or_dash, print_json, print_table};
+use super::output::{instant, or_dash, print_error, print_json, print_table};
+use crate::daemon::{Health, ReloadState};
+use crate::engine::pause::Pause;
 use crate::web::objects::JobObject;
 
 #[derive(Debug, clap::Args)]
@@ -13,7 +18,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
-    let jobs: Vec<JobObject> = context.daemon().await?.get("/api/v1/jobs").await?;
+    let daemon = context.daemon().await?;
+    let jobs: Vec<JobObject> = daemon.get("/api/v1/jobs").await?;
+    tell_of_refused_configuration(&daemon).await;
     if arguments.json {
         print_json(&jobs)?;
         return Ok(Exit::Ok);
@@ -26,7 +33,7 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit
                 job.job,
                 job.schedule,
                 job.timezone,
-                instant(job.next_at),
+                next_of(job.next_at, job.pause.as_ref()),
                 or_dash(last.map(|run| run.status.as_str())),
                 instant(last.map(|run| run.scheduled_at)),
             ]
@@ -34,4 +41,23 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit
         .collect();
     print_table(["JOB", "SCHEDULE", "TIMEZONE", "NEXT", "LAST", "LAST SCHEDULED"], &rows)?;
     Ok(Exit::Ok)
+}
+
+fn next_of(next_at: Option<DateTime<Utc>>, pause: Option<&Pause>) -> String {
+    match pause {
+        None => instant(next_at),
+        Some(pause) => {
+            let end = pause.until.map(|until| format!(" until {}", instant(Some(until)))).unwrap_or_default();
+            format!("paused{end} {}", pause.asker.in_words())
+        }
+    }
+}
+
+/// Files that were refused are not what the daemon runs on, and whoever looks at its jobs must know.
+async fn tell_of_refused_configuration(daemon: &Client) {
+    let Ok(health) = daemon.get::<Health>("/healthz").await else { return };
+    if let Some(ReloadState { at, error: Some(error) }) = health.reload {
+        let at = instant(Some(at));
+        print_error(&format!("the configuration of {at} was refused, and the one before goes on:\n{error}\n"));
+    }
 }

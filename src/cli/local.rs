@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failed};
@@ -32,7 +33,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let server = bind(arguments.listen, settings).await?;
     output::print(&format!("local ECS endpoint listening on http://{}\n", server.local_addr()))?;
     let stop = CancellationToken::new();
-    stop_on_signals(stop.clone())?;
+    stop_on_signals(stop.clone(), &[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()])?;
     server.serve(stop).await;
     Ok(Exit::Ok)
 }

@@ -5,16 +5,20 @@
 
 mod client;
 pub mod exit;
+mod follow;
+mod hands;
 mod jobs;
 mod local;
 mod next;
 mod output;
 mod places;
+mod reload;
 mod run;
 mod runs;
 mod show;
 mod signals;
 mod validate;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +67,22 @@ enum Command {
     Runs(runs::Arguments),
     /// Show everything about one run
     Show(show::Arguments),
+    /// Say in one line what became of an instant
+    Why(why::Arguments),
+    /// Run a job now
+    Trigger(hands::TriggerArguments),
+    /// End a run, and stop its task
+    Cancel(hands::CancelArguments),
+    /// Leave out the instants of a job, or of all, from now on
+    Pause(hands::PauseArguments),
+    /// Let them fire again
+    Resume(hands::ResumeArguments),
+    /// Run the instant of a run once more
+    Retry(hands::RetryArguments),
+    /// Run every instant of a range of the past
+    Backfill(hands::BackfillArguments),
+    /// Read the configuration anew; SIGHUP and a change of the files do the same
+    Reload(reload::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -102,6 +122,14 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Jobs(jobs)) => jobs::run(&context, &jobs).await,
         Some(Command::Runs(runs)) => runs::run(&context, runs).await,
         Some(Command::Show(show)) => show::run(&context, &show).await,
+        Some(Command::Why(why)) => why::run(&context, &why).await,
+        Some(Command::Trigger(trigger)) => hands::trigger(&context, trigger).await,
+        Some(Command::Cancel(cancel)) => hands::cancel(&context, cancel).await,
+        Some(Command::Pause(pause)) => hands::pause(&context, pause).await,
+        Some(Command::Resume(resume)) => hands::resume(&context, resume).await,
+        Some(Command::Retry(retry)) => hands::retry(&context, retry).await,
+        Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
+        Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
         None => Err(Failed::new(Exit::Usage, "no command given; see --help")),
     }
 }

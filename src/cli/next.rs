@@ -146,7 +146,7 @@ fn merge(asked: &[Asked], from: DateTime<Utc>, until: Option<DateTime<Utc>>, cou
 }
 
 /// RFC 3339, or a date or a date and time in UTC.
-fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let with_offset = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
     let in_utc = || text.parse::<NaiveDateTime>().ok().map(|at| at.and_utc());
     let midnight = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|at| at.and_utc());

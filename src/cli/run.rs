@@ -4,21 +4,28 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::signal::unix::{Signal, SignalKind};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failed};
+use super::follow::{Follower, Kept};
 use super::places::Places;
-use super::signals::{outlive_full_files, stop_on_signals};
+use super::signals::{listen_for, outlive_full_files, stop_on_signals};
 use super::{Context, local};
-use crate::config::Config;
+use crate::config::{self, Config, Look};
 use crate::daemon::{Daemon, DaemonError, Settings, clock};
 use crate::ecs::{self, AwsEcs};
+use crate::local::Handle;
 use crate::observe;
 use crate::store::StoreError;
 use crate::store::sqlite::{Holder, OpenError, SqliteStore, World};
 use crate::web::api::{self, Sources};
 use crate::web::listen::{self, ControlSocket, ListenError};
+
+/// How many who want the configuration read anew may wait.
+const RELOADS_MAX: usize = 16;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -28,36 +35,44 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
+    // From before it is read: what changes meanwhile is read again.
+    let read = config::look(&context.config);
     let (config, warnings) = context.load()?;
     observe::start_logging();
     outlive_full_files()?;
-    for warning in warnings {
-        let (code, message, line) = (warning.code, warning.message, warning.line);
-        tracing::warn!(code, file = %warning.file.display(), line, detail = message, "configuration warning");
-    }
+    observe::warnings(warnings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
     let mut places = Places::of(&config, arguments.local);
     if let Some(socket) = &context.socket {
         places.control_socket.clone_from(socket);
     }
     let store = open_store(&config, &places)?;
     let stop = CancellationToken::new();
-    stop_on_signals(stop.clone())?;
+    stop_on_signals(stop.clone(), &[SignalKind::terminate(), SignalKind::interrupt()])?;
+    let hangups = listen_for(SignalKind::hangup())?;
     let endpoint = if arguments.local { Some(LocalEndpoint::start(&config, &places).await?) } else { None };
     let ecs = connect(&config, endpoint.as_ref()).await?;
-    let ended = serve(config, places, store, ecs, stop).await;
+    let local = endpoint.as_ref().map(|endpoint| endpoint.handle.clone());
+    let ended = serve(Parts { config, places, store, ecs, local, hangups, read }, stop).await;
     if let Some(endpoint) = endpoint {
         endpoint.stop().await;
     }
     ended
 }
 
-async fn serve(
+/// What a daemon is put together from.
+struct Parts {
     config: Config,
     places: Places,
     store: SqliteStore,
     ecs: AwsEcs,
-    stop: CancellationToken,
-) -> Result<Exit, Failed> {
+    /// The local ECS endpoint, if there is one.
+    local: Option<Handle>,
+    hangups: Signal,
+    read: Look,
+}
+
+async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
+    let Parts { config, places, store, ecs, local, hangups, read } = parts;
     let listen_failed = |error: ListenError| Failed::new(Exit::Unavailable, observe::chain(&error));
     let control = ControlSocket::bind(&places.control_socket).await.map_err(listen_failed)?;
     let tcp = match config.http_listen {
@@ -65,6 +80,7 @@ async fn serve(
         None => None,
     };
     let http = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+    let (path, kept) = (config.path.clone(), Kept::of(&config));
     let settings = Settings {
         instance: config.instance,
         jobs: config.jobs.into_values().map(Arc::new).collect(),
@@ -76,8 +92,11 @@ async fn serve(
     };
     let daemon_failed = |error| daemon_failed(error, &places);
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
-    let router = api::router(Sources { store, mailbox });
+    let (reloads, asks) = mpsc::channel(RELOADS_MAX);
     let listeners = CancellationToken::new();
+    let follower = Follower { path, kept, mailbox: mailbox.clone(), endpoint: local, asks, hangups, read };
+    let following = tokio::spawn(follower.run(listeners.clone()));
+    let router = api::router(Sources { store, mailbox, reloads });
     let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
     let tcp = tcp.map(|tcp| tokio::spawn(listen::serve_tcp(tcp, router, listeners.clone())));
     tracing::info!(
@@ -89,7 +108,7 @@ async fn serve(
     );
     let ended = daemon.run(stop).await.map_err(daemon_failed);
     listeners.cancel();
-    for listener in [Some(control), tcp].into_iter().flatten() {
+    for listener in [Some(control), tcp, Some(following)].into_iter().flatten() {
         finish(listener).await;
     }
     ended?;
@@ -156,6 +175,7 @@ async fn connect(config: &Config, endpoint: Option<&LocalEndpoint>) -> Result<Aw
 /// The local ECS endpoint inside this process.
 struct LocalEndpoint {
     address: SocketAddr,
+    handle: Handle,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -164,9 +184,9 @@ impl LocalEndpoint {
     async fn start(config: &Config, places: &Places) -> Result<LocalEndpoint, Failed> {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = local::bind(anywhere, local::settings(Some(config), places.journal.clone())).await?;
-        let (address, stop) = (server.local_addr(), CancellationToken::new());
+        let (address, handle, stop) = (server.local_addr(), server.handle(), CancellationToken::new());
         tracing::info!(endpoint = %address, journal = places.journal.as_deref().map(Path::display).map(tracing::field::display), "local ECS endpoint started");
-        Ok(LocalEndpoint { address, serving: tokio::spawn(server.serve(stop.clone())), stop })
+        Ok(LocalEndpoint { address, handle, serving: tokio::spawn(server.serve(stop.clone())), stop })
     }
 
     /// Ends it, and the tasks that it runs.

@@ -27,7 +27,7 @@ const FILE_MAX: u64 = 64 << 20;
 /// How many files of `jobs.d` are read.
 const FILES_MAX: usize = 10_000;
 /// The folder beside the main file.
-const FOLDER: &str = "jobs.d";
+pub(super) const FOLDER: &str = "jobs.d";
 /// The tables that only the main file may hold.
 const MAIN_ONLY: [&str; 8] = ["instance", "state", "control", "http", "ecs", "max_running", "groups", "defaults"];
 /// The name of an installation that was given none.

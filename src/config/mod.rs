@@ -26,6 +26,7 @@ mod syntax;
 mod task;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use crate::engine::job::{Instance, Job, JobName};
 use crate::local::TaskDefinition;
 
 pub use report::{Finding, Level};
+pub use watch::{Look, look};
 
 /// Where the state lives if `[state] url` is not set; the caller applies it, because `--local` has a place of its own.
 pub const DEFAULT_STATE: &str = "/var/lib/tenacron/state.db";

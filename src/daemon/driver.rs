@@ -149,8 +149,7 @@ impl Driver {
     /// Takes a run over from the store.
     fn adopt(&mut self, run: Run, set_back: Option<TimeDelta>, now: DateTime<Utc>) {
         let id = run.id.clone();
-        self.living.entry(run.job.clone()).or_default().push(id.clone());
-        self.runs.insert(id.clone(), Tracked::loaded(run));
+        self.enter(Tracked::loaded(run), now);
         if let Some(by) = set_back {
             self.adjust(&id, ClockChange::SetBack(by), now);
             // How long the daemon was away is not known, so the difference is the least that the clock went back.

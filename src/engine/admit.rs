@@ -229,6 +229,15 @@ pub struct Living {
     pub id: RunId,
     /// Whether its first launch is still to come.
     pub is_due: bool,
+    /// What began it.
+    pub trigger: Trigger,
+}
+
+impl Living {
+    /// Whether it makes way for whatever is not of a backfill.
+    fn makes_way(&self) -> bool {
+        self.is_due && self.trigger == Trigger::Backfill
+    }
 }
 
 /// What a firing does.
@@ -246,9 +255,14 @@ pub enum Meeting {
 }
 
 /// Decides about a firing, given the living runs of its job; `queue_max` is how many may wait under `queue_all`.
-pub fn meet(overlap: Overlap, living: &[Living], queue_max: usize) -> Meeting {
+///
+/// A backfill must not cost the schedule an instant: what is not of a backfill itself and meets runs of one only, waits for the
+/// one that is under way, and goes before those that wait ([`place_among`]).
+pub fn meet(overlap: Overlap, trigger: Trigger, living: &[Living], queue_max: usize) -> Meeting {
+    let counts = |run: &&Living| trigger == Trigger::Backfill || run.trigger != Trigger::Backfill;
+    let living: Vec<&Living> = living.iter().filter(counts).collect();
     let Some(oldest) = living.first() else { return Meeting::Start };
-    let waiting: Vec<&Living> = living.iter().skip(1).filter(|run| run.is_due).collect();
+    let waiting: Vec<&&Living> = living.iter().skip(1).filter(|run| run.is_due).collect();
     match overlap {
         Overlap::Allow => Meeting::Start,
         Overlap::Skip => Meeting::Skip { reason: format!("run {} still lives (overlap = \"skip\")", oldest.id) },
@@ -263,6 +277,16 @@ pub fn meet(overlap: Overlap, living: &[Living], queue_max: usize) -> Meeting {
         },
         Overlap::QueueAll => Meeting::Start,
         Overlap::CancelRunning => Meeting::Replace(living.iter().map(|run| run.id.clone()).collect()),
+    }
+}
+
+/// Where a new run stands among the living ones of its job, the oldest first.
+pub fn place_among(trigger: Trigger, living: &[Living]) -> usize {
+    match trigger {
+        Trigger::Backfill => living.len(),
+        Trigger::Schedule | Trigger::Catchup | Trigger::Manual => {
+            living.iter().position(Living::makes_way).unwrap_or(living.len())
+        }
     }
 }
 

@@ -154,6 +154,15 @@ impl State {
 
     /// Takes over what the settings name and the journal does not know.
     fn adopt(&mut self, settings: &Settings, now: DateTime<Utc>) -> Result<Vec<Entry>, OpenError> {
+        let entries = self.news(settings, now)?;
+        for entry in &entries {
+            self.apply(entry.clone());
+        }
+        Ok(entries)
+    }
+
+    /// What the settings name and nobody knows yet; it takes effect with its entries.
+    pub(super) fn news(&mut self, settings: &Settings, now: DateTime<Utc>) -> Result<Vec<Entry>, OpenError> {
         let mut entries = Vec::new();
         let clusters = settings.clusters.iter().map(String::as_str);
         for name in clusters.chain([DEFAULT_CLUSTER]) {
@@ -169,10 +178,9 @@ impl State {
                 next.map_err(|refusal| OpenError::Definition { family: family.clone(), message: refusal.message })?;
             let definition_entry = next.map(|next| Entry::Definition { definition: Box::new(next) });
             entries.extend(definition_entry);
-            self.trouble.script(family, definition.outcomes.clone());
         }
-        for entry in &entries {
-            self.apply(entry.clone());
+        for definition in &settings.task_definitions {
+            self.trouble.script(&definition.family, definition.outcomes.clone());
         }
         Ok(entries)
     }

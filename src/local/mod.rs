@@ -43,5 +43,5 @@ mod trouble;
 mod wire;
 
 pub use journal::JournalError;
-pub use server::{BindError, Server};
+pub use server::{BindError, Handle, Server};
 pub use settings::{Container, Outcome, Settings, TaskDefinition};

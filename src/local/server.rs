@@ -57,6 +57,12 @@ pub enum BindError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// What is new could not be kept.
+    #[error("failed to take over new task definitions: {message}")]
+    TakeOver {
+        /// Why.
+        message: String,
+    },
     /// A task definition of the settings could never run.
     #[error("local task definition {family}: {message}")]
     TaskDefinition {
@@ -75,6 +81,33 @@ pub struct Server {
     endpoint: Arc<Endpoint>,
 }
 
+/// A handle on an endpoint that serves.
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Endpoint>);
+
+impl Handle {
+    /// Takes over clusters and task definitions that are new or otherwise, as new revisions; nothing is forgotten.
+    ///
+    /// # Errors
+    /// A definition could never run, and nothing is taken over; or the journal can't be written.
+    pub async fn take_over(&self, settings: Settings) -> Result<(), BindError> {
+        let mut state = self.0.state.lock().await;
+        for entry in state.news(&settings, clock::now()).map_err(BindError::from)? {
+            state.commit(entry).await.map_err(|refusal| BindError::TakeOver { message: refusal.message })?;
+        }
+        Ok(())
+    }
+}
+
+impl From<OpenError> for BindError {
+    fn from(error: OpenError) -> BindError {
+        match error {
+            OpenError::Journal(error) => BindError::Journal(error),
+            OpenError::Definition { family, message } => BindError::TaskDefinition { family, message },
+        }
+    }
+}
+
 impl Server {
     /// Takes the address, then reads the journal and kills what an earlier endpoint left running.
     pub async fn bind(listen: SocketAddr, settings: Settings) -> Result<Self, BindError> {
@@ -85,16 +118,18 @@ impl Server {
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let opened = tokio::task::spawn_blocking(move || Endpoint::open(&settings, clock::now()));
-        let endpoint = opened.await.map_err(|error| failed(io::Error::other(error)))?.map_err(|error| match error {
-            OpenError::Journal(error) => BindError::Journal(error),
-            OpenError::Definition { family, message } => BindError::TaskDefinition { family, message },
-        })?;
+        let endpoint = opened.await.map_err(|error| failed(io::Error::other(error)))??;
         Ok(Self { listener, address, endpoint: Arc::new(endpoint) })
     }
 
     /// The address that it listens on, with the port that was chosen if none was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Lets others change what it knows while it serves.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.endpoint))
     }
 
     /// Serves until `stop` is cancelled, then ends every task and returns once that is recorded.

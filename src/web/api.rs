@@ -5,23 +5,26 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use chrono::TimeDelta;
 use serde::Deserialize;
+use tokio::sync::mpsc;
 
+use super::hands::{self, ReloadAsk};
 use super::objects::{ErrorObject, JobObject, RunObject};
+use super::why::why;
 use crate::daemon::driver::JobView;
 use crate::daemon::{Health, Mailbox, clock};
 use crate::engine::job::JobName;
 use crate::engine::run::{RunId, Status};
 use crate::observe;
-use crate::store::{RunQuery, Store, StoreError};
+use crate::store::{Audit, RunQuery, Store, StoreError};
 
 /// How many runs a listing shows unless told.
 pub const RUNS_DEFAULT: usize = 20;
@@ -30,8 +33,10 @@ pub const RUNS_MAX: usize = 1_000;
 /// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
 const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
 
+/// The largest body that is read.
+const BODY_MAX: usize = 64 << 10;
 /// How long the loop may take to answer; it stands still only while one batch is being written.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the routes read from.
 #[derive(Debug, Clone)]
@@ -40,6 +45,8 @@ pub struct Sources<S> {
     pub store: S,
     /// Jobs and health.
     pub mailbox: Mailbox,
+    /// Whoever reads the configuration anew.
+    pub reloads: mpsc::Sender<ReloadAsk>,
 }
 
 /// Every route.
@@ -47,10 +54,14 @@ pub fn router<S: Store>(sources: Sources<S>) -> Router {
     Router::new()
         .route("/api/v1/jobs", get(jobs::<S>))
         .route("/api/v1/jobs/{job}", get(job::<S>))
+        .route("/api/v1/jobs/{job}/why", get(why::<S>))
+        .route("/api/v1/audit", get(audit::<S>))
         .route("/api/v1/runs", get(runs::<S>))
         .route("/api/v1/runs/{run}", get(run::<S>))
         .route("/healthz", get(healthz::<S>))
         .route("/readyz", get(readyz::<S>))
+        .merge(hands::routes())
+        .layer(DefaultBodyLimit::max(BODY_MAX))
         .fallback(|| async { Problem::not_found("there is no such path") })
         .method_not_allowed_fallback(|| async {
             Problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method".into())
@@ -61,13 +72,23 @@ pub fn router<S: Store>(sources: Sources<S>) -> Router {
 /// The routes for a TCP listener: requests must name this machine, whatever a foreign name resolves to.
 pub fn for_tcp(router: Router) -> Router {
     router.layer(middleware::from_fn(|request: Request, next: Next| async move {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if names_this_machine(host) {
-            next.run(request).await
-        } else {
-            Problem::bad_request("the Host header is not of this machine").into_response()
+        match refusal(request.headers()) {
+            Some(problem) => problem.into_response(),
+            None => next.run(request).await,
         }
     }))
+}
+
+/// Why a request that came over TCP is not served.
+fn refusal(headers: &HeaderMap) -> Option<Problem> {
+    let said = |name| headers.get(name).and_then(|said| said.to_str().ok());
+    let host = said(header::HOST).unwrap_or_default();
+    if !names_this_machine(host) {
+        return Some(Problem::bad_request("the Host header is not of this machine"));
+    }
+    // A browser names the page that a request comes from; only our own may make it.
+    let is_foreign = headers.contains_key(header::ORIGIN) && said(header::ORIGIN) != Some(&*format!("http://{host}"));
+    is_foreign.then(|| Problem(StatusCode::FORBIDDEN, "the request comes from a foreign page".into()))
 }
 
 /// Whether a Host header is a loopback address or `localhost`. The address is parsed as a whole: a name such as
@@ -80,18 +101,18 @@ fn names_this_machine(host: &str) -> bool {
 }
 
 /// An answer that is not what was asked for.
-struct Problem(StatusCode, String);
+pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
 
 impl Problem {
-    fn not_found(what: impl Into<String>) -> Problem {
+    pub(super) fn not_found(what: impl Into<String>) -> Problem {
         Problem(StatusCode::NOT_FOUND, what.into())
     }
 
-    fn bad_request(what: impl Into<String>) -> Problem {
+    pub(super) fn bad_request(what: impl Into<String>) -> Problem {
         Problem(StatusCode::BAD_REQUEST, what.into())
     }
 
-    fn unavailable(why: &str) -> Problem {
+    pub(super) fn unavailable(why: &str) -> Problem {
         Problem(StatusCode::SERVICE_UNAVAILABLE, why.into())
     }
 }
@@ -109,7 +130,7 @@ impl IntoResponse for Problem {
 }
 
 /// Asks the loop for its jobs.
-async fn views(mailbox: &Mailbox) -> Result<Vec<JobView>, Problem> {
+pub(super) async fn views(mailbox: &Mailbox) -> Result<Vec<JobView>, Problem> {
     let answered = tokio::time::timeout(ANSWER_WITHIN, mailbox.jobs()).await;
     let answered =
         answered.map_err(|_elapsed| Problem::unavailable("the daemon is busy and did not answer in time"))?;
@@ -171,6 +192,20 @@ async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>
     story.map(|story| Json(story.into())).ok_or_else(|| Problem::not_found(format!("there is no run `{id}`")))
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditQuery {
+    limit: Option<usize>,
+}
+
+async fn audit<S: Store>(
+    State(sources): State<Sources<S>>,
+    query: Result<Query<AuditQuery>, QueryRejection>,
+) -> Result<Json<Vec<Audit>>, Problem> {
+    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    Ok(Json(sources.store.audit(query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX)).await?))
+}
+
 /// The loop turns.
 async fn healthz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
     let health = sources.mailbox.health();
@@ -187,6 +222,20 @@ async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Jso
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_elsewhere_can_do_nothing_here() {
+        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
+            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        };
+        let host = ("host", "127.0.0.1:8474");
+        assert!(refusal(&headers(&[host])).is_none(), "a client that is no browser");
+        assert!(refusal(&headers(&[host, ("origin", "http://127.0.0.1:8474")])).is_none());
+        for foreign in ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1:8474"] {
+            let refused = refusal(&headers(&[host, ("origin", foreign)])).map(|problem| problem.0);
+            assert_eq!(refused, Some(StatusCode::FORBIDDEN), "{foreign}");
+        }
+    }
 
     #[test]
     fn only_loopback_hosts_are_of_this_machine() {

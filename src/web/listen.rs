@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use rustix::fs::Mode;
 use rustix::process::umask;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use super::peer::Peer;
 use super::{api, socket};
 
 /// How long answers under way may take once serving has been told to stop. Whoever sent half a request is not waited for.
@@ -126,8 +128,10 @@ async fn serve_until<L>(stop: CancellationToken, listener: L, router: Router) ->
 where
     L: Listener,
     L::Addr: Debug,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(END_WITHIN).await;

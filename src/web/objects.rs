@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::driver::JobView;
+use crate::engine::pause::Pause;
 use crate::engine::run::{Attempt, Entry};
 use crate::engine::task::ContainerFacts;
 use crate::store::{RunStory, RunSummary};
@@ -17,9 +18,12 @@ pub struct JobObject {
     pub schedule: String,
     /// Its IANA zone.
     pub timezone: String,
-    /// Whether it fires at all.
+    /// Whether its instants are left out.
     pub paused: bool,
-    /// Its next instant.
+    /// By whom, why, since when and until when.
+    #[serde(default)]
+    pub pause: Option<Pause>,
+    /// When it leaves next.
     pub next_at: Option<DateTime<Utc>>,
     /// Its newest run.
     pub last_run: Option<RunSummary>,
@@ -34,7 +38,8 @@ impl JobObject {
             job: view.job.name.to_string(),
             schedule: view.job.schedule.text(),
             timezone: view.job.schedule.zone().name().to_owned(),
-            paused: false,
+            paused: view.paused.is_some(),
+            pause: view.paused.as_ref().map(|(_, pause)| pause.clone()),
             next_at: view.next_at,
             last_run,
             anchor: view.anchor,

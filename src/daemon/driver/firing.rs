@@ -138,7 +138,7 @@ impl Driver {
             // It was recorded before and lives; it must not be replaced by itself.
             return;
         }
-        match admit::meet(overlap, &self.living_of(&firing.job), queue_max) {
+        match admit::meet(overlap, firing.trigger, &self.living_of(&firing.job), queue_max) {
             Meeting::Start => self.start(firing, definition, now),
             Meeting::Skip { reason } => {
                 self.record_not_started(firing, definition, Outcome::Skipped { reason, covers: None }, now);
@@ -155,10 +155,7 @@ impl Driver {
 
     fn start(&mut self, firing: Firing, definition: Arc<Definition>, now: DateTime<Utc>) {
         let (run, entries) = Run::due(firing, self.instance.clone(), definition, now);
-        let id = run.id.clone();
-        self.living.entry(run.job.clone()).or_default().push(id.clone());
-        self.runs.insert(id.clone(), Tracked::begun(run, entries));
-        self.reconsider(&id, now);
+        self.enter(Tracked::begun(run, entries), now);
     }
 
     fn record_not_started(
@@ -176,9 +173,25 @@ impl Driver {
         }
     }
 
+    /// Takes a living run into the books.
+    pub(super) fn enter(&mut self, tracked: Tracked, now: DateTime<Utc>) {
+        let (id, job) = (tracked.run.id.clone(), tracked.run.job.clone());
+        let place = admit::place_among(tracked.run.trigger, &self.living_of(&job));
+        let living = self.living.entry(job).or_default();
+        let displaced = living.first().cloned().filter(|_| place == 0);
+        living.insert(place, id.clone());
+        self.runs.insert(id.clone(), tracked);
+        self.reconsider(&id, now);
+        // It is the oldest no more, and may have been about to begin.
+        if let Some(displaced) = displaced {
+            self.reconsider(&displaced, now);
+        }
+    }
+
     fn living_of(&self, job: &JobName) -> Vec<Living> {
         let ids = self.living.get(job).map(Vec::as_slice).unwrap_or_default();
         let living = ids.iter().filter_map(|id| self.runs.get(id));
-        living.map(|t| Living { id: t.run.id.clone(), is_due: t.run.state == State::Due }).collect()
+        let living = living.map(|tracked| &tracked.run);
+        living.map(|run| Living { id: run.id.clone(), is_due: run.state == State::Due, trigger: run.trigger }).collect()
     }
 }

@@ -38,8 +38,7 @@ impl Driver {
         let taken = TakenIn { runs: runs.len(), strays, foreign };
         for (run, entries) in runs {
             let id = run.id.clone();
-            self.living.entry(run.job.clone()).or_default().push(id.clone());
-            self.runs.insert(id.clone(), Tracked::begun(run, entries));
+            self.enter(Tracked::begun(run, entries), now);
             self.step(&id, Event::Resumed, now);
             self.unseen.insert(id);
         }

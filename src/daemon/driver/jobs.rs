@@ -29,6 +29,8 @@ pub struct JobView {
     pub anchor: DateTime<Utc>,
     /// Why it does not fire.
     pub paused: Option<(Scope, Pause)>,
+    /// How much later than its instants it leaves.
+    pub offset: TimeDelta,
 }
 
 #[derive(Debug)]
@@ -213,6 +215,7 @@ impl Driver {
             next_at: next.and_then(|next| next.checked_add_signed(entry.offset)),
             anchor: entry.anchor,
             paused: pauses.into_iter().next(),
+            offset: entry.offset,
         }
     }
 }

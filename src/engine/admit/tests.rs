@@ -334,14 +334,18 @@ proptest! {
 }
 
 fn living(count: usize, due_from: usize) -> Vec<Living> {
-    (0..count).map(|nth| Living { id: RunId::from_text(&format!("run-{nth}")), is_due: nth >= due_from }).collect()
+    let run = |nth| {
+        let id = RunId::from_text(&format!("run-{nth}"));
+        Living { id, is_due: nth >= due_from, trigger: Trigger::Schedule }
+    };
+    (0..count).map(run).collect()
 }
 
 #[test]
 fn a_firing_that_meets_nothing_starts_under_every_policy() {
     use Overlap::{Allow, CancelRunning, QueueAll, QueueOne, Skip};
     for overlap in [Allow, CancelRunning, QueueAll, QueueOne, Skip] {
-        assert_eq!(meet(overlap, &[], QUEUE_MAX), Meeting::Start);
+        assert_eq!(meet(overlap, Trigger::Schedule, &[], QUEUE_MAX), Meeting::Start);
         assert!(may_begin(overlap, true));
         assert_eq!(may_begin(overlap, false), overlap == Allow);
     }
@@ -364,6 +368,27 @@ fn a_firing_that_meets_a_run_goes_by_the_policy() {
         (Overlap::CancelRunning, living(2, 1), all(2)),
     ];
     for (overlap, living, expected) in table {
-        assert_eq!(meet(overlap, &living, QUEUE_MAX), expected, "{overlap:?} with {} living", living.len());
+        assert_eq!(
+            meet(overlap, Trigger::Schedule, &living, QUEUE_MAX),
+            expected,
+            "{overlap:?} with {} living",
+            living.len()
+        );
     }
+}
+
+#[test]
+fn a_backfill_costs_the_schedule_no_instant() {
+    let mut runs = living(4, 1);
+    runs.iter_mut().for_each(|run| run.trigger = Trigger::Backfill);
+    for overlap in [Overlap::Skip, Overlap::QueueOne, Overlap::QueueAll, Overlap::CancelRunning, Overlap::Allow] {
+        assert_eq!(meet(overlap, Trigger::Schedule, &runs, QUEUE_MAX), Meeting::Start, "{overlap:?}");
+    }
+    assert_eq!(place_among(Trigger::Schedule, &runs), 1, "behind the one that is under way");
+    assert_eq!(place_among(Trigger::Backfill, &runs), 4);
+    let skipped = meet(Overlap::Skip, Trigger::Backfill, &living(1, 1), QUEUE_MAX);
+    assert!(matches!(skipped, Meeting::Skip { .. }), "a backfill itself meets everything: {skipped:?}");
+    // One of the schedule that waits already is in the way of the next one.
+    runs.insert(1, Living { trigger: Trigger::Schedule, ..living(5, 0)[4].clone() });
+    assert!(matches!(meet(Overlap::Skip, Trigger::Schedule, &runs, QUEUE_MAX), Meeting::Skip { .. }));
 }

@@ -1,0 +1,151 @@
+//! Follows the configuration of a running daemon: reads it anew on SIGHUP, on `tenacron reload` and when its files change.
+//!
+//! A configuration is taken as a whole or not at all. One with a mistake, or with a change that needs a restart, leaves the
+//! daemon as it is; the reason is in the log, in the answer, and in `tenacron jobs` until a later one is taken.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::local;
+use crate::config::{self, Config, Look};
+use crate::daemon::driver::{Changes, Command, Done, NewJobs};
+use crate::daemon::{Mailbox, ReloadState, clock};
+use crate::engine::run::Asker;
+use crate::local::Handle;
+use crate::observe;
+use crate::web::hands::ReloadAsk;
+
+/// How often the files are looked at. They are read when two looks in a row show the same change.
+const LOOK_EACH: Duration = Duration::from_secs(1);
+
+/// The settings that a running daemon keeps, by their keys, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept([(&'static str, String); 7]);
+
+impl Kept {
+    pub(super) fn of(config: &Config) -> Kept {
+        let Config { instance, state, control_socket, http_listen, ecs, .. } = config;
+        Kept([
+            ("instance", instance.to_string()),
+            ("state.url", format!("{state:?}")),
+            ("control.socket", format!("{control_socket:?}")),
+            ("http.listen", format!("{http_listen:?}")),
+            ("ecs.region", format!("{:?}", ecs.region)),
+            ("ecs.endpoint", format!("{:?}", ecs.endpoint)),
+            ("ecs.poll_interval", format!("{:?}", ecs.poll_interval)),
+        ])
+    }
+
+    fn changed_in(&self, other: &Kept) -> Vec<&'static str> {
+        let pairs = self.0.iter().zip(&other.0);
+        pairs.filter(|(ours, theirs)| ours != theirs).map(|((key, _), _)| *key).collect()
+    }
+}
+
+/// What follows the configuration.
+#[derive(Debug)]
+pub(super) struct Follower {
+    pub(super) path: PathBuf,
+    pub(super) kept: Kept,
+    pub(super) mailbox: Mailbox,
+    /// The local ECS endpoint, which has task definitions of its own.
+    pub(super) endpoint: Option<Handle>,
+    pub(super) asks: mpsc::Receiver<ReloadAsk>,
+    pub(super) hangups: Signal,
+    /// As the files were when they were last read.
+    pub(super) read: Look,
+}
+
+impl Follower {
+    /// Follows until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut looks = tokio::time::interval(LOOK_EACH);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut changed: Option<Look> = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(ask) = self.asks.recv() => {
+                    let answer = self.reload(ask.asker).await;
+                    // Whoever asked may have gone away.
+                    drop(ask.answer.send(answer));
+                }
+                Some(()) = self.hangups.recv() => drop(self.reload(by("SIGHUP")).await),
+                _ = looks.tick() => {
+                    let seen = self.look().await;
+                    if seen == self.read {
+                        changed = None;
+                    } else if changed.as_ref() == Some(&seen) {
+                        changed = None;
+                        drop(self.reload(by("a change of the files")).await);
+                    } else {
+                        changed = Some(seen);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn look(&self) -> Look {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || config::look(&path)).await.unwrap_or_else(|_| self.read.clone())
+    }
+
+    /// Reads the configuration and has the daemon take it, or says why not.
+    async fn reload(&mut self, asker: Asker) -> Result<Changes, String> {
+        let by = asker.by.clone();
+        let taken = self.take(asker).await;
+        match &taken {
+            Ok(changes) => {
+                let (added, changed, removed) = (changes.added.len(), changes.changed.len(), changes.removed.len());
+                tracing::info!(by, added, changed, removed, unchanged = changes.unchanged, "configuration taken");
+            }
+            Err(error) => tracing::error!(by, error, "configuration refused; the one before goes on"),
+        }
+        self.mailbox.note_reload(ReloadState { at: clock::now(), error: taken.as_ref().err().cloned() });
+        taken
+    }
+
+    async fn take(&mut self, asker: Asker) -> Result<Changes, String> {
+        // What changes while it is read is read once more.
+        self.read = self.look().await;
+        let path = self.path.clone();
+        let loading = tokio::task::spawn_blocking(move || config::load(&path));
+        let loaded = loading.await.map_err(|panic| format!("the configuration could not be read: {panic}"))?;
+        let told = loaded.render(false);
+        let Some(config) = loaded.config else { return Err(told.trim_end().to_owned()) };
+        let changed = self.kept.changed_in(&Kept::of(&config));
+        if !changed.is_empty() {
+            let keys = changed.join(", ");
+            return Err(format!(
+                "{keys}: a running daemon can't change this; restart it, or put the former value back"
+            ));
+        }
+        observe::warnings(loaded.findings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
+        if let Some(endpoint) = &self.endpoint {
+            let known = endpoint.take_over(local::settings(Some(&config), None)).await;
+            known.map_err(|error| observe::chain(&error))?;
+        }
+        let new = NewJobs {
+            jobs: config.jobs.into_values().map(Arc::new).collect(),
+            launch_rate: config.ecs.launch_rate,
+            launch_burst: config.ecs.launch_burst,
+            max_running: config.max_running,
+            groups: config.groups,
+        };
+        match self.mailbox.command(Command::Reload { new, asker }).await {
+            Some(Ok(Done::Reloaded(changes))) => Ok(changes),
+            Some(Ok(_)) | None => Err("the daemon is stopping".into()),
+            Some(Err(declined)) => Err(declined.to_string()),
+        }
+    }
+}
+
+fn by(what: &str) -> Asker {
+    Asker { by: what.to_owned(), reason: None }
+}

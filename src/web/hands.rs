@@ -1,0 +1,338 @@
+//! The routes that do something: each makes a command of its request, waits until the daemon has saved what it decided, and
+//! answers with what became of it.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::api::{ANSWER_WITHIN, Problem, Sources};
+use super::objects::ErrorObject;
+use super::peer::Peer;
+use crate::daemon::driver::{Changes, Command, Declined, Done};
+use crate::engine::job::{JobName, Overlap};
+use crate::engine::overrides::Overrides;
+use crate::engine::pause::{Pause, Scope};
+use crate::engine::run::{Asker, RunId};
+use crate::store::Store;
+
+/// Somebody wants the configuration read anew; answered when it was taken or refused.
+#[derive(Debug)]
+pub struct ReloadAsk {
+    /// Who.
+    pub asker: Asker,
+    /// What changed, or every mistake for a person to read.
+    pub answer: oneshot::Sender<Result<Changes, String>>,
+}
+
+/// Every route that does something.
+pub(super) fn routes<S: Store>() -> Router<Sources<S>> {
+    Router::new()
+        .route("/api/v1/jobs/{job}/trigger", post(trigger::<S>))
+        .route("/api/v1/jobs/{job}/backfill", post(backfill::<S>))
+        .route("/api/v1/jobs/{job}/pause", post(pause::<S>))
+        .route("/api/v1/jobs/{job}/resume", post(resume::<S>))
+        .route("/api/v1/pause", post(pause_all::<S>))
+        .route("/api/v1/resume", post(resume_all::<S>))
+        .route("/api/v1/runs/{run}/cancel", post(cancel::<S>))
+        .route("/api/v1/runs/{run}/retry", post(retry::<S>))
+        .route("/api/v1/reload", post(reload::<S>))
+}
+
+/// Who asks, and what they said.
+struct Said<T> {
+    asker: Asker,
+    body: T,
+}
+
+/// A body that may carry a reason beside its own keys.
+trait Reasoned: DeserializeOwned + Default {
+    fn reason(&mut self) -> Option<String>;
+}
+
+macro_rules! reasoned {
+    ($($body:ident),*) => { $(impl Reasoned for $body {
+        fn reason(&mut self) -> Option<String> {
+            self.reason.take()
+        }
+    })* };
+}
+
+/// The body of a request that needs none; a key that is misspelt must not be overlooked.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plain {
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The body of `trigger`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trigger {
+    /// Why.
+    pub reason: Option<String>,
+    /// In which container the rest is meant.
+    pub container: Option<String>,
+    /// Variables that are added or replaced.
+    pub environment: BTreeMap<String, String>,
+    /// Instead of the job's command.
+    pub command: Option<Vec<String>>,
+    /// Instead of the job's overlap policy.
+    pub overlap: Option<Overlap>,
+}
+
+/// The body of `pause`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PauseBody {
+    /// Why.
+    pub reason: Option<String>,
+    /// Up to and with when.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The body of `retry`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// Why.
+    pub reason: Option<String>,
+    /// With the definition that the run had, instead of the job's of today.
+    pub frozen: bool,
+    /// Instead of the job's overlap policy.
+    pub overlap: Option<Overlap>,
+}
+
+/// The body of `backfill`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backfill {
+    /// Why.
+    pub reason: Option<String>,
+    /// The first instant.
+    pub from: Option<DateTime<Utc>>,
+    /// The last one.
+    pub until: Option<DateTime<Utc>>,
+    /// What its runs do that meet a living one; one after the other if absent.
+    pub overlap: Option<Overlap>,
+}
+
+reasoned!(Plain, Trigger, PauseBody, Retry, Backfill);
+
+fn said<T: Reasoned>(peer: &Peer, headers: &HeaderMap, body: &Bytes) -> Result<Said<T>, Problem> {
+    let mut read: T = if body.is_empty() {
+        T::default()
+    } else {
+        serde_json::from_slice(body).map_err(|mistake| Problem::bad_request(format!("the body: {mistake}")))?
+    };
+    let asker = peer.asks(headers, read.reason());
+    Ok(Said { asker, body: read })
+}
+
+/// Has a command carried out.
+async fn carry_out<S: Store>(sources: &Sources<S>, command: Command) -> Result<Done, Problem> {
+    let answered = tokio::time::timeout(ANSWER_WITHIN, sources.mailbox.command(command)).await.map_err(|_elapsed| {
+        Problem::unavailable("not saved yet, and it may still be: look what is there before you ask again")
+    })?;
+    let carried = answered.ok_or_else(|| Problem::unavailable("the daemon is stopping"))?;
+    Ok(carried?)
+}
+
+impl From<Declined> for Problem {
+    fn from(declined: Declined) -> Problem {
+        let status = match &declined {
+            Declined::NoJob(_) => StatusCode::NOT_FOUND,
+            Declined::NotAlive(_) | Declined::Alive(_) | Declined::Exists(_) => StatusCode::CONFLICT,
+            Declined::EndHasPassed
+            | Declined::NotPast
+            | Declined::NoInstant(_)
+            | Declined::TooMany { .. }
+            | Declined::Overrides(_) => StatusCode::BAD_REQUEST,
+            Declined::Leaving | Declined::Unsaved(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Problem(status, declined.to_string())
+    }
+}
+
+fn job_name(name: &str) -> Result<JobName, Problem> {
+    JobName::new(name).map_err(|_| Problem::not_found(format!("there is no job `{name}`")))
+}
+
+/// The one run that was recorded.
+fn receipt(done: Done) -> Response {
+    match done {
+        Done::Recorded(receipts) => Json(receipts.into_iter().next()).into_response(),
+        _ => Problem::unavailable("the daemon answered something else").into_response(),
+    }
+}
+
+async fn trigger<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let Said { asker, body } = said::<Trigger>(&peer, &headers, &body)?;
+    let Trigger { container, environment, command, overlap, .. } = body;
+    if let Some(name) = environment.keys().find(|name| name.is_empty() || name.contains('=')) {
+        return Err(Problem::bad_request(format!("`{name}` is not the name of a variable")));
+    }
+    let overrides = Overrides { container, environment, command };
+    let command = Command::Trigger { job: job_name(&job)?, asker, overrides, overlap };
+    carry_out(&sources, command).await.map(receipt)
+}
+
+async fn backfill<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let Said { asker, body } = said::<Backfill>(&peer, &headers, &body)?;
+    let (Some(from), Some(until)) = (body.from, body.until) else {
+        return Err(Problem::bad_request("`from` and `until` are needed"));
+    };
+    let overlap = body.overlap.unwrap_or(Overlap::QueueAll);
+    match carry_out(&sources, Command::Backfill { job: job_name(&job)?, from, until, asker, overlap }).await? {
+        Done::Recorded(receipts) => Ok(Json(receipts).into_response()),
+        _ => Err(Problem::unavailable("the daemon answered something else")),
+    }
+}
+
+async fn pause<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    set_pause(&sources, Scope::Job(job_name(&job)?), said(&peer, &headers, &body)?).await
+}
+
+async fn pause_all<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    set_pause(&sources, Scope::All, said(&peer, &headers, &body)?).await
+}
+
+async fn set_pause<S: Store>(sources: &Sources<S>, scope: Scope, said: Said<PauseBody>) -> Result<Response, Problem> {
+    let job = job_of(&scope);
+    let done = carry_out(sources, Command::Pause { scope, asker: said.asker, until: said.body.until }).await?;
+    Ok(Json(json!({ "job": job, "paused": true, "pause": pause_of(&done) })).into_response())
+}
+
+async fn resume<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    lift(&sources, Scope::Job(job_name(&job)?), said(&peer, &headers, &body)?).await
+}
+
+async fn resume_all<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    lift(&sources, Scope::All, said(&peer, &headers, &body)?).await
+}
+
+async fn lift<S: Store>(sources: &Sources<S>, scope: Scope, said: Said<Plain>) -> Result<Response, Problem> {
+    let job = job_of(&scope);
+    let done = carry_out(sources, Command::Resume { scope, asker: said.asker }).await?;
+    let still = match &done {
+        Done::Resumed { still, .. } => still.clone(),
+        _ => None,
+    };
+    let lifted = pause_of(&done);
+    Ok(Json(json!({ "job": job, "paused": still.is_some(), "pause": still, "lifted": lifted })).into_response())
+}
+
+fn job_of(scope: &Scope) -> Option<JobName> {
+    match scope {
+        Scope::All => None,
+        Scope::Job(job) => Some(job.clone()),
+    }
+}
+
+fn pause_of(done: &Done) -> Option<&Pause> {
+    match done {
+        Done::Paused(pause) => Some(pause),
+        Done::Resumed { lifted, .. } => lifted.as_ref(),
+        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) => None,
+    }
+}
+
+async fn cancel<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(run): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let Said { asker, .. } = said::<Plain>(&peer, &headers, &body)?;
+    let run = RunId::from_text(&run);
+    match carry_out(&sources, Command::Cancel { run: run.clone(), asker }).await {
+        Ok(Done::Cancelling(run, status)) => Ok(Json(json!({ "run": run, "status": status })).into_response()),
+        Ok(_) => Err(Problem::unavailable("the daemon answered something else")),
+        Err(Problem(StatusCode::CONFLICT, why)) => match sources.store.story(run.clone()).await? {
+            Some(story) => Err(Problem(StatusCode::CONFLICT, format!("{why}: {}", story.summary.status.as_str()))),
+            None => Err(Problem::not_found(format!("there is no run `{run}`"))),
+        },
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn retry<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(run): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let Said { asker, body } = said::<Retry>(&peer, &headers, &body)?;
+    let run = RunId::from_text(&run);
+    let story = sources.store.story(run.clone()).await?;
+    let story = story.ok_or_else(|| Problem::not_found(format!("there is no run `{run}`")))?;
+    if story.summary.finished_at.is_none() {
+        return Err(Declined::Alive(run).into());
+    }
+    let (job, scheduled_at) = (story.summary.job, story.summary.scheduled_at);
+    let frozen = body.frozen.then_some(story.definition);
+    let command = Command::Retry { run, job, scheduled_at, frozen, asker, overlap: body.overlap };
+    carry_out(&sources, command).await.map(receipt)
+}
+
+async fn reload<S: Store>(
+    State(sources): State<Sources<S>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let Said { asker, .. } = said::<Plain>(&peer, &headers, &body)?;
+    let (answer, answered) = oneshot::channel();
+    let leaving = || Problem::unavailable("the daemon is stopping");
+    sources.reloads.send(ReloadAsk { asker, answer }).await.map_err(|_| leaving())?;
+    match answered.await.map_err(|_| leaving())? {
+        Ok(changes) => Ok(Json(changes).into_response()),
+        Err(error) => Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorObject { error })).into_response()),
+    }
+}
