@@ -162,8 +162,8 @@ impl Context {
         match &self.socket {
             Some(socket) => Client::connect(std::slice::from_ref(socket)).await,
             None => {
-                let config = config::load(&self.config).config;
-                Client::connect(&places::control_sockets(&self.config, config.as_ref())).await
+                let loaded = config::load(&self.config);
+                Client::connect(&places::control_sockets(&self.config, &loaded)).await
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Loaded};
 
 /// The folder beside the configuration.
 const LOCAL_FOLDER: &str = ".tenacron-local";
@@ -40,14 +40,13 @@ impl Places {
     }
 }
 
-/// Where a daemon of this configuration may listen: a real one first, then a local one. A configuration that is broken
-/// now says nothing, so the defaults hold.
-pub(super) fn control_sockets(path: &Path, config: Option<&Config>) -> Vec<PathBuf> {
-    let configured = config.and_then(|config| config.control_socket.clone());
-    let state = config.and_then(|config| config.state.as_deref());
+/// Where a daemon of this configuration may listen: a real one first, then a local one. A configuration that is broken now
+/// still says where: whoever mends it wants to ask the daemon that goes on with the one before.
+pub(super) fn control_sockets(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+    let configured = loaded.control_socket.clone();
     vec![
         configured.unwrap_or_else(|| config::DEFAULT_CONTROL_SOCKET.into()),
-        local_folder(path, state).join("control.sock"),
+        local_folder(path, loaded.state.as_deref()).join("control.sock"),
     ]
 }
 

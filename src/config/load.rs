@@ -44,10 +44,10 @@ pub(super) fn load(path: &Path) -> Loaded {
     for file in files_of(&folder.join(FOLDER), &mut sources, &report) {
         read_file(&file, &mut sources, &report);
     }
-    let config = assemble(path, folder, &sources, &report);
+    let (config, [state, control_socket]) = assemble(path, folder, &sources, &report);
     let findings = report.finish(&sources);
     let is_refused = findings.iter().any(|finding| finding.level == Level::Error);
-    Loaded { config: config.filter(|_| !is_refused), findings, sources }
+    Loaded { config: config.filter(|_| !is_refused), findings, state, control_socket, sources }
 }
 
 /// Reads a file into `sources`. One that cannot be read stays there with no text, so that its findings have a name.
@@ -136,7 +136,8 @@ fn files_of(folder: &Path, sources: &mut Vec<Source>, report: &Report) -> Vec<Pa
     files
 }
 
-fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> Option<Config> {
+/// The whole, and where state and control socket are even if there is no whole.
+fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> (Option<Config>, [Option<PathBuf>; 2]) {
     let text = sources.first().map_or("", |source| source.text.as_str());
     let (tree, nothing) = (syntax::parse(text, MAIN, report), DeTable::new());
     let origin = Origin { report, source: MAIN, text };
@@ -170,7 +171,8 @@ fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> 
         gathered.add(&frame, &whole);
         whole.refuse_others();
     }
-    settle(path, settings, gathered, report)
+    let places = [&settings.state, &settings.control_socket].map(|field| field.valid()?.value.clone());
+    (settle(path, settings, gathered, report), places)
 }
 
 /// The tables of the main file in a file of `jobs.d`.

@@ -104,6 +104,10 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// Everything that was found: errors first, then by file and place.
     pub findings: Vec<Finding>,
+    /// [`Config::state`] as far as it can be read, whatever else is wrong: the daemon that runs was given it once.
+    pub state: Option<PathBuf>,
+    /// [`Config::control_socket`], likewise.
+    pub control_socket: Option<PathBuf>,
     sources: Vec<report::Source>,
 }
 

@@ -119,8 +119,23 @@ timeout = "1h"
 
 /// Status and body of a GET that calls the machine `host`.
 pub(crate) fn get(address: &str, host: &str, path: &str) -> (u16, Value) {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+}
+
+/// Status and answer of a POST with one more header.
+pub(crate) fn post(address: &str, path: &str, header: &str, body: &str) -> (u16, Value) {
+    let length = body.len();
+    exchange(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        ),
+    )
+}
+
+fn exchange(address: &str, request: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).expect("it listens");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("sent");
+    stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");

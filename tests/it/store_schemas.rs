@@ -9,12 +9,14 @@
 
 use std::path::{Path, PathBuf};
 
+use tenacron::engine::pause::{Pause, Scope};
 use tenacron::engine::run::{Event, Run, Status};
-use tenacron::store::Store;
 use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
-use tenacron::store::{Batch, Mark};
+use tenacron::store::{Audit, Batch, Mark, Store};
 
-use super::store::{Disk, Life, all, at, batch, every_life, holder, mark, save, summary_of};
+use super::store::{Disk, all, batch, holder, mark, save, summary_of};
+use super::store_hands::{audit, pauses};
+use super::store_lives::{Life, at, every_life, lives_of_schema_1};
 
 /// Makes the fixture of the newest schema if it is not there yet.
 const MAKE: &str = "TENACRON_MAKE_FIXTURE";
@@ -32,15 +34,29 @@ async fn make(to: &Path) {
     let disk = Disk::new();
     let store = disk.try_open().unwrap();
     let runs = every_life().iter_mut().map(|(_, life)| life.save()).collect();
-    store.commit(Batch { marks: marks(), ..batch(store.term(), 7, runs) }).await.unwrap();
+    let pauses = pauses().into_iter().map(|(scope, pause)| (scope, Some(pause))).collect();
+    let audit = audit().into_iter().rev().collect();
+    let batch = Batch { marks: marks(), pauses, audit, ..batch(store.term(), 7, runs) };
+    store.commit(batch).await.unwrap();
     store.close().await;
     rusqlite::Connection::open(disk.path()).unwrap().execute_batch("VACUUM").unwrap();
     std::fs::copy(disk.path(), to).unwrap();
 }
 
 /// The runs of a fixture as its program knew them. A schema that adds to a run says here what older ones lack.
-fn lives(_schema: usize) -> Vec<(&'static str, Life)> {
-    every_life()
+fn lives(schema: usize) -> Vec<(&'static str, Life)> {
+    if schema == 1 { lives_of_schema_1() } else { every_life() }
+}
+
+/// Marks of schema 1 count no failures.
+fn marks_of(schema: usize) -> Vec<Mark> {
+    let counted = |mark: Mark| Mark { failed_in_a_row: if schema == 1 { 0 } else { mark.failed_in_a_row }, ..mark };
+    marks().into_iter().map(counted).collect()
+}
+
+/// Schema 1 knows nothing of what people do.
+fn hands_of(schema: usize) -> (Vec<(Scope, Pause)>, Vec<Audit>) {
+    if schema == 1 { (Vec::new(), Vec::new()) } else { (pauses(), audit()) }
 }
 
 #[tokio::test]
@@ -61,7 +77,9 @@ async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
         let in_flight: Vec<Run> =
             lives.iter().map(|(_, life)| life.run.clone()).filter(|run| !run.is_finished()).collect();
         assert_eq!(loaded.runs, in_flight, "schema {schema}");
-        assert_eq!((loaded.marks, loaded.last_commit_at), (marks(), Some(at(7))), "schema {schema}");
+        assert_eq!((loaded.marks, loaded.last_commit_at), (marks_of(schema), Some(at(7))), "schema {schema}");
+        let hands = (loaded.pauses, store.audit(9).await.unwrap());
+        assert_eq!(hands, hands_of(schema), "schema {schema}");
         assert_eq!(store.runs(all()).await.unwrap().len(), lives.len(), "schema {schema}");
         for (name, life) in &lives {
             let story = store.story(life.run.id.clone()).await.unwrap().expect(name);
