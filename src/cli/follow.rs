@@ -64,6 +64,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Follows until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        self.mailbox.note_start(clock::now());
         let mut looks = tokio::time::interval(LOOK_EACH);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut changed: Option<Look> = None;

@@ -66,6 +66,9 @@ pub struct Health {
     pub living_runs: usize,
     /// Why the state can't be saved, if it can't.
     pub store_error: Option<String>,
+    /// When the configuration that is in force was taken; none before the first one was.
+    #[serde(default)]
+    pub config_taken_at: Option<DateTime<Utc>>,
     /// When the configuration was last looked at anew, and what came of it; none before the first time.
     #[serde(default)]
     pub reload: Option<ReloadState>,
@@ -121,8 +124,13 @@ pub struct Mailbox {
 
 pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
-    let pulse =
-        Arc::new(Pulse(Mutex::new(Health { turned_at: None, living_runs: 0, store_error: None, reload: None })));
+    let pulse = Arc::new(Pulse(Mutex::new(Health {
+        turned_at: None,
+        living_runs: 0,
+        store_error: None,
+        config_taken_at: None,
+        reload: None,
+    })));
     (Mailbox { letters: sender, pulse: Arc::clone(&pulse) }, letters, pulse)
 }
 
@@ -143,7 +151,17 @@ impl Mailbox {
 
     /// Tells what came of a new configuration, for whoever asks how the daemon is.
     pub fn note_reload(&self, state: ReloadState) {
-        self.pulse.with(|health| health.reload = Some(state));
+        self.pulse.with(|health| {
+            if state.error.is_none() {
+                health.config_taken_at = Some(state.at);
+            }
+            health.reload = Some(state);
+        });
+    }
+
+    /// Tells since when the first configuration is in force.
+    pub fn note_start(&self, at: DateTime<Utc>) {
+        self.pulse.with(|health| health.config_taken_at = Some(at));
     }
 
     /// How the daemon is.

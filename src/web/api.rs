@@ -17,6 +17,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::hands::{self, ReloadAsk};
+use super::metrics::metrics;
 use super::objects::{ErrorObject, JobObject, RunObject};
 use super::why::why;
 use crate::daemon::driver::JobView;
@@ -58,6 +59,7 @@ pub fn router<S: Store>(sources: Sources<S>) -> Router {
         .route("/api/v1/audit", get(audit::<S>))
         .route("/api/v1/runs", get(runs::<S>))
         .route("/api/v1/runs/{run}", get(run::<S>))
+        .route("/metrics", get(metrics::<S>))
         .route("/healthz", get(healthz::<S>))
         .route("/readyz", get(readyz::<S>))
         .merge(hands::routes())

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod hands;
 pub mod listen;
+mod metrics;
 pub mod objects;
 pub mod peer;
 pub mod socket;

@@ -133,14 +133,24 @@ pub(crate) fn post(address: &str, path: &str, header: &str, body: &str) -> (u16,
     )
 }
 
+/// The body of a GET that is no JSON.
+pub(crate) fn get_text(address: &str, host: &str, path: &str) -> String {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).1
+}
+
 fn exchange(address: &str, request: &str) -> (u16, Value) {
+    let (status, body) = ask(address, request);
+    (status, serde_json::from_str(&body).expect("JSON"))
+}
+
+fn ask(address: &str, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, serde_json::from_str(body).expect("JSON"))
+    (status, body.to_owned())
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::commands::get_text;
 use super::harness::{Process, SETTINGS, Site};
 
 fn job(name: &str, schedule: &str) -> String {
@@ -29,9 +30,9 @@ fn refused(daemon: &Process) -> Value {
 
 #[test]
 fn a_changed_file_is_taken_and_a_broken_one_changes_nothing_and_shows() {
-    let site = Site::new(SETTINGS);
+    let site = Site::new(&format!("{SETTINGS}\n[http]\nlisten = \"127.0.0.1:0\"\n"));
     site.write("jobs.d/a.toml", job("a", "0 3 1 1 *"));
-    let daemon = site.daemon(&["run", "--local"]);
+    let (daemon, address) = site.daemon_on_http(&["run", "--local"]);
     assert_eq!(names(&site), ["a"]);
     // Without a word to the daemon.
     site.write("jobs.d/b.toml", job("b", "* * * * * *"));
@@ -50,6 +51,8 @@ fn a_changed_file_is_taken_and_a_broken_one_changes_nothing_and_shows() {
     assert!(shown.stderr.contains("was refused, and the one before goes on"), "{}", shown.stderr);
     assert!(shown.stderr.contains("b.toml:6"), "{}", shown.stderr);
     assert_eq!(names(&site), ["a", "b"]);
+    let metrics = get_text(&address, &address, "/metrics");
+    assert!(metrics.contains("tenacron_config_last_reload_successful 0.0\n"), "{metrics}");
     let reload = site.run(&["reload"]);
     assert_eq!(reload.code, Some(78), "{}", reload.stdout);
     assert!(reload.stderr.contains("b.toml:6"), "{}", reload.stderr);
