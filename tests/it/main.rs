@@ -20,6 +20,7 @@ mod main_job;
 mod reload;
 mod restart;
 mod retry_vectors;
+mod slots;
 mod state_faults;
 mod store;
 mod store_faults;
