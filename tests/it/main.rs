@@ -13,6 +13,7 @@ mod commands;
 mod crash;
 mod failing_disk;
 mod hands;
+mod hands_crash;
 mod harness;
 mod licences;
 mod lost_state;
