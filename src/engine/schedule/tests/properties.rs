@@ -5,8 +5,14 @@ use super::*;
 use chrono::{Datelike, NaiveDate, TimeDelta, Timelike, Weekday};
 use proptest::prelude::*;
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+/// How many cases a property has: so many, times the number in the environment variable `TENACRON_SCHEDULE_CASES`.
+pub(super) fn config(cases: u32) -> ProptestConfig {
+    let times = times_more();
+    ProptestConfig { cases: cases.saturating_mul(times), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn times_more() -> u32 {
+    std::env::var("TENACRON_SCHEDULE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// Nothing to compare where the fields name no day at all.
