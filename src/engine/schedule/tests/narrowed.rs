@@ -132,11 +132,11 @@ fn far_ends_of_what_is_left_out_are_found_without_a_walk() {
     let interlocked = narrowed("0 */2 * * *", Tz::UTC, bounds("", "", &["cron(0 0/2 * * ? 2026-2124)"]));
     assert_eq!(interlocked.next(start, start), Some(utc("2125-01-01 00:00")));
     assert_eq!(interlocked.count(start, utc("2125-01-01 02:00"), start), 2);
-    let rate = narrowed("rate(2 minutes)", Tz::UTC, bounds("", "", &["cron(*/2 * * * ? 2026-2124)"]));
-    assert_eq!(rate.next(start, start), Some(utc("2125-01-01 00:00")));
-    let nothing = narrowed("rate(2 minutes)", Tz::UTC, bounds("", "", &["*/2 * * * *"]));
-    let never = nothing.next(start, start);
-    assert_eq!(never, Some(utc("2200-01-01 00:00")), "exceptions, too, name years up to 2199 only");
+    let rate = narrowed("rate(2 minutes)", Tz::UTC, bounds("", "", &["cron(*/2 * * * ? 2026-2030)"]));
+    assert_eq!(rate.next(start, start), Some(utc("2031-01-01 00:00")));
+    // Whether anything is left of a rate depends on what it counts from.
+    let nothing = narrowed("rate(2 minutes)", Tz::UTC, bounds("", "2030-12-31", &["*/2 * * * *"]));
+    assert_eq!(nothing.next(start, start), None);
     assert_eq!(nothing.next(start, start + TimeDelta::minutes(1)), Some(start + TimeDelta::minutes(3)));
 }
 
@@ -239,7 +239,7 @@ fn cases(count: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(250))]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn minutes_are_narrowed_as_in_the_slow_reference(
@@ -321,7 +321,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(120))]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn narrowed_days_are_counted_as_they_are_walked(
