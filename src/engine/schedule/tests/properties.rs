@@ -5,14 +5,12 @@ use super::*;
 use chrono::{Datelike, NaiveDate, TimeDelta, Timelike, Weekday};
 use proptest::prelude::*;
 
-/// How many cases a property has: so many, times the number in the environment variable `TENACRON_SCHEDULE_CASES`.
+/// So many cases of a property; with `PROPTEST_CASES`, of which the default is 256, so many times more.
 pub(super) fn config(cases: u32) -> ProptestConfig {
-    let times = times_more();
-    ProptestConfig { cases: cases.saturating_mul(times), failure_persistence: None, ..ProptestConfig::default() }
-}
-
-fn times_more() -> u32 {
-    std::env::var("TENACRON_SCHEDULE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+    const USUAL: u32 = 256;
+    let usual = ProptestConfig::default();
+    let times = (usual.cases / USUAL).max(1);
+    ProptestConfig { cases: cases.saturating_mul(times), failure_persistence: None, ..usual }
 }
 
 /// Nothing to compare where the fields name no day at all.
