@@ -116,10 +116,8 @@ pub(super) fn schedule(report: &Report, name: &str, said: &JobFile) -> Option<Sc
     let texts: Vec<&str> = expressions.value.iter().map(|expression| expression.text.as_str()).collect();
     let read = Schedule::parse(&texts, zone.unwrap_or(Tz::UTC), dst);
     match read {
-        Ok(schedule) => {
-            (zone?, gap?, overlap?);
-            narrowed(report, name, said, schedule, expressions.place)
-        }
+        Ok(_) if zone.is_none() || gap.is_none() || overlap.is_none() => None,
+        Ok(schedule) => narrowed(report, name, said, schedule, expressions.place),
         Err(mistakes) => {
             for (index, mistake) in mistakes {
                 if let Some(expression) = expressions.value.get(index) {

@@ -31,6 +31,7 @@ const SECONDS_OF_A_YEAR: i64 = 31_556_952;
 struct Random(u64);
 
 impl Random {
+    #[expect(clippy::print_stdout, reason = "whoever sees a failure needs the seed")]
     fn of_environment(dialect: &str) -> Random {
         let seed = std::env::var("TENACRON_DIALECT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(SEED);
         println!("{dialect}: seed {seed}");
@@ -173,6 +174,7 @@ fn answers(dialect: &str, questions: &[Question]) -> Vec<Answer> {
 }
 
 /// Compares all answers; `theirs` gives the expression of ours that means what the other one reads, or what it answers.
+#[expect(clippy::print_stdout, reason = "how much was compared is worth a line of the log")]
 fn compare(dialect: &str, questions: &[Question], answers: Vec<Answer>, theirs: impl Fn(&str) -> Reading) {
     let (mut alike, mut apart) = (0, 0);
     let mut mistakes = Vec::new();

@@ -205,11 +205,9 @@ impl Schedule {
 
     /// The part of (`after`, `until`] that lies between the ends, with the same meaning of its own ends.
     pub(super) fn clipped(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
-        (self.from_start(after), self.end.map_or(until, |end| until.min(end + (SECOND - NANOSECOND))))
-    }
-
-    fn from_start(&self, after: DateTime<Utc>) -> DateTime<Utc> {
-        self.start.map_or(after, |start| after.max(start - NANOSECOND))
+        let from_start = self.start.map_or(after, |start| after.max(start - NANOSECOND));
+        // All of the last second: a rate may have a fraction of it.
+        (from_start, self.end.map_or(until, |end| until.min(end + (SECOND - NANOSECOND))))
     }
 
     /// What its rates count from, given the second in which it was first seen.
