@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
@@ -14,7 +15,7 @@ use super::Context;
 use super::exit::{Exit, Failed};
 use super::output::{or_dash, print_json, print_table};
 use crate::daemon::clock;
-use crate::engine::schedule::{Dst, Schedule, parse_zone};
+use crate::engine::schedule::{Bounds, Dst, Exceptions, Gap, Moment, Overlap, Schedule, ScheduleError, parse_zone};
 use crate::web::objects::JobObject;
 
 /// How many instants are shown unless told.
@@ -43,9 +44,46 @@ pub(super) struct Arguments {
     /// The zone of --schedule
     #[arg(long, value_name = "ZONE", requires = "schedule", default_value = "UTC")]
     timezone: String,
+    #[command(flatten)]
+    rules: Rules,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What a job has in its file beside the expressions of --schedule.
+#[derive(Debug, clap::Args)]
+struct Rules {
+    /// A local time that the clock skips: at the first instant after the gap, or not at all
+    #[arg(long, value_name = "RULE", requires = "schedule", value_parser = ["after", "skip"], default_value = "after")]
+    dst_gap: String,
+    /// A local time that the clock shows twice: the first time, or both times
+    #[arg(long, value_name = "RULE", requires = "schedule", value_parser = ["first", "both"], default_value = "first")]
+    dst_overlap: String,
+    /// A date, FIRST..LAST or an expression that is left out; may be repeated
+    #[arg(long, value_name = "WHEN", requires = "schedule")]
+    except: Vec<String>,
+    /// Nothing before it: a date or a local time, or an instant with an offset
+    #[arg(long, value_name = "T", requires = "schedule", value_parser = Moment::read)]
+    start_at: Option<Moment>,
+    /// Nothing after it
+    #[arg(long, value_name = "T", requires = "schedule", value_parser = Moment::read)]
+    end_at: Option<Moment>,
+}
+
+impl Rules {
+    fn dst(&self) -> Dst {
+        Dst {
+            gap: if self.dst_gap == "skip" { Gap::Skip } else { Gap::After },
+            overlap: if self.dst_overlap == "both" { Overlap::Both } else { Overlap::First },
+        }
+    }
+
+    fn bounds(&self) -> Result<Bounds, Failed> {
+        let except =
+            Exceptions::read(&texts(&self.except)).map_err(|mistakes| mistaken("except", &self.except, &mistakes))?;
+        Ok(Bounds { start_at: self.start_at, end_at: self.end_at, except: Arc::new(except) })
+    }
 }
 
 /// The JSON object of a firing.
@@ -68,7 +106,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let asked = if arguments.schedule.is_empty() {
         of_configuration(context, arguments.job.as_deref(), from).await?
     } else {
-        vec![of_expressions(&arguments.schedule, &arguments.timezone, from)?]
+        vec![of_expressions(&arguments, from)?]
     };
     let count = arguments.count.unwrap_or(if arguments.until.is_some() { COUNT_MAX } else { COUNT_DEFAULT });
     let firings = merge(&asked, from, arguments.until, count.min(COUNT_MAX));
@@ -110,18 +148,31 @@ async fn anchors(context: &Context) -> HashMap<String, (String, DateTime<Utc>)> 
     jobs.into_iter().map(|job| (job.job, (job.schedule, job.anchor))).collect()
 }
 
-fn of_expressions(expressions: &[String], zone: &str, anchor: DateTime<Utc>) -> Result<Asked, Failed> {
-    let usage = |message: String| Failed::new(Exit::Usage, message);
-    let zone: Tz = parse_zone(zone).map_err(|error| usage(format!("--timezone: {error}")))?;
-    let texts: Vec<&str> = expressions.iter().map(String::as_str).collect();
-    let schedule = Schedule::parse(&texts, zone, Dst::default()).map_err(|mistakes| {
-        let told = mistakes.iter().map(|(nth, mistake)| {
-            let text = texts.get(*nth).copied().unwrap_or_default();
-            format!("--schedule `{text}`: {mistake}")
-        });
-        usage(told.collect::<Vec<_>>().join("\n"))
-    })?;
+fn of_expressions(arguments: &Arguments, anchor: DateTime<Utc>) -> Result<Asked, Failed> {
+    let Arguments { schedule: expressions, timezone, rules, .. } = arguments;
+    let zone: Tz = parse_zone(timezone).map_err(|error| usage(format!("--timezone: {error}")))?;
+    let bounds = rules.bounds()?;
+    let schedule = Schedule::parse(&texts(expressions), zone, rules.dst())
+        .map_err(|mistakes| mistaken("schedule", expressions, &mistakes))?;
+    let schedule = schedule.bounded(bounds).map_err(|mistake| usage(mistake.to_string()))?;
     Ok(Asked { job: None, schedule, anchor })
+}
+
+fn usage(message: String) -> Failed {
+    Failed::new(Exit::Usage, message)
+}
+
+fn texts(values: &[String]) -> Vec<&str> {
+    values.iter().map(String::as_str).collect()
+}
+
+/// All mistakes in the values of a flag.
+fn mistaken(flag: &str, values: &[String], mistakes: &[(usize, ScheduleError)]) -> Failed {
+    let told = mistakes.iter().map(|(nth, mistake)| {
+        let text = values.get(*nth).map(String::as_str).unwrap_or_default();
+        format!("--{flag} `{text}`: {mistake}")
+    });
+    usage(told.collect::<Vec<_>>().join("\n"))
 }
 
 /// The instants of all schedules in their order.

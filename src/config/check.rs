@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
 use crate::engine::job::{
     Admission, Capacity, Definition, Job, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec,
 };
 use crate::engine::overrides::{OVERRIDES_MAX, overrides_size};
 use crate::engine::retry::RetryPolicy;
-use crate::engine::schedule::{Dst, Gap, Overlap as Shown, Schedule};
 
-use super::file::{Expression, JobFile};
+use super::file::JobFile;
 use super::reader::{At, Field};
 use super::report::{Note, Place, Report, shown};
 use super::task;
+use super::when::{self, shown_long};
 
 /// What every job of a configuration is checked against.
 #[derive(Debug)]
@@ -31,6 +29,9 @@ pub(super) struct Frame<'f> {
 fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
     JobFile {
         schedule: own.schedule,
+        start_at: own.start_at,
+        end_at: own.end_at,
+        except: own.except.or(&defaults.except),
         timezone: own.timezone.or(&defaults.timezone),
         dst_gap: own.dst_gap.or(&defaults.dst_gap),
         dst_overlap: own.dst_overlap.or(&defaults.dst_overlap),
@@ -83,7 +84,7 @@ pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> 
             report.add_absence(Note::error("missing-key", place, message));
         }
     }
-    let schedule = schedule(report, name, &said);
+    let schedule = when::schedule(report, name, &said);
     let fits = fits(frame, place, name, &said);
     warn_of_time(frame, place, name, &said);
     let preset = Admission::default();
@@ -127,49 +128,6 @@ fn definition(said: JobFile) -> Option<Definition> {
             add_environment: said.add_environment.or_default(true)?,
         },
     })
-}
-
-/// Reads the expressions, in UTC where the zone is wrong, so that their mistakes show all the same.
-fn schedule(report: &Report, name: &str, said: &JobFile) -> Option<Schedule> {
-    let expressions = &said.schedule.valid()?.value;
-    let zone = said.timezone.clone().or_default(Tz::UTC);
-    let gap = said.dst_gap.clone().or_default(Gap::default());
-    let overlap = said.dst_overlap.clone().or_default(Shown::default());
-    let dst = Dst { gap: gap.unwrap_or_default(), overlap: overlap.unwrap_or_default() };
-    let texts: Vec<&str> = expressions.iter().map(|expression| expression.text.as_str()).collect();
-    let read = Schedule::parse(&texts, zone.unwrap_or(Tz::UTC), dst);
-    let is_settled = zone.is_some() && gap.is_some() && overlap.is_some();
-    match read {
-        Ok(schedule) => is_settled.then_some(schedule),
-        Err(mistakes) => {
-            for (index, mistake) in mistakes {
-                if let Some(expression) = expressions.get(index) {
-                    let message = format!("jobs.{}.schedule: {}", shown(name), shown_long(&mistake.to_string()));
-                    report.add(Note::error("bad-schedule", part(expression, &mistake.span()), message));
-                }
-            }
-            None
-        }
-    }
-}
-
-/// The bytes of the file that some bytes of an expression stand for.
-fn part(expression: &Expression, span: &std::ops::Range<usize>) -> Place {
-    let inner = expression.inner.span();
-    if expression.inner == expression.whole || span.is_empty() || inner.start + span.end > inner.end {
-        return expression.whole;
-    }
-    Place::new(expression.whole.source, inner.start + span.start..inner.start + span.end)
-}
-
-/// Messages of the schedule quote what they are about, which can be anything.
-fn shown_long(message: &str) -> String {
-    const MESSAGE_MAX: usize = 400;
-    let mut text: String = message.chars().take(MESSAGE_MAX).map(|c| if c.is_control() { '�' } else { c }).collect();
-    if text.len() < message.len() {
-        text.push('…');
-    }
-    text
 }
 
 /// ECS's limits on all tags and on all overrides of a request, ours among them.

@@ -1,11 +1,13 @@
 //! What a file says: every key of a job and of the settings, each absent, wrong or valid, nothing inherited yet.
 //!
-//! A [`JobFile`] is one `[jobs.NAME]` table or `[defaults]`; both have the same keys but for the schedule. Values that can
+//! A [`JobFile`] is one `[jobs.NAME]` table or `[defaults]`; both have the same keys but for the schedule and
+//! its ends. Values that can
 //! be judged alone are judged here, so `check.rs` only sees what needs more than one key or more than one table.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -14,13 +16,14 @@ use crate::engine::job::{
     Capacity, Catchup, ContainerOverride, Instance, Network, OnUnknown, Overlap, Success, TaskOverride,
 };
 use crate::engine::retry::RetryPolicy;
-use crate::engine::schedule::{self, Gap};
+use crate::engine::schedule::{self, Exceptions, Gap, Moment};
 
 use super::EcsSettings;
 use super::reader::{At, Field, Table, Value};
-use super::report::{Place, one_of, shown};
+use super::report::shown;
 use super::retry;
 use super::task;
+use super::when::{self, Expression};
 
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(500);
 const LAUNCH_RATE_MAX: f64 = 1_000.0;
@@ -36,14 +39,16 @@ const STOP_CODES: [&str; 7] = [
     "TerminationNotice",
     "UserInitiated",
 ];
-/// How many zones an unknown one is answered with.
-const ZONES_SHOWN: usize = 3;
 
 /// One `[jobs.NAME]`, or `[defaults]`.
 #[derive(Debug, Clone)]
 pub(super) struct JobFile {
     /// Expressions, each with the place of its text.
     pub(super) schedule: Field<Vec<Expression>>,
+    pub(super) start_at: Field<Moment>,
+    pub(super) end_at: Field<Moment>,
+    /// Those of `[defaults]` are shared by all jobs without their own.
+    pub(super) except: Field<Arc<Exceptions>>,
     pub(super) timezone: Field<Tz>,
     pub(super) dst_gap: Field<Gap>,
     pub(super) dst_overlap: Field<schedule::Overlap>,
@@ -76,23 +81,15 @@ pub(super) struct JobFile {
     pub(super) on_unknown: Field<OnUnknown>,
 }
 
-/// A schedule expression, and where each of its bytes stands.
-#[derive(Debug, Clone)]
-pub(super) struct Expression {
-    pub(super) text: String,
-    /// Of the value with its quotes.
-    pub(super) whole: Place,
-    /// Of the text within; the same as `whole` if escapes make the bytes differ.
-    pub(super) inner: Place,
-}
-
 /// `[jobs.NAME]`.
 pub(super) fn job(table: &Table<'_>) -> JobFile {
-    let schedule = table.get("schedule", expressions);
-    JobFile { schedule, ..common(table) }
+    let schedule = table.get("schedule", when::expressions);
+    let start_at = table.get("start_at", when::moment);
+    let end_at = table.get("end_at", when::moment);
+    JobFile { schedule, start_at, end_at, ..common(table) }
 }
 
-/// `[defaults]`: every key of a job but the schedule.
+/// `[defaults]`: every key of a job but the schedule and its ends.
 pub(super) fn defaults(table: &Table<'_>) -> JobFile {
     common(table)
 }
@@ -104,7 +101,10 @@ fn common(table: &Table<'_>) -> JobFile {
     let limit = |key| table.get(key, |value| value.duration());
     JobFile {
         schedule: Field::Absent,
-        timezone: table.get("timezone", zone),
+        start_at: Field::Absent,
+        end_at: Field::Absent,
+        except: table.get("except", when::exceptions),
+        timezone: table.get("timezone", when::zone),
         dst_gap: table.get("dst_gap", |value| value.word(&[("after", Gap::After), ("skip", Gap::Skip)])),
         dst_overlap: table.get("dst_overlap", |value| value.word(&[("first", Shown::First), ("both", Shown::Both)])),
         cluster: text("cluster"),
@@ -151,49 +151,6 @@ fn overlap(value: &Value<'_>) -> Option<Overlap> {
         ("queue_all", Overlap::QueueAll),
         ("cancel_running", Overlap::CancelRunning),
     ])
-}
-
-fn expressions(value: &Value<'_>) -> Option<Vec<Expression>> {
-    let expression = |value: &Value<'_>| {
-        let text = value.text()?.to_owned();
-        Some(Expression { whole: value.place, inner: value.part(0..text.len()), text })
-    };
-    if !value.is_list() {
-        return expression(value).map(|one| vec![one]);
-    }
-    match value.list(expression)? {
-        none if none.is_empty() => value.refuse("bad-value", "is empty; a schedule needs at least one expression"),
-        some => Some(some),
-    }
-}
-
-fn zone(value: &Value<'_>) -> Option<Tz> {
-    let text = value.text()?;
-    schedule::parse_zone(text).ok().or_else(|| {
-        let near = nearest_zones(text, value);
-        let mut message = format!("the time zone \"{}\" is unknown", shown(text));
-        if !near.is_empty() {
-            message.push_str(&format!("; did you mean {}?", one_of(near)));
-        }
-        let help = "accepted: names of the IANA time zone database, such as UTC or Europe/Berlin";
-        value.refuse_with_help("unknown-zone", message, Some(help.to_owned()))
-    })
-}
-
-/// The zones whose name, or whose city, looks most alike.
-fn nearest_zones(text: &str, value: &Value<'_>) -> Vec<&'static str> {
-    let city = text.rsplit('/').next().unwrap_or(text);
-    let cities = schedule::zone_names().filter_map(|zone| zone.rsplit('/').next());
-    let mut near: Vec<&'static str> = value.report().suggest(text, schedule::zone_names()).into_iter().collect();
-    if let Some(meant) = value.report().suggest(city, cities) {
-        near.extend(
-            schedule::zone_names()
-                .filter(|zone| zone.rsplit('/').next() == Some(meant) && !near.contains(zone))
-                .collect::<Vec<_>>(),
-        );
-    }
-    near.truncate(ZONES_SHOWN);
-    near
 }
 
 fn stop_code(value: &Value<'_>) -> Option<String> {

@@ -4,7 +4,7 @@
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
 //! (`syntax.rs`), the tree is read key by key (`reader.rs`) into what each file says (`file.rs`, `task.rs`, `retry.rs`,
-//! `local.rs`), and what the files say together becomes domain values (`check.rs`). Whatever is wrong on the way is put
+//! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`). Whatever is wrong on the way is put
 //! down in one report (`report.rs`) with its place, and the way goes on.
 //!
 //! A value that is wrong is neither absent nor replaced by its default: it is `Field::Wrong`, so that one
@@ -27,6 +27,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod when;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -277,6 +277,14 @@ impl<'v> Value<'v> {
         self.node.as_str().or_else(|| self.expected("a string", help()))
     }
 
+    /// Any string, or a date or time of TOML's as text.
+    pub(super) fn text_or_date(&self) -> Option<String> {
+        match self.node {
+            DeValue::Datetime(date) => Some(date.to_string()),
+            _ => self.text().map(str::to_owned),
+        }
+    }
+
     /// A string with something in it.
     pub(super) fn string(&self) -> Option<String> {
         let text = self.text()?;

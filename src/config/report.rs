@@ -44,7 +44,7 @@ pub enum Level {
 /// | `unknown-key`, `missing-key`, `wrong-type` | error | not what this table holds |
 /// | `bad-value` | error | the right type, and not accepted |
 /// | `bad-name` | error | an instance, job or task definition name with other characters |
-/// | `bad-schedule`, `unknown-zone` | error | a schedule expression, a time zone |
+/// | `bad-schedule`, `unknown-zone` | error | a schedule expression, an end or an exception of it, a time zone |
 /// | `launch-type-and-strategy` | error | both `launch_type` and `capacity_provider_strategy` |
 /// | `bad-retrier` | error | a retrier against the limits of the Amazon States Language |
 /// | `bad-tag` | error | a tag against ECS's limits, or with a reserved prefix |

@@ -55,6 +55,10 @@ fn next_refuses_what_it_does_not_understand() {
         (["--schedule", "0 25 * * *", "--timezone", "UTC"], "25"),
         (["--schedule", "@daily", "--timezone", "Mars/Olympus"], "Mars/Olympus"),
         (["--schedule", "@daily", "--from", "yesterday"], "yesterday"),
+        (["--schedule", "@daily", "--except", "rate(5 minutes)"], "--except `rate(5 minutes)`"),
+        (["--schedule", "@daily", "--except", "@daily"], "except leaves none"),
+        (["--schedule", "@daily", "--start-at", "soon"], "soon"),
+        (["--schedule", "@daily", "--dst-gap", "before"], "after, skip"),
         (["--schedule", "@daily", "--from", "2016-12-31T23:59:60Z"], "leap seconds are not accepted"),
     ] {
         let ended = next(&arguments);

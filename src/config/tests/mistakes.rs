@@ -64,6 +64,14 @@ fn a_mistake_in_a_key_of_a_job_has_its_code_and_its_place() {
         ("retry = [{ error_equals = ['x'], jitter_strategy = 'full' }]".to_owned(), "bad-value", 52),
         ("retry = [{ error_equals = ['States.ALL', 'x'] }]".to_owned(), "bad-retrier", 27),
         ("retry = [{ error_equals = ['States.ALL'] }, { error_equals = ['x'] }]".to_owned(), "bad-retrier", 27),
+        ("start_at = 'soon'".to_owned(), "bad-schedule", 13),
+        ("start_at = 5".to_owned(), "wrong-type", 12),
+        ("end_at = 10:00:00".to_owned(), "bad-schedule", 10),
+        ("end_at = 2026-12-01T10:00:00.5Z".to_owned(), "bad-schedule", 10),
+        ("except = ['2026-12-25', ' 0 25 * * *']".to_owned(), "bad-schedule", 29),
+        ("except = ['2026-12-25', 'rate(5 minutes)']".to_owned(), "bad-schedule", 26),
+        ("except = [2026-12-25T10:00:00Z]".to_owned(), "bad-schedule", 11),
+        ("except = 7".to_owned(), "wrong-type", 10),
         ("success = 'any'".to_owned(), "bad-value", 11),
         ("accept_stop_codes = 'SpotInterruption'".to_owned(), "wrong-type", 21),
         ("accept_stop_codes = ['SpotInteruption']".to_owned(), "unknown-stop-code", 22),
@@ -134,6 +142,28 @@ fn a_mistake_in_the_settings_has_its_code_and_its_place() {
     let twice = of_job("[jobs.a]");
     assert_eq!(twice, ["duplicate-job main.toml:8:7"]);
     assert_eq!(main_file(&job_with("").replace("'test'", "'a b'")).findings(), ["bad-name main.toml:1:12"]);
+}
+
+#[test]
+fn ends_and_exceptions_that_leave_nothing_have_the_place_of_what_to_mend() {
+    let cases = [
+        ("start_at = 2026-12-02\nend_at = 2026-12-01", "main.toml:9:10"),
+        ("start_at = 2026-12-02T10:00:00\nend_at = 2026-12-02", "main.toml:9:10"),
+        ("end_at = 1970-01-01T00:00:00-10:00\nstart_at = 1970-01-01T00:00:01Z", "main.toml:8:10"),
+        ("start_at = 2199-12-31T00:00:01", "main.toml:8:12"),
+        ("except = '0 0 * * *'", "main.toml:6:12"),
+    ];
+    for (keys, place) in cases {
+        assert_eq!(of_job(keys), [format!("bad-schedule {place}")], "{keys}");
+    }
+    // A wrong default is one mistake, whoever inherits it; the ends belong to a job.
+    let two = job_with("[jobs.b]\nschedule = '@daily'\ntask_definition = 't'");
+    let of_default =
+        |key: &str| main_file(&two.replace("cluster = 'batch'", &format!("cluster = 'batch'\n{key}"))).findings();
+    assert_eq!(of_default("except = ['christmas']"), ["bad-schedule main.toml:4:12"]);
+    assert_eq!(of_default("start_at = 2026-12-02"), ["unknown-key main.toml:4:1"]);
+    let everything = of_default("except = ['* * * * *']");
+    assert_eq!(everything, ["bad-schedule main.toml:7:12", "bad-schedule main.toml:10:12"]);
 }
 
 #[test]

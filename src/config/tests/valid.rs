@@ -243,3 +243,37 @@ fn a_finding_serialises_to_six_members() {
     assert_eq!(members, ["code", "column", "file", "level", "line", "message"]);
     assert_eq!((&finding["level"], &finding["line"]), (&"error".into(), &1.into()));
 }
+
+#[test]
+fn ends_and_exceptions_are_read_as_dates_and_as_text() {
+    let text = "\
+start_at = 2026-12-01
+end_at = 2026-12-31T10:00:00
+except = [2026-12-25, '2026-12-28..2026-12-30', 'cron(0 0 ? * SUN *)']
+timezone = 'Europe/Berlin'
+[jobs.b]
+schedule = 'rate(1 day)'
+task_definition = 't'
+start_at = '2026-12-01T00:00:00Z'
+[jobs.c]
+schedule = '@daily'
+task_definition = 't'
+except = []
+[jobs.d]
+schedule = '@daily'
+task_definition = 't'
+end_at = 2026-12-31 23:00:00+01:00";
+    let config = clean(&job_with(text).replace("[jobs.a]", "except = '2026-12-24'\n[jobs.a]"));
+    let identity = |name| job(&config, name).schedule.identity();
+    assert_eq!(
+        identity("a"),
+        "@daily in Europe/Berlin, gap After, overlap First, start 2026-11-30T23:00:00Z, end 2026-12-31T09:00:00Z, except \
+         2026-12-25; 2026-12-28..2026-12-30; cron(0 0 ? * SUN *)"
+    );
+    assert_eq!(
+        identity("b"),
+        "rate(1 day) in UTC, gap After, overlap First, start 2026-12-01T00:00:00Z, except 2026-12-24"
+    );
+    assert_eq!(identity("c"), "@daily in UTC, gap After, overlap First");
+    assert_eq!(identity("d"), "@daily in UTC, gap After, overlap First, end 2026-12-31T22:00:00Z, except 2026-12-24");
+}

@@ -9,11 +9,11 @@
 //! The crate is handed naive local times dressed as UTC and never a zone: with one, it walks backwards through the repeated
 //! hour of autumn and forgets its second half after a restart. Zones are `local_time.rs`'s.
 
-use super::day_rule::{DayRule, Days};
+use super::day_rule::Days;
 use super::error::{ScheduleError, Word};
 use super::field::{DAY_OF_MONTH, Field, HOUR, MINUTE, MONTH, NUMBERED_DAY, SECOND, Values};
 use super::times::Times;
-use chrono::{Datelike, Days as DayCount, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+use chrono::{Datelike, Days as DayCount, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 
 /// Each turn of the walk passes at least one day, and there are fewer days than this between 1970 and 2199.
 const TURNS_MAX: usize = 84_100;
@@ -47,7 +47,7 @@ pub(super) struct Calendar {
 #[derive(Debug, Clone)]
 struct Alternative {
     fields: cron::Schedule,
-    rule: DayRule,
+    days: Days,
 }
 
 impl Calendar {
@@ -69,13 +69,41 @@ impl Calendar {
 
     /// The times of day, which are the same on every day that is named.
     pub(super) fn times(&self) -> Times {
-        Times::of(&self.fields)
+        Times::of(&self.fields, false)
     }
 
-    /// The first day from `date` on that is named.
-    pub(super) fn next_day(&self, date: NaiveDate) -> Option<NaiveDate> {
-        let before = date.and_time(NaiveTime::MIN) - TimeDelta::seconds(1);
-        self.next(before).map(|wall| wall.date())
+    /// The same, with every second of the minutes that hold one.
+    pub(super) fn times_of_whole_minutes(&self) -> Times {
+        Times::of(&self.fields, true)
+    }
+
+    /// Whether a day is named, told without a walk.
+    pub(super) fn has_day(&self, date: NaiveDate) -> bool {
+        (FIRST.date()..LAST.date()).contains(&(date - DayCount::new(1)))
+            && self.fields.months.contains(&date.month())
+            && self.has_year(date.year())
+            && self.alternatives.iter().any(|alternative| alternative.days.hold(date))
+    }
+
+    /// The end of a stretch around a local time in which every second is named: of the second, or of the minute, hour or day
+    /// if all of it is. None if the time is not named.
+    pub(super) fn named_until(&self, wall: NaiveDateTime, whole_minutes: bool) -> Option<NaiveDateTime> {
+        let Fields { seconds, minutes, hours, .. } = &self.fields;
+        let is_named = hours.contains(&wall.hour())
+            && minutes.contains(&wall.minute())
+            && (whole_minutes || seconds.contains(&wall.second()))
+            && self.has_day(wall.date());
+        if !is_named {
+            return None;
+        }
+        let (seconds, minutes, hours) =
+            (whole_minutes || *seconds == SECOND.all(), *minutes == MINUTE.all(), *hours == HOUR.all());
+        match (seconds, minutes, hours) {
+            (false, _, _) => Some(wall),
+            (true, false, _) => wall.with_second(59),
+            (true, true, false) => wall.with_minute(59)?.with_second(59),
+            (true, true, true) => wall.date().and_hms_opt(23, 59, 59),
+        }
     }
 
     /// The first local time strictly after `after`, in whole seconds, up to the end of 2199.
@@ -87,7 +115,7 @@ impl Calendar {
         let mut cursor = self.skip_years(after.max(FIRST))?;
         for _ in 0..TURNS_MAX {
             let found = alternative.next(cursor)?;
-            if !alternative.rule.admits(found.date()) {
+            if !alternative.days.rule.admits(found.date()) {
                 cursor = found.date().and_time(NaiveTime::MIN) + TimeDelta::seconds(86_399);
             } else if self.has_year(found.year()) {
                 return Some(found);
@@ -128,7 +156,7 @@ impl Alternative {
             written(&NUMBERED_DAY, &days.of_week),
         );
         let fields = text.parse().map_err(|error| word.error(format!("\"{}\" is refused: {error}", word.text)))?;
-        Ok(Alternative { fields, rule: days.rule })
+        Ok(Alternative { fields, days: days.clone() })
     }
 
     fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {

@@ -5,15 +5,19 @@
 //!
 //! * the first second after a gap, where [`Schedule::next`] knows what fires;
 //! * the one or two instants of an `at(…)`;
-//! * instants of a rate on days that a calendar names as well, because the same instant counts once. A rate has at most 1,440
-//!   of them a day.
+//! * instants of a rate on days that a calendar names as well, because the same instant counts once, and on days of which an
+//!   exception leaves out a part. A rate has at most 1,440 of them a day.
+//!
+//! What `except` leaves out is a set of times of a day too, and is taken from the times that are named.
 //!
 //! So a range costs a look at each of its days, whether a job fires once a day or every second, and rates alone cost nothing.
 
 use super::Schedule;
 use super::calendar::Calendar;
 use super::day_parts::{DayPart, Shown, day_parts};
+use super::except::Excepted;
 use super::expression::Expression;
+use super::interval::Anchor;
 use super::local_time::{FIRST, LAST};
 use super::rates::Rates;
 use super::times::Times;
@@ -21,7 +25,7 @@ use chrono::{DateTime, NaiveDate, SubsecRound as _, TimeDelta, Utc};
 use std::collections::{BTreeSet, HashMap};
 
 /// How many sets of times are kept; a schedule with more combinations of days builds some of them anew.
-const UNIONS_MAX: usize = 256;
+const SETS_MAX: usize = 256;
 /// So few instants are rather walked than parted further.
 const WALKED_MAX: u64 = 16;
 const SECOND: TimeDelta = TimeDelta::seconds(1);
@@ -29,13 +33,13 @@ const SECOND: TimeDelta = TimeDelta::seconds(1);
 impl Schedule {
     /// How many instants the range (`after`, `until`] holds: as many as [`Schedule::firings`] gives.
     pub fn count(&self, after: DateTime<Utc>, until: DateTime<Utc>, anchor: DateTime<Utc>) -> u64 {
-        Counter::new(self, anchor).count(after, until)
+        Counter::new(self, self.anchor(anchor)).count(after, until)
     }
 
     /// The last instant of the range (`after`, `until`].
     pub fn last(&self, after: DateTime<Utc>, until: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let before = self.before_newest(1, after, until, anchor);
-        self.next(before, anchor).filter(|last| *last <= until)
+        self.next_until(before, until, anchor)
     }
 
     /// A moment that parts the newest `count` instants of the range (`after`, `until`] from the older ones: (moment, `until`]
@@ -47,7 +51,7 @@ impl Schedule {
         until: DateTime<Utc>,
         anchor: DateTime<Utc>,
     ) -> DateTime<Utc> {
-        let mut counter = Counter::new(self, anchor);
+        let mut counter = Counter::new(self, self.anchor(anchor));
         let (mut early, mut late) = (after, until);
         // How many instants of (early, until] are too old, and how many of (late, until] there are.
         let mut older = counter.count(early, until).saturating_sub(count);
@@ -68,26 +72,32 @@ impl Schedule {
 }
 
 /// Counts ranges of one schedule, and keeps what it found out from range to range.
-struct Counter<'a> {
+pub(super) struct Counter<'a> {
     schedule: &'a Schedule,
     calendars: Vec<Days<'a>>,
+    exceptions: Vec<LeftOut<'a>>,
     rates: Rates,
-    /// The times of a day that several calendars name, by their indexes.
-    unions: HashMap<Vec<usize>, Times>,
+    /// The times of a day that several calendars name and several exceptions do not, by their indexes.
+    named: HashMap<Vec<usize>, Times>,
+    /// The times of a day that several exceptions name, by their indexes.
+    left_out: HashMap<Vec<usize>, Times>,
 }
 
-/// A calendar, and what was asked last of its days.
+/// An exception that is not a whole day.
+struct LeftOut<'a> {
+    excepted: &'a Excepted,
+    times: Times,
+}
+
+/// A calendar.
 struct Days<'a> {
     calendar: &'a Calendar,
     times: Times,
     fires_twice: bool,
-    /// From this day on, `next` is the first one that is named.
-    from: NaiveDate,
-    next: Option<NaiveDate>,
 }
 
 impl<'a> Counter<'a> {
-    fn new(schedule: &'a Schedule, anchor: DateTime<Utc>) -> Counter<'a> {
+    pub(super) fn new(schedule: &'a Schedule, anchor: Anchor) -> Counter<'a> {
         let mut calendars = Vec::new();
         let mut periods = Vec::new();
         for expression in &schedule.expressions {
@@ -96,21 +106,65 @@ impl<'a> Counter<'a> {
                     calendar,
                     times: calendar.times(),
                     fires_twice: schedule.local_time(calendar.every_hour()).fires_twice(),
-                    from: NaiveDate::MAX,
-                    next: None,
                 }),
                 Expression::Interval(interval) => periods.push(interval.period_seconds()),
                 Expression::Once(_) => {}
             }
         }
-        Counter { schedule, calendars, rates: Rates::new(anchor, periods), unions: HashMap::new() }
+        let exceptions = schedule.except.expressions().iter();
+        Counter {
+            schedule,
+            calendars,
+            exceptions: exceptions.map(|excepted| LeftOut { excepted, times: excepted.times() }).collect(),
+            rates: Rates::new(anchor, periods),
+            named: HashMap::new(),
+            left_out: HashMap::new(),
+        }
     }
 
-    fn count(&mut self, after: DateTime<Utc>, until: DateTime<Utc>) -> u64 {
+    pub(super) fn count(&mut self, after: DateTime<Utc>, until: DateTime<Utc>) -> u64 {
+        let (after, until) = self.schedule.clipped(after, until);
         if after >= until {
             return 0;
         }
-        self.rates.count(after, until) + self.singles_alone(after, until) + self.calendars_alone(after, until)
+        self.rates.count(after, until) - self.rates_left_out(after, until)
+            + self.singles_alone(after, until)
+            + self.calendars_alone(after, until)
+    }
+
+    /// How many instants of rates are left out.
+    fn rates_left_out(&mut self, after: DateTime<Utc>, until: DateTime<Utc>) -> u64 {
+        if self.rates.is_empty() || self.schedule.except.is_empty() {
+            return 0;
+        }
+        let (first, last) = self.rates.seconds_of(after.clamp(FIRST, LAST), until.clamp(FIRST, LAST));
+        day_parts(self.schedule.zone, first, last).map(|part| self.rates_left_out_in(&part)).sum()
+    }
+
+    fn rates_left_out_in(&mut self, part: &DayPart) -> u64 {
+        let (date, (from, to)) = (part.date(), part.seconds_of_day().into_inner());
+        let seconds = i64::from(to - from) + 1;
+        if self.schedule.except.has_whole_day(date) {
+            return self.rates.count_seconds(part.first, seconds);
+        }
+        let naming = self.exceptions_of(date);
+        if naming.is_empty() {
+            return 0;
+        }
+        keep_few(&mut self.left_out);
+        let exceptions = &self.exceptions;
+        let times = self.left_out.entry(naming).or_insert_with_key(|naming| left_out(exceptions, naming));
+        if times.is_whole_day() {
+            return self.rates.count_seconds(part.first, seconds);
+        }
+        let is_left_out = |second: &i64| u32::try_from(*second).is_ok_and(|second| times.contains(from + second));
+        self.rates.seconds(part.first, seconds).filter(is_left_out).count() as u64
+    }
+
+    /// The indexes of the exceptions that leave out a part of a day.
+    fn exceptions_of(&self, date: NaiveDate) -> Vec<usize> {
+        let exceptions = self.exceptions.iter().enumerate();
+        exceptions.filter(|(_, left_out)| left_out.excepted.has_day(date)).map(|(nth, _)| nth).collect()
     }
 
     /// How many instants of `at(…)` no other expression names.
@@ -120,7 +174,8 @@ impl<'a> Counter<'a> {
             if let Expression::Once(once) = expression {
                 let next = |after| self.schedule.next_once(*once, after).filter(|instant| *instant <= until);
                 let instants = std::iter::successors(next(after), |last| next(*last));
-                alone.extend(instants.filter(|instant| !self.rates.contains(*instant) && !self.is_named(*instant)));
+                let is_alone = |instant: &DateTime<Utc>| !self.rates.contains(*instant) && !self.is_named(*instant);
+                alone.extend(instants.filter(|at| is_alone(at) && !self.schedule.is_left_out(*at)));
             }
         }
         alone.len() as u64
@@ -137,25 +192,25 @@ impl<'a> Counter<'a> {
 
     fn in_part(&mut self, part: &DayPart) -> u64 {
         if part.shown == Shown::AfterGap {
-            return u64::from(self.is_named(part.first) && !self.rates.contains(part.first));
+            let is_alone = self.is_named(part.first) && !self.rates.contains(part.first);
+            return u64::from(is_alone && !self.schedule.is_left_out(part.first));
         }
         let date = part.date();
-        let mut naming = Vec::new();
-        for (nth, days) in self.calendars.iter_mut().enumerate() {
-            if (part.shown == Shown::First || days.fires_twice) && days.name(date) {
-                naming.push(nth);
-            }
+        if self.schedule.except.has_whole_day(date) {
+            return 0;
         }
+        let names = |days: &Days<'_>| (part.shown == Shown::First || days.fires_twice) && days.calendar.has_day(date);
+        let calendars = self.calendars.iter().enumerate();
+        let mut naming: Vec<usize> = calendars.filter(|(_, days)| names(days)).map(|(nth, _)| nth).collect();
         if naming.is_empty() {
             return 0;
         }
-        if self.unions.len() >= UNIONS_MAX {
-            self.unions.clear();
-        }
-        let calendars = &self.calendars;
-        let times = self.unions.entry(naming).or_insert_with_key(|naming| union(calendars, naming));
+        naming.extend(self.exceptions_of(date).into_iter().map(|nth| self.calendars.len() + nth));
+        keep_few(&mut self.named);
+        let (calendars, exceptions) = (&self.calendars, &self.exceptions);
+        let times = self.named.entry(naming).or_insert_with_key(|naming| named(calendars, exceptions, naming));
         let (from, to) = part.seconds_of_day().into_inner();
-        let seconds = self.rates.seconds(part.first, i64::from(to - from) + 1);
+        let seconds = self.rates.shared_seconds(part.first, i64::from(to - from) + 1);
         let is_shared = |second: &i64| u32::try_from(*second).is_ok_and(|second| times.contains(from + second));
         let shared = seconds.filter(is_shared).count() as u64;
         times.count(from..=to) - shared
@@ -168,18 +223,21 @@ impl<'a> Counter<'a> {
     }
 }
 
-impl Days<'_> {
-    fn name(&mut self, date: NaiveDate) -> bool {
-        let is_known = self.from <= date && self.next.is_none_or(|next| date <= next);
-        if !is_known {
-            self.from = date;
-            self.next = self.calendar.next_day(date);
-        }
-        self.next == Some(date)
+fn keep_few(sets: &mut HashMap<Vec<usize>, Times>) {
+    if sets.len() >= SETS_MAX {
+        sets.clear();
     }
 }
 
-fn union(calendars: &[Days<'_>], naming: &[usize]) -> Times {
+/// The times of several calendars, numbered first, without those of several exceptions, numbered after them.
+fn named(calendars: &[Days<'_>], exceptions: &[LeftOut<'_>], naming: &[usize]) -> Times {
     let named = naming.iter().filter_map(|nth| calendars.get(*nth));
-    named.fold(Times::none(), |union, days| union.with(&days.times))
+    let named = named.fold(Times::none(), |union, days| union.with(&days.times));
+    let excepting: Vec<usize> = naming.iter().filter_map(|nth| nth.checked_sub(calendars.len())).collect();
+    if excepting.is_empty() { named } else { named.without(&left_out(exceptions, &excepting)) }
+}
+
+fn left_out(exceptions: &[LeftOut<'_>], naming: &[usize]) -> Times {
+    let naming = naming.iter().filter_map(|nth| exceptions.get(*nth));
+    naming.fold(Times::none(), |union, left_out| union.with(&left_out.times))
 }

@@ -33,6 +33,13 @@ pub(super) enum DayRule {
 }
 
 impl Days {
+    /// Whether a date is one of them, as far as months and years do not decide it.
+    pub(super) fn hold(&self, date: NaiveDate) -> bool {
+        self.of_month.contains(&date.day())
+            && self.of_week.contains(&date.weekday().number_from_sunday())
+            && self.rule.admits(date)
+    }
+
     pub(super) fn new(of_month: Values, of_week: Values) -> Days {
         Days { of_month, of_week, rule: DayRule::Any }
     }

@@ -13,6 +13,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 const LONGEST_PERIOD_SECONDS: i64 = 36_500 * 86_400;
 const EXAMPLE: &str = "such as rate(5 minutes), rate(1 hour) or rate(7 days)";
 
+/// What rates count from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Anchor {
+    pub(super) at: DateTime<Utc>,
+    /// Whether `at` is an instant itself: `start_at` is, the second in which the daemon first saw a schedule is not.
+    pub(super) fires: bool,
+}
+
 /// A fixed period, at least a minute.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Interval {
@@ -58,8 +66,11 @@ impl Interval {
         self.period_seconds
     }
 
-    /// The first multiple strictly after `after`; the anchor itself is not one.
-    pub(super) fn next(self, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// The first multiple strictly after `after`.
+    pub(super) fn next(self, after: DateTime<Utc>, Anchor { at: anchor, fires }: Anchor) -> Option<DateTime<Utc>> {
+        if fires && after < anchor {
+            return Some(anchor);
+        }
         let passed = elapsed_seconds(after, anchor).checked_div(self.period_seconds)?;
         let offset = passed.checked_add(1)?.checked_mul(self.period_seconds)?;
         anchor.checked_add_signed(TimeDelta::try_seconds(offset)?)

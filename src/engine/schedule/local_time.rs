@@ -121,6 +121,19 @@ impl LocalTime {
     }
 }
 
+/// The first and the last instant at which the clock of a zone shows a local time: two where it is set back, and for a time
+/// that it skips the first instant after the gap. None for a time that is out of reach.
+pub(super) fn shown_at(zone: Tz, wall: NaiveDateTime) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    match zone.from_local_datetime(&wall) {
+        LocalResult::Single(only) => Some((only.to_utc(), only.to_utc())),
+        LocalResult::Ambiguous(first, last) => Some((first.to_utc(), last.to_utc())),
+        LocalResult::None => {
+            let end = GapInfo::new(&wall, &zone)?.end?.to_utc();
+            Some((end, end))
+        }
+    }
+}
+
 /// By how much the clock of a zone is ahead of UTC.
 pub(super) fn offset(zone: Tz, instant: DateTime<Utc>) -> TimeDelta {
     let offset = zone.offset_from_utc_datetime(&instant.naive_utc());

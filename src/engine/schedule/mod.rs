@@ -3,8 +3,9 @@
 //! A [`Schedule`] is the union of one or more expressions. It holds no clock and no memory: [`Schedule::next`] depends on its
 //! arguments alone, so the daemon may ask from any moment, after any absence, and gets the tail of the same sequence.
 //! Expressions are read in `expression.rs` and the files of the dialects; `calendar.rs` walks the wall clock with the `cron`
-//! crate; `local_time.rs` maps wall clock to instants; `interval.rs` counts elapsed time. `count.rs` counts the instants of a
-//! range without walking them.
+//! crate; `local_time.rs` maps wall clock to instants; `interval.rs` counts elapsed time. `bounds.rs` and `except.rs` narrow
+//! the sequence, `left_out.rs` leaps over what is left out of it. `count.rs` counts the instants of a range without walking
+//! them. `spread.rs` is about when a run leaves, not about when it is due.
 //!
 //! # When the clocks change
 //!
@@ -26,6 +27,7 @@
 //! Years are 1970 to 2199. The compiled zone database knows changes of the clocks up to 2099; later instants use the last
 //! offset. Instants have whole seconds, but for the fraction of a rate's anchor.
 
+mod bounds;
 mod calendar;
 mod count;
 mod crontab;
@@ -33,9 +35,12 @@ mod day_parts;
 mod day_rule;
 mod error;
 mod eventbridge;
+mod except;
 mod expression;
 mod field;
+mod identity;
 mod interval;
+mod left_out;
 mod local_time;
 mod rates;
 mod seconds_first;
@@ -44,14 +49,18 @@ mod spread;
 mod tests;
 mod times;
 
+pub use bounds::{Bounds, BoundsError, Moment};
 pub use error::ScheduleError;
+pub use except::Exceptions;
 pub use spread::spread_offset;
 
 use calendar::Calendar;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use expression::Expression;
+use interval::Anchor;
 use local_time::LocalTime;
+use std::sync::Arc;
 
 /// What becomes of a local time that the clock skips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,19 +91,26 @@ pub struct Dst {
     pub overlap: Overlap,
 }
 
-/// When one job is due: the union of its expressions in a zone.
+/// When one job is due: the union of its expressions in a zone, between its bounds and without its exceptions.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     texts: Vec<String>,
     expressions: Vec<Expression>,
     zone: Tz,
     dst: Dst,
+    start: Option<DateTime<Utc>>,
+    end: Option<DateTime<Utc>>,
+    except: Arc<Exceptions>,
 }
 
-/// Schedules are equal if they are written alike: the text, the zone and the rule decide everything else.
+/// Schedules are equal if they are written alike: the text, the zone, the rule and what narrows them decide everything else.
 impl PartialEq for Schedule {
     fn eq(&self, other: &Schedule) -> bool {
-        self.texts == other.texts && self.zone == other.zone && self.dst == other.dst
+        self.texts == other.texts
+            && self.zone == other.zone
+            && self.dst == other.dst
+            && (self.start, self.end) == (other.start, other.end)
+            && self.except == other.except
     }
 }
 
@@ -107,7 +123,9 @@ impl Schedule {
     ///
     /// Every mistake of every expression, so that one look at the file is enough. Also a list without expressions.
     pub fn parse(expressions: &[&str], zone: Tz, dst: Dst) -> Result<Schedule, Vec<(usize, ScheduleError)>> {
-        let mut schedule = Schedule { texts: Vec::new(), expressions: Vec::new(), zone, dst };
+        let (texts, read) = (Vec::new(), Vec::new());
+        let mut schedule =
+            Schedule { texts, expressions: read, zone, dst, start: None, end: None, except: Arc::default() };
         let mut mistakes = Vec::new();
         for (index, text) in expressions.iter().enumerate() {
             match expression::read(text) {
@@ -128,9 +146,21 @@ impl Schedule {
         if mistakes.is_empty() { Ok(schedule) } else { Err(mistakes) }
     }
 
-    /// The first instant strictly after `after`. A rate counts from `anchor`; its first instant is `anchor` plus the period.
+    /// The first instant strictly after `after`. A rate without a start counts from `anchor`; its first instant is `anchor`
+    /// plus the period.
     pub fn next(&self, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.expressions.iter().filter_map(|expression| self.next_of(expression, after, anchor)).min()
+        self.next_until(after, DateTime::<Utc>::MAX_UTC, anchor)
+    }
+
+    /// The first instant of (`after`, `until`]: what comes later is not looked at.
+    fn next_until(&self, after: DateTime<Utc>, until: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (after, until) = self.clipped(after, until);
+        let anchor = self.anchor(anchor);
+        if self.except.is_empty() {
+            self.next_named(after, anchor).filter(|next| *next <= until)
+        } else {
+            self.next_not_left_out(after, until, anchor)
+        }
     }
 
     /// The instants of the range (`after`, `until`], strictly increasing, computed as they are taken.
@@ -140,9 +170,8 @@ impl Schedule {
         until: DateTime<Utc>,
         anchor: DateTime<Utc>,
     ) -> impl Iterator<Item = DateTime<Utc>> + '_ {
-        let within = move |instant: &DateTime<Utc>| *instant <= until;
-        let first = self.next(after, anchor).filter(within);
-        std::iter::successors(first, move |last| self.next(*last, anchor).filter(within))
+        let first = self.next_until(after, until, anchor);
+        std::iter::successors(first, move |last| self.next_until(*last, until, anchor))
     }
 
     /// The zone whose clock the expressions name.
@@ -165,23 +194,12 @@ impl Schedule {
         self.texts.join("; ")
     }
 
-    /// All that decides when it fires, in one line: what a mark is kept under. [`Schedule::of_identity`] reads it back.
-    pub fn identity(&self) -> String {
-        format!("{} in {}, gap {:?}, overlap {:?}", self.text(), self.zone, self.dst.gap, self.dst.overlap)
+    /// The next instant as if there were neither bounds nor exceptions.
+    fn next_named(&self, after: DateTime<Utc>, anchor: Anchor) -> Option<DateTime<Utc>> {
+        self.expressions.iter().filter_map(|expression| self.next_of(expression, after, anchor)).min()
     }
 
-    /// The schedule that a mark was kept under; none if this version does not read it.
-    pub fn of_identity(identity: &str) -> Option<Schedule> {
-        let (rest, overlap) = identity.rsplit_once(", overlap ")?;
-        let (rest, gap) = rest.rsplit_once(", gap ")?;
-        let (texts, zone) = rest.rsplit_once(" in ")?;
-        let gap = [Gap::After, Gap::Skip].into_iter().find(|known| format!("{known:?}") == gap)?;
-        let overlap = [Overlap::First, Overlap::Both].into_iter().find(|known| format!("{known:?}") == overlap)?;
-        let texts: Vec<&str> = texts.split("; ").collect();
-        Schedule::parse(&texts, parse_zone(zone).ok()?, Dst { gap, overlap }).ok()
-    }
-
-    fn next_of(&self, expression: &Expression, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn next_of(&self, expression: &Expression, after: DateTime<Utc>, anchor: Anchor) -> Option<DateTime<Utc>> {
         match expression {
             Expression::Calendar(calendar) => self.next_in(calendar, after),
             Expression::Once(once) => self.next_once(*once, after),

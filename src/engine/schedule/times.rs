@@ -4,6 +4,7 @@ use super::calendar::Fields;
 use std::ops::RangeInclusive;
 
 const MINUTES: usize = 24 * 60;
+const WHOLE_MINUTE: u64 = (1 << 60) - 1;
 
 /// A set of seconds of a day: a word for each minute, a bit for each second of it.
 #[derive(Debug, Clone)]
@@ -13,8 +14,10 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub(super) fn of(fields: &Fields) -> Times {
-        let word = fields.seconds.iter().fold(0, |word, second| word | bit(*second));
+    /// What the fields name, or with `whole_minutes` every second of the minutes that they name.
+    pub(super) fn of(fields: &Fields, whole_minutes: bool) -> Times {
+        let named = fields.seconds.iter().fold(0, |word, second| word | bit(*second));
+        let word = if whole_minutes { WHOLE_MINUTE } else { named };
         let mut minutes = vec![0; MINUTES];
         for (hour, minute) in
             fields.hours.iter().flat_map(|hour| fields.minutes.iter().map(move |minute| (hour, minute)))
@@ -30,6 +33,20 @@ impl Times {
         Times::counted(vec![0; MINUTES])
     }
 
+    /// A single one.
+    pub(super) fn one(second_of_day: u32) -> Times {
+        let mut minutes = vec![0; MINUTES];
+        if let Some(named) = usize::try_from(second_of_day / 60).ok().and_then(|nth| minutes.get_mut(nth)) {
+            *named = bit(second_of_day % 60);
+        }
+        Times::counted(minutes)
+    }
+
+    /// These but for the others.
+    pub(super) fn without(&self, other: &Times) -> Times {
+        Times::counted(self.minutes.iter().zip(&other.minutes).map(|(one, other)| one & !other).collect())
+    }
+
     /// The times of either.
     pub(super) fn with(&self, other: &Times) -> Times {
         Times::counted(self.minutes.iter().zip(&other.minutes).map(|(one, other)| one | other).collect())
@@ -38,6 +55,10 @@ impl Times {
     fn counted(minutes: Vec<u64>) -> Times {
         let count = minutes.iter().map(|word| u64::from(word.count_ones())).sum();
         Times { minutes, count }
+    }
+
+    pub(super) fn is_whole_day(&self) -> bool {
+        self.count == 86_400
     }
 
     pub(super) fn contains(&self, second_of_day: u32) -> bool {

@@ -1,20 +1,13 @@
 //! Counting a range gives what taking its instants one by one gives, and costs next to nothing.
 
-use super::reference::{any_dst, any_zone, five_fields, moment_in, six_fields};
+use super::reference::{ALL_RULES, any_dst, any_zone, five_fields, moment_in, six_fields};
 use super::*;
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
-const ALL_RULES: [Dst; 4] = [
-    Dst { gap: Gap::After, overlap: Overlap::First },
-    Dst { gap: Gap::After, overlap: Overlap::Both },
-    Dst { gap: Gap::Skip, overlap: Overlap::First },
-    Dst { gap: Gap::Skip, overlap: Overlap::Both },
-];
-
 /// The instants of a range, taken one by one, to compare with.
-struct Walked {
+pub(super) struct Walked {
     schedule: Schedule,
     anchor: DateTime<Utc>,
     after: DateTime<Utc>,
@@ -23,7 +16,7 @@ struct Walked {
 }
 
 impl Walked {
-    fn new(schedule: Schedule, anchor: DateTime<Utc>, after: DateTime<Utc>, until: DateTime<Utc>) -> Walked {
+    pub(super) fn new(schedule: Schedule, anchor: DateTime<Utc>, after: DateTime<Utc>, until: DateTime<Utc>) -> Walked {
         let instants = schedule.firings(after, until, anchor).collect();
         Walked { schedule, anchor, after, until, instants }
     }
@@ -54,7 +47,7 @@ impl Walked {
     }
 
     /// Ranges from and to anywhere within, of which the place is told by two numbers.
-    fn compare_at(&self, places: &[(u64, u64)], newest: u64) {
+    pub(super) fn compare_at(&self, places: &[(u64, u64)], newest: u64) {
         let nanoseconds = (self.until - self.after).num_nanoseconds().unwrap().unsigned_abs();
         let at = |place: u64| self.after + TimeDelta::nanoseconds(i64::try_from(place % (nanoseconds + 1)).unwrap());
         self.compare_newest(self.after, self.until, newest);
@@ -68,7 +61,7 @@ impl Walked {
     }
 }
 
-fn strange_zones() -> impl Strategy<Value = Tz> {
+pub(super) fn strange_zones() -> impl Strategy<Value = Tz> {
     let strange = [
         Tz::Australia__Lord_Howe,
         Tz::Pacific__Apia,
@@ -84,12 +77,12 @@ fn strange_zones() -> impl Strategy<Value = Tz> {
     prop_oneof![any_zone(), prop::sample::select(strange.to_vec())]
 }
 
-fn places() -> impl Strategy<Value = Vec<(u64, u64)>> {
+pub(super) fn places() -> impl Strategy<Value = Vec<(u64, u64)>> {
     prop::collection::vec(any::<(u64, u64)>(), 12)
 }
 
 /// Rates, single instants and mixtures of them, beside the calendars that the properties bring.
-fn companions() -> impl Strategy<Value = Vec<&'static str>> {
+pub(super) fn companions() -> impl Strategy<Value = Vec<&'static str>> {
     let known = [
         "rate(1 minute)",
         "rate(7 minutes)",
@@ -106,13 +99,13 @@ fn companions() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 /// None where a field names no day at all, or `at(…)` a time that the clock skips.
-fn parsed(texts: &[&str], zone: Tz, dst: Dst) -> Option<Schedule> {
+pub(super) fn parsed(texts: &[&str], zone: Tz, dst: Dst) -> Option<Schedule> {
     Schedule::parse(texts, zone, dst).ok()
 }
 
 /// Anchors of whole minutes, whose rates meet calendars and changes of the clocks, of whole seconds as the daemon sets them,
 /// and others.
-fn anchors() -> impl Strategy<Value = TimeDelta> {
+pub(super) fn anchors() -> impl Strategy<Value = TimeDelta> {
     let minutes = (-600..3_000_i64).prop_map(TimeDelta::minutes);
     let seconds = (-200_000..200_000_i64).prop_map(TimeDelta::seconds);
     let fractions = (-200_000_000..200_000_000_i64).prop_map(TimeDelta::milliseconds);
@@ -120,7 +113,7 @@ fn anchors() -> impl Strategy<Value = TimeDelta> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(properties::config(150))]
 
     #[test]
     fn days_of_five_fields_and_more_are_counted_as_they_are_walked(

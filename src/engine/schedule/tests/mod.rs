@@ -5,8 +5,11 @@ mod clock_changes;
 mod count;
 mod dialects;
 mod mistakes;
+mod narrowed;
 mod properties;
 mod reference;
+mod spread;
+mod zones;
 
 use super::*;
 use chrono::TimeZone;

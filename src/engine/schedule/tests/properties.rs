@@ -5,8 +5,12 @@ use super::*;
 use chrono::{Datelike, NaiveDate, TimeDelta, Timelike, Weekday};
 use proptest::prelude::*;
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+/// So many cases of a property; with `PROPTEST_CASES`, of which the default is 256, so many times more.
+pub(super) fn config(cases: u32) -> ProptestConfig {
+    const USUAL: u32 = 256;
+    let usual = ProptestConfig::default();
+    let times = (usual.cases / USUAL).max(1);
+    ProptestConfig { cases: cases.saturating_mul(times), failure_persistence: None, ..usual }
 }
 
 /// Nothing to compare where the fields name no day at all.
