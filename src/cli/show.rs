@@ -40,6 +40,9 @@ fn story(run: &RunObject) -> Vec<String> {
     if let Some(at) = summary.next_action_at {
         lines.push(format!("next       {}", instant(Some(at))));
     }
+    if let Some(what) = &run.waits_for {
+        lines.push(format!("waits for  {what}"));
+    }
     if let Some(error) = &summary.error {
         lines.push(format!("error      {error}"));
     }

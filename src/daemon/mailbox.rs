@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::engine::run::RunId;
+
 use super::driver::{Command, Declined, Done, Driver, JobView};
 
 /// How many letters may wait.
@@ -16,6 +18,8 @@ const LETTERS_MAX: usize = 64;
 pub(super) enum Letter {
     /// What the jobs are.
     Jobs(oneshot::Sender<Vec<JobView>>),
+    /// What keeps a run that is due from beginning.
+    WaitsFor(RunId, oneshot::Sender<Option<String>>),
     /// To do something; answered when it is saved.
     Command(Command, Reply),
 }
@@ -32,6 +36,7 @@ impl Tray {
     pub(super) fn take_in(&mut self, letter: Letter, driver: &Driver) {
         match letter {
             Letter::Jobs(reply) => drop(reply.send(driver.jobs())),
+            Letter::WaitsFor(run, reply) => drop(reply.send(driver.waits_for(&run))),
             Letter::Command(command, reply) => self.0.push((command, reply)),
         }
     }
@@ -140,6 +145,13 @@ impl Mailbox {
         let (reply, jobs) = oneshot::channel();
         self.letters.send(Letter::Jobs(reply)).await.ok()?;
         jobs.await.ok()
+    }
+
+    /// What keeps a run that is due from beginning; none if nothing does, or nobody knows now.
+    pub async fn waits_for(&self, run: RunId) -> Option<String> {
+        let (reply, told) = oneshot::channel();
+        self.letters.send(Letter::WaitsFor(run, reply)).await.ok()?;
+        told.await.ok()?
     }
 
     /// Has something done, and waits until it is saved; none if the loop has ended.

@@ -25,7 +25,7 @@ use crate::daemon::{Health, Mailbox, clock};
 use crate::engine::job::JobName;
 use crate::engine::run::{RunId, Status};
 use crate::observe;
-use crate::store::{Audit, RunQuery, Store, StoreError};
+use crate::store::{Audit, RunQuery, RunSummary, Store, StoreError};
 
 /// How many runs a listing shows unless told.
 pub const RUNS_DEFAULT: usize = 20;
@@ -191,7 +191,17 @@ pub fn statuses() -> String {
 
 async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>) -> Result<Json<RunObject>, Problem> {
     let story = sources.store.story(RunId::from_text(&id)).await?;
-    story.map(|story| Json(story.into())).ok_or_else(|| Problem::not_found(format!("there is no run `{id}`")))
+    let story = story.ok_or_else(|| Problem::not_found(format!("there is no run `{id}`")))?;
+    let waits_for = waits_for(&sources, &story.summary).await;
+    Ok(Json(RunObject { waits_for, ..story.into() }))
+}
+
+/// What keeps a run that is due from beginning. An answer without it is better than none.
+pub(super) async fn waits_for<S: Store>(sources: &Sources<S>, run: &RunSummary) -> Option<String> {
+    if run.status != Status::Due {
+        return None;
+    }
+    tokio::time::timeout(ANSWER_WITHIN, sources.mailbox.waits_for(run.run.clone())).await.ok()?
 }
 
 #[derive(Debug, Deserialize)]

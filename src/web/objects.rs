@@ -53,6 +53,9 @@ pub struct RunObject {
     /// What listings show.
     #[serde(flatten)]
     pub summary: RunSummary,
+    /// What keeps it from beginning, while it is due.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     /// Its attempts, in order.
     pub attempt_list: Vec<AttemptObject>,
     /// Its history, in order.
@@ -63,6 +66,7 @@ impl From<RunStory> for RunObject {
     fn from(story: RunStory) -> RunObject {
         RunObject {
             summary: story.summary,
+            waits_for: None,
             attempt_list: story.attempts.into_iter().map(AttemptObject::from).collect(),
             events: story.entries,
         }

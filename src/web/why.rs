@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::api::{Problem, Sources, views};
+use super::api::{Problem, Sources, views, waits_for};
 use crate::daemon::clock;
 use crate::daemon::driver::JobView;
 use crate::engine::job::JobName;
@@ -43,7 +43,15 @@ pub(super) async fn why<S: Store>(
     let job = JobName::new(&name).map_err(|_| unknown())?;
     let runs = sources.store.of_instant(job.clone(), at).await?;
     let views = views(&sources.mailbox).await?;
-    let answer = match (told(&runs, at), views.iter().find(|view| view.job.name == job)) {
+    let waits_for = match runs.first() {
+        Some(run) => waits_for(&sources, run).await,
+        None => None,
+    };
+    let told = told(&runs, at).map(|told| match waits_for {
+        Some(what) => format!("{told}: {what}"),
+        None => told,
+    });
+    let answer = match (told, views.iter().find(|view| view.job.name == job)) {
         (Some(told), _) => told,
         (None, Some(view)) => untold(view, at, clock::now()),
         (None, None) => return Err(unknown()),
@@ -73,7 +81,7 @@ fn in_short(run: &RunSummary) -> String {
     let (id, cause) = (&run.run, cause.unwrap_or_default());
     match run.status {
         Status::Skipped | Status::Missed => format!("{}{cause}", run.status.as_str()),
-        Status::Due => format!("due: run {id} waits for its launch"),
+        Status::Due => format!("due: run {id} waits"),
         Status::Launching | Status::Running | Status::Stopping | Status::Waiting => {
             format!("{}: run {id}, {attempts}{cause}", run.status.as_str())
         }

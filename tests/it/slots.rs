@@ -37,7 +37,10 @@ fn a_run_waits_for_a_slot_of_its_group_and_holds_up_nobody() {
     let second = trigger(&site, "second");
     trigger(&site, "free");
     daemon.wait_for_job("free", "run succeeded");
-    assert_eq!(site.json(&["show", &second])["status"], "due");
+    let shown = site.json(&["show", &second]);
+    assert_eq!(shown["status"], "due");
+    let waits_for = shown["waits_for"].as_str().expect("a reason");
+    assert!(waits_for.starts_with("a slot (groups.db.max_running = 1: run first-"), "{waits_for}");
     site.open_gate();
     daemon.wait_for_job("second", "run succeeded");
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));

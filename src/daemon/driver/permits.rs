@@ -25,7 +25,8 @@ impl Driver {
     pub(super) fn reconsider(&mut self, id: &RunId, now: DateTime<Utc>) {
         self.touched.insert(id.clone());
         if self.runs.get(id).is_some_and(|tracked| tracked.run.is_overdue(now)) {
-            self.take(id, Event::Overdue { waited_for: self.waits_for(id) }, now);
+            let waited_for = self.waits_for(id).unwrap_or_default();
+            self.take(id, Event::Overdue { waited_for }, now);
         }
         let Some(tracked) = self.runs.get_mut(id) else { return };
         let wake_at = tracked.run.wake_after(now);
@@ -60,15 +61,15 @@ impl Driver {
         admit::may_begin(overlap, oldest == Some(&run.id))
     }
 
-    /// What keeps a run that is due from beginning.
-    fn waits_for(&self, id: &RunId) -> String {
-        let Some(run) = self.runs.get(id).map(|tracked| &tracked.run) else { return String::new() };
+    /// What keeps a run that is due from beginning; none for any other run.
+    pub fn waits_for(&self, id: &RunId) -> Option<String> {
+        let run = self.runs.get(id).map(|tracked| &tracked.run).filter(|run| run.state == State::Due)?;
         let oldest = self.living.get(&run.job).and_then(|ids| ids.first());
-        match (oldest, self.slots.full(run.definition.task.group.as_deref())) {
+        Some(match (oldest, self.slots.full(run.definition.task.group.as_deref())) {
             (Some(oldest), _) if !self.may_begin(run) => format!("run {oldest} to end"),
             (_, Some(full)) => format!("a slot ({})", self.slots.in_words(&full)),
             (_, None) => "the launch quota, or for the state to be saved".to_owned(),
-        }
+        })
     }
 
     /// The end of a run lets the next one of its job begin.
