@@ -16,6 +16,7 @@ mod harness;
 mod licences;
 mod lost_state;
 mod main_job;
+mod python;
 mod restart;
 mod retry_vectors;
 mod state_faults;
