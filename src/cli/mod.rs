@@ -4,7 +4,9 @@
 //! running one over its control socket, and never open its store.
 
 mod client;
+mod completion;
 pub mod exit;
+mod explain;
 mod jobs;
 mod local;
 mod next;
@@ -12,6 +14,7 @@ mod output;
 mod places;
 mod run;
 mod runs;
+mod schema;
 mod show;
 mod signals;
 mod validate;
@@ -27,6 +30,8 @@ use crate::config::{self, Config, Finding};
 
 /// Where the configuration is unless told.
 const DEFAULT_CONFIG: &str = "/etc/tenacron/tenacron.toml";
+/// How many jobs an unknown one is answered with.
+const JOBS_SHOWN: usize = 20;
 /// Version, commit and time zone database.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ", time zones ");
 
@@ -63,6 +68,12 @@ enum Command {
     Runs(runs::Arguments),
     /// Show everything about one run
     Show(show::Arguments),
+    /// Show what a job does about a failure; needs no daemon
+    Explain(explain::Arguments),
+    /// Print a JSON Schema of the configuration, for editors
+    Schema,
+    /// Print a script that completes commands in a shell
+    Completion(completion::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -102,8 +113,17 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Jobs(jobs)) => jobs::run(&context, &jobs).await,
         Some(Command::Runs(runs)) => runs::run(&context, runs).await,
         Some(Command::Show(show)) => show::run(&context, &show).await,
+        Some(Command::Explain(explain)) => explain::run(&context, &explain),
+        Some(Command::Schema) => schema::run(),
+        Some(Command::Completion(completion)) => completion::run(&completion),
         None => Err(Failed::new(Exit::Usage, "no command given; see --help")),
     }
+}
+
+/// A job that the configuration does not have, answered with some that it has.
+fn no_such_job(config: &Config, name: &str) -> Failed {
+    let known: Vec<&str> = config.jobs.keys().take(JOBS_SHOWN).map(|known| known.as_str()).collect();
+    Failed::new(Exit::NotFound, format!("there is no job `{name}`; the configuration has {}", known.join(", ")))
 }
 
 /// What every command is given.

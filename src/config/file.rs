@@ -193,11 +193,12 @@ fn nearest_zones(text: &str, value: &Value<'_>) -> Vec<&'static str> {
 fn stop_code(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     if !STOP_CODES.contains(&text.as_str()) {
-        let mut message = format!("ECS is not known to have the stop code \"{}\"", shown(&text));
-        if let Some(meant) = value.report().suggest(&text, STOP_CODES) {
-            message.push_str(&format!("; did you mean \"{meant}\"?"));
-        }
-        value.warn("unknown-stop-code", message);
+        let message = format!("ECS is not known to have the stop code \"{}\"", shown(&text));
+        let help = match value.report().suggest(&text, STOP_CODES) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("known are {}", one_of(STOP_CODES)),
+        };
+        value.warn("unknown-stop-code", message, help);
     }
     Some(text)
 }

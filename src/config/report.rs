@@ -289,10 +289,15 @@ pub(super) fn shown(text: &str) -> String {
 
 /// `"a", "b" or "c"`.
 pub(super) fn one_of<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
+    listed(words, "or")
+}
+
+/// `"a", "b"` and the like, with a word before the last.
+pub(super) fn listed<'w>(words: impl IntoIterator<Item = &'w str>, joined_by: &str) -> String {
     let quoted: Vec<String> = words.into_iter().map(|word| format!("\"{word}\"")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        Some((last, others)) => format!("{} {joined_by} {last}", others.join(", ")),
         None => String::new(),
     }
 }

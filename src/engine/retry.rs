@@ -212,11 +212,7 @@ impl Retrier {
     /// Whether any of its names matches the failure. The wildcards look at the primary name, as in ASL; a finer name
     /// matches literally only.
     pub fn takes(&self, failure: &Failure) -> bool {
-        failure.primary != ErrorName::RUNTIME
-            && self
-                .error_equals
-                .iter()
-                .any(|name| failure.names.contains(name) || is_wildcard_for(name, &failure.primary))
+        self.error_equals.iter().any(|name| matches(name, failure))
     }
 
     fn mistakes(&self, index: usize, is_last: bool) -> Vec<InvalidRetrier> {
@@ -245,6 +241,11 @@ impl Retrier {
         }
         mistakes
     }
+}
+
+/// Whether a name in `error_equals` matches a failure. Nothing matches `States.Runtime`.
+pub fn matches(name: &ErrorName, failure: &Failure) -> bool {
+    failure.primary != ErrorName::RUNTIME && (failure.names.contains(name) || is_wildcard_for(name, &failure.primary))
 }
 
 /// `States.TaskFailed` is every error but `States.Timeout`; `States.ALL` is every error. Neither takes

@@ -1,6 +1,7 @@
 //! What a configuration comes to, tried on real files.
 //!
-//! `valid.rs` holds what loads and what it becomes, `mistakes.rs` each mistake with its code and place, `rendered.rs` some of
+//! `valid.rs` holds what loads and what it becomes, `mistakes.rs` each mistake with its code and place,
+//! `proofs.rs` doubts that take more than one key to see, `rendered.rs` some of
 //! them letter by letter, `files.rs` trouble with files and hostile bytes.
 
 use std::fs;
@@ -10,6 +11,7 @@ use super::*;
 
 mod files;
 mod mistakes;
+mod proofs;
 mod rendered;
 mod valid;
 
