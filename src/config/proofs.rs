@@ -159,8 +159,15 @@ impl Case<'_> {
     /// `[defaults]` is a net under all jobs.
     fn overlapping_runs(&self, retry: &RetryPolicy) {
         let (Some(schedule), Some(expressions)) = (self.schedule, self.said.schedule.valid()) else { return };
-        let Some((longest, made_of)) = self.longest_run(retry) else { return };
-        let Some(gap) = self.frame.shortest_gap(schedule).filter(|gap| *gap < longest) else { return };
+        // Most jobs are far from it, and the schedule is looked at only where one may not be.
+        let Some(most) = self.longest_run(retry, 1 + retry.retries_max()) else { return };
+        let Some(gap) = self.frame.shortest_gap(schedule).filter(|gap| *gap < most.0) else { return };
+        let repeats = catalogue::repeats_tasks(retry);
+        let repeated = retry.retriers().iter().zip(repeats).filter(|(_, repeats)| *repeats);
+        let attempts = repeated.map(|(retrier, _)| u64::from(retrier.max_attempts)).sum::<u64>() + 1;
+        let Some((longest, made_of)) = self.longest_run(retry, attempts).filter(|(longest, _)| gap < *longest) else {
+            return;
+        };
         let overlap = match &self.said.overlap {
             overlap if overlap.is_wrong() => return,
             overlap => overlap.valid().map_or(Overlap::Skip, |at| at.value),
@@ -183,8 +190,8 @@ impl Case<'_> {
         self.warn("overlapping-runs", expressions.place, message, help);
     }
 
-    /// How long a run may take, and what of.
-    fn longest_run(&self, retry: &RetryPolicy) -> Option<(Duration, String)> {
+    /// How long a run of so many attempts in which a task runs may take, and what of.
+    fn longest_run(&self, retry: &RetryPolicy, attempts: u64) -> Option<(Duration, String)> {
         if self.said.attempt_timeout.is_wrong() || self.said.timeout.is_wrong() {
             return None;
         }
@@ -193,11 +200,8 @@ impl Case<'_> {
         let Some(attempt) = self.said.attempt_timeout.valid().map(|at| at.value) else {
             return timeout.filter(|_| self.has_own_timeout).map(capped);
         };
-        let repeats = catalogue::repeats_tasks(retry);
-        let repeated = retry.retriers().iter().zip(repeats).filter(|(_, repeats)| *repeats);
-        let attempts = repeated.map(|(retrier, _)| retrier.max_attempts).fold(1, u32::saturating_add);
         let waits = retry.longest_wait();
-        let longest = attempt.saturating_mul(attempts).saturating_add(waits);
+        let longest = attempt.saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX)).saturating_add(waits);
         if let Some(timeout) = timeout.filter(|timeout| *timeout < longest) {
             return Some(capped(timeout));
         }

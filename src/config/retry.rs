@@ -4,6 +4,9 @@
 //! still not be what was meant, because ASL takes any string for an error name: a misspelt name is a custom name that never
 //! occurs, and a retrier behind a wildcard is never asked. Those are warnings, because the same lines load in Step Functions.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use crate::engine::catalogue;
 use crate::engine::failure::ErrorName;
 use crate::engine::retry::{InvalidRetrier, Jitter, MAX_DELAY_SECONDS, MAX_INTEGER, Retrier, RetryPolicy};
@@ -160,7 +163,8 @@ pub(super) fn is_doubtful(text: &str) -> bool {
     let is_ours = ["states", "state", "ecs", "amazonecs", "task", "tenacron"]
         .iter()
         .any(|known| prefix.eq_ignore_ascii_case(known));
-    is_ours && catalogue::exit_code(&ErrorName::new(text)).is_none() && !known_names().any(|known| known == text)
+    static KNOWN: LazyLock<HashSet<&'static str>> = LazyLock::new(|| known_names().collect());
+    is_ours && !KNOWN.contains(text) && catalogue::exit_code(text).is_none()
 }
 
 /// What ASL defines and what the engine reports; `Task.ExitCode.<n>` comes beside it.

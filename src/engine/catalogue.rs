@@ -53,7 +53,7 @@ pub fn kinds() -> &'static [Kind] {
 
 /// The kinds that bear a name, the one it was made for first. A name that the engine never reports is one of its own.
 pub fn of_name(name: &ErrorName) -> Vec<Kind> {
-    if let Some(code) = exit_code(name) {
+    if let Some(code) = exit_code(name.as_str()) {
         return vec![Kind { failure: stopped(ENDED, Some(code)), task_ran: true }];
     }
     // The primary name is the kind's own; as a finer or a coarser one, it is shared.
@@ -68,8 +68,11 @@ pub fn of_name(name: &ErrorName) -> Vec<Kind> {
 /// Which of the retriers can ever take an attempt in which a task ran, and so repeat it.
 pub fn repeats_tasks(policy: &RetryPolicy) -> Vec<bool> {
     let mut repeats = vec![false; policy.retriers().len()];
-    let named =
-        policy.retriers().iter().flat_map(|retrier| &retrier.error_equals).filter(|name| exit_code(name).is_some());
+    let named = policy
+        .retriers()
+        .iter()
+        .flat_map(|retrier| &retrier.error_equals)
+        .filter(|name| exit_code(name.as_str()).is_some());
     let numbered: Vec<Kind> = named.flat_map(of_name).collect();
     for kind in KINDS.iter().chain(&numbered).filter(|kind| kind.task_ran) {
         if let Decision::Retry { retrier, .. } = policy.decide(&kind.failure, &[], 1.0)
@@ -82,8 +85,8 @@ pub fn repeats_tasks(policy: &RetryPolicy) -> Vec<bool> {
 }
 
 /// The number of a `Task.ExitCode.<n>`.
-pub fn exit_code(name: &ErrorName) -> Option<i32> {
-    name.as_str().strip_prefix("Task.ExitCode.")?.parse().ok()
+pub fn exit_code(name: &str) -> Option<i32> {
+    name.strip_prefix("Task.ExitCode.")?.parse().ok()
 }
 
 /// A code of ECS under its prefix gets the names that ECS's answer would get; anything else is somebody's own name.

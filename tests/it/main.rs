@@ -19,6 +19,7 @@ mod main_job;
 mod python;
 mod restart;
 mod retry_vectors;
+mod schema;
 mod state_faults;
 mod store;
 mod store_faults;

@@ -38,8 +38,8 @@ fn named(name: &ErrorName, definition: &Definition) -> Judged {
     let mut kinds = catalogue::of_name(name).into_iter();
     let Some(Kind { failure, .. }) = kinds.next() else { return Judged { failure: None, notes: Vec::new() } };
     let mut notes = Vec::new();
-    let is_reported =
-        catalogue::exit_code(name).is_some() || catalogue::kinds().iter().any(|kind| kind.failure.names.contains(name));
+    let is_reported = catalogue::exit_code(name.as_str()).is_some()
+        || catalogue::kinds().iter().any(|kind| kind.failure.names.contains(name));
     if !failure.names.contains(name) {
         notes.push(format!("nothing is called {name}: what ECS refuses with this code is called {}", failure.primary));
     } else if !is_reported {

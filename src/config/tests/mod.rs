@@ -13,6 +13,7 @@ mod files;
 mod mistakes;
 mod proofs;
 mod rendered;
+mod schema;
 mod valid;
 
 /// Enough around a job for it to be valid and without a warning.
