@@ -11,6 +11,8 @@ mod bad_input;
 mod boto3;
 mod commands;
 mod crash;
+mod documented;
+mod explain;
 mod failing_disk;
 mod harness;
 mod licences;
