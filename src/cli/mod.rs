@@ -4,7 +4,9 @@
 //! running one over its control socket, and never open its store.
 
 mod client;
+mod completion;
 pub mod exit;
+mod explain;
 mod follow;
 mod hands;
 mod jobs;
@@ -15,6 +17,7 @@ mod places;
 mod reload;
 mod run;
 mod runs;
+mod schema;
 mod show;
 mod signals;
 mod validate;
@@ -31,6 +34,8 @@ use crate::config::{self, Config, Finding};
 
 /// Where the configuration is unless told.
 const DEFAULT_CONFIG: &str = "/etc/tenacron/tenacron.toml";
+/// How many jobs an unknown one is answered with.
+const JOBS_SHOWN: usize = 20;
 /// Version, commit and time zone database.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ", time zones ");
 
@@ -83,6 +88,12 @@ enum Command {
     Backfill(hands::BackfillArguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
+    /// Show what a job does about a failure; needs no daemon
+    Explain(explain::Arguments),
+    /// Print a JSON Schema of the configuration, for editors
+    Schema,
+    /// Print a script that completes commands in a shell
+    Completion(completion::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -130,8 +141,17 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Retry(retry)) => hands::retry(&context, retry).await,
         Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
+        Some(Command::Explain(explain)) => explain::run(&context, &explain),
+        Some(Command::Schema) => schema::run(),
+        Some(Command::Completion(completion)) => completion::run(&completion),
         None => Err(Failed::new(Exit::Usage, "no command given; see --help")),
     }
+}
+
+/// A job that the configuration does not have, answered with some that it has.
+fn no_such_job(config: &Config, name: &str) -> Failed {
+    let known: Vec<&str> = config.jobs.keys().take(JOBS_SHOWN).map(|known| known.as_str()).collect();
+    Failed::new(Exit::NotFound, format!("there is no job `{name}`; the configuration has {}", known.join(", ")))
 }
 
 /// What every command is given.

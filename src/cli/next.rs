@@ -11,9 +11,9 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::Context;
 use super::exit::{Exit, Failed};
 use super::output::{or_dash, print_json, print_table};
+use super::{Context, no_such_job};
 use crate::daemon::clock;
 use crate::engine::schedule::{Bounds, Dst, Exceptions, Gap, Moment, Overlap, Schedule, ScheduleError, parse_zone};
 use crate::web::objects::JobObject;
@@ -126,9 +126,7 @@ fn row(firing: FiringObject) -> [String; 3] {
 async fn of_configuration(context: &Context, job: Option<&str>, from: DateTime<Utc>) -> Result<Vec<Asked>, Failed> {
     let (config, _warnings) = context.load()?;
     if let Some(name) = job.filter(|name| !config.jobs.keys().any(|known| known.as_str() == *name)) {
-        let known: Vec<&str> = config.jobs.keys().take(20).map(|known| known.as_str()).collect();
-        let message = format!("there is no job `{name}`; the configuration has {}", known.join(", "));
-        return Err(Failed::new(Exit::NotFound, message));
+        return Err(no_such_job(&config, name));
     }
     let chosen = config.jobs.into_values().filter(|known| job.is_none_or(|name| known.name.as_str() == name));
     let anchors = anchors(context).await;

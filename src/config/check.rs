@@ -11,6 +11,7 @@ use crate::engine::overrides::{OVERRIDES_MAX, overrides_size};
 use crate::engine::retry::RetryPolicy;
 
 use super::file::JobFile;
+use super::proofs::{self, Gaps};
 use super::reader::{At, Field};
 use super::report::{Note, Place, Report, shown};
 use super::task;
@@ -23,6 +24,7 @@ pub(super) struct Frame<'f> {
     pub(super) defaults: &'f JobFile,
     /// Of `[ecs]`.
     pub(super) poll_interval: Duration,
+    pub(super) gaps: Gaps,
 }
 
 /// A job's own keys over the defaults; a key of its own replaces the whole value.
@@ -73,6 +75,7 @@ pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> 
             report.add(Note::error("bad-name", place, format!("jobs: {}", shown_long(&mistake.to_string()))))
         })
         .ok();
+    let has_own_timeout = !own.timeout.is_absent();
     let said = inherit(own, frame.defaults);
     for (key, is_absent, hint) in [
         ("schedule", said.schedule.is_absent(), ""),
@@ -86,7 +89,7 @@ pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> 
     }
     let schedule = when::schedule(report, name, &said);
     let fits = fits(frame, place, name, &said);
-    warn_of_time(frame, place, name, &said);
+    proofs::Case { frame, name, place, said: &said, has_own_timeout, schedule: schedule.as_ref() }.prove();
     let preset = Admission::default();
     let admission = Admission {
         overlap: said.overlap.clone().or_default(preset.overlap)?,
@@ -173,20 +176,4 @@ fn starts_in_time(frame: &Frame<'_>, name: &str, said: &JobFile) -> bool {
     );
     frame.report.add(Note::error("start-deadline-within-spread", deadline.place, message));
     false
-}
-
-fn warn_of_time(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) {
-    if said.timeout.is_absent() {
-        let message = format!("jobs.{}: timeout is not set, so a run has no limit of time", shown(name));
-        frame.report.add_absence(Note::warning("no-timeout", place, message));
-    }
-    let shorter = said.attempt_timeout.valid().filter(|limit| limit.value < frame.poll_interval);
-    if let Some(limit) = shorter {
-        let message = format!(
-            "attempt_timeout: {} is shorter than ecs.poll_interval = \"{}\", so it is noticed late",
-            humantime::format_duration(limit.value),
-            humantime::format_duration(frame.poll_interval)
-        );
-        frame.report.add(Note::warning("slow-poll", limit.place, message));
-    }
 }

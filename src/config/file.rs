@@ -20,7 +20,7 @@ use crate::engine::schedule::{self, Exceptions, Gap, Moment};
 
 use super::EcsSettings;
 use super::reader::{At, Field, Table, Value};
-use super::report::shown;
+use super::report::{one_of, shown};
 use super::retry;
 use super::task;
 use super::when::{self, Expression};
@@ -156,11 +156,12 @@ fn overlap(value: &Value<'_>) -> Option<Overlap> {
 fn stop_code(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     if !STOP_CODES.contains(&text.as_str()) {
-        let mut message = format!("ECS is not known to have the stop code \"{}\"", shown(&text));
-        if let Some(meant) = value.report().suggest(&text, STOP_CODES) {
-            message.push_str(&format!("; did you mean \"{meant}\"?"));
-        }
-        value.warn("unknown-stop-code", message);
+        let message = format!("ECS is not known to have the stop code \"{}\"", shown(&text));
+        let help = match value.report().suggest(&text, STOP_CODES) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("known are {}", one_of(STOP_CODES)),
+        };
+        value.warn("unknown-stop-code", message, help);
     }
     Some(text)
 }

@@ -17,6 +17,7 @@ use crate::local::TaskDefinition;
 use super::check::{self, Frame};
 use super::file::{self, SettingsFile};
 use super::local;
+use super::proofs::Gaps;
 use super::reader::{Field, Origin, Table, Value};
 use super::report::{Level, Note, Place, Report, Source, shown};
 use super::syntax;
@@ -152,6 +153,7 @@ fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> 
         report,
         defaults: settings.defaults.valid().map_or(&no_defaults, |at| &at.value),
         poll_interval: settings.ecs.valid().map_or(EcsSettings::default().poll_interval, |at| at.value.poll_interval),
+        gaps: Gaps::default(),
     };
     let mut gathered = Gathered::default();
     gathered.add(&frame, &main);
@@ -165,7 +167,8 @@ fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> 
         let tree = syntax::parse(&file.text, source, report);
         let whole = Table::whole(Origin { report, source, text: &file.text }, &tree);
         if whole.is_empty() && !report.is_broken(source) {
-            report.add(Note::on_file(Level::Warning, "empty-file", source, "the file is empty"));
+            let note = Note::on_file(Level::Warning, "empty-file", source, "the file is empty");
+            report.add(note.help("remove it, or write a [jobs.NAME]".to_owned()));
         }
         refuse_settings(&whole);
         gathered.add(&frame, &whole);
@@ -192,10 +195,12 @@ fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Repo
             "instance is not set, so this installation is called \"{INSTANCE}\"; another one of this name on the same cluster \
              would take its tasks for its own"
         );
-        report.add(Note::on_file(Level::Warning, "no-instance", MAIN, message));
+        let help = "write instance = \"NAME\" at the top of this file";
+        report.add(Note::on_file(Level::Warning, "no-instance", MAIN, message).help(help.to_owned()));
     }
     if gathered.job_places.is_empty() && !report.is_any_broken() {
-        report.add(Note::on_file(Level::Warning, "no-jobs", MAIN, "no file defines a job, so nothing will ever run"));
+        let note = Note::on_file(Level::Warning, "no-jobs", MAIN, "no file defines a job, so nothing will ever run");
+        report.add(note.help(format!("write a [jobs.NAME] here or in {FOLDER}/NAME.toml beside this file")));
     }
     warn_of_groups(&settings, &gathered, report);
     Some(Config {

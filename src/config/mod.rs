@@ -4,7 +4,8 @@
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
 //! (`syntax.rs`), the tree is read key by key (`reader.rs`) into what each file says (`file.rs`, `task.rs`, `retry.rs`,
-//! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`). Whatever is wrong on the way is put
+//! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`), of which some things can be proved
+//! (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put
 //! down in one report (`report.rs`) with its place, and the way goes on.
 //!
 //! A value that is wrong is neither absent nor replaced by its default: it is `Field::Wrong`, so that one
@@ -18,6 +19,8 @@ mod check;
 mod file;
 mod load;
 mod local;
+mod proofs;
+mod reach;
 mod reader;
 mod render;
 mod report;
@@ -118,6 +121,10 @@ impl Loaded {
         render::render(&self.findings, &self.sources, color)
     }
 }
+
+/// A JSON Schema of what [`load`] reads, for editors. Written by hand, as the reader is; `tests/schema.rs` and
+/// `tests/it/schema.rs` hold them together.
+pub const SCHEMA: &str = include_str!("schema.json");
 
 /// Reads `path` and `jobs.d/*.toml` beside it.
 pub fn load(path: &Path) -> Loaded {

@@ -231,9 +231,10 @@ impl<'v> Value<'v> {
         None
     }
 
-    /// Reports a doubt about it.
-    pub(super) fn warn(&self, code: &'static str, message: impl AsRef<str>) {
-        self.report().add(Note::warning(code, self.place, format!("{}: {}", self.path(), message.as_ref())));
+    /// Reports a doubt about it, and what to do.
+    pub(super) fn warn(&self, code: &'static str, message: impl AsRef<str>, help: String) {
+        let message = format!("{}: {}", self.path(), message.as_ref());
+        self.report().add(Note::warning(code, self.place, message).help(help));
     }
 
     fn expected<T>(&self, what: &str, help: Option<String>) -> Option<T> {

@@ -31,32 +31,7 @@ pub enum Level {
 
 /// One mistake or doubt. Serialises to exactly `{level, code, message, file, line, column}`.
 ///
-/// | code | level | meaning |
-/// |---|---|---|
-/// | `missing-file`, `unreadable-file`, `not-a-file` | error | the file, `jobs.d` or a file in it cannot be read |
-/// | `too-large` | error | a file over 64 MiB, or too many files |
-/// | `not-text` | error | NUL bytes, or not UTF-8 |
-/// | `empty-file` | error, in `jobs.d` a warning | nothing but comments |
-/// | `syntax` | error | not TOML |
-/// | `too-many` | error | more syntax mistakes than are listed |
-/// | `duplicate-key`, `duplicate-job`, `duplicate-task-definition` | error | defined twice, in one file or in two |
-/// | `misplaced-table` | error | a table of the main file in a file of `jobs.d` |
-/// | `unknown-key`, `missing-key`, `wrong-type` | error | not what this table holds |
-/// | `bad-value` | error | the right type, and not accepted |
-/// | `bad-name` | error | an instance, job or task definition name with other characters |
-/// | `bad-schedule`, `unknown-zone` | error | a schedule expression, an end or an exception of it, a time zone |
-/// | `launch-type-and-strategy` | error | both `launch_type` and `capacity_provider_strategy` |
-/// | `bad-retrier` | error | a retrier against the limits of the Amazon States Language |
-/// | `bad-tag` | error | a tag against ECS's limits, or with a reserved prefix |
-/// | `overrides-too-large` | error | container overrides over ECS's 8192 characters |
-/// | `no-instance` | warning | two installations on one cluster would collide |
-/// | `no-jobs` | warning | no job in any file |
-/// | `no-timeout` | warning | a run of this job has no limit of time |
-/// | `unknown-error-name` | warning | a retrier names an error that never occurs |
-/// | `unreachable-retrier` | warning | an earlier retrier takes everything |
-/// | `short-max-delay` | warning | `max_delay_seconds` below `interval_seconds` |
-/// | `unknown-stop-code` | warning | a stop code that ECS is not known to have |
-/// | `slow-poll` | warning | `poll_interval` is longer than an `attempt_timeout` |
+/// `docs/commands.md` lists the codes; `tests/it/documented.rs` holds it to the source.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// How grave it is.
@@ -289,10 +264,15 @@ pub(super) fn shown(text: &str) -> String {
 
 /// `"a", "b" or "c"`.
 pub(super) fn one_of<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
+    listed(words, "or")
+}
+
+/// `"a", "b"` and the like, with a word before the last.
+pub(super) fn listed<'w>(words: impl IntoIterator<Item = &'w str>, joined_by: &str) -> String {
     let quoted: Vec<String> = words.into_iter().map(|word| format!("\"{word}\"")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        Some((last, others)) => format!("{} {joined_by} {last}", others.join(", ")),
         None => String::new(),
     }
 }

@@ -4,10 +4,14 @@
 //! still not be what was meant, because ASL takes any string for an error name: a misspelt name is a custom name that never
 //! occurs, and a retrier behind a wildcard is never asked. Those are warnings, because the same lines load in Step Functions.
 
-use crate::engine::failure::{self, ErrorName};
-use crate::engine::retry::{InvalidRetrier, Jitter, MAX_DELAY_SECONDS, MAX_INTEGER, Retrier, RetryPolicy};
-use crate::engine::task::LaunchAnswer;
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
+use crate::engine::catalogue;
+use crate::engine::failure::ErrorName;
+use crate::engine::retry::{InvalidRetrier, Jitter, MAX_DELAY_SECONDS, MAX_INTEGER, Retrier, RetryPolicy};
+
+use super::reach::{self, Names};
 use super::reader::{Field, Table, Value};
 use super::report::{Note, Place, Report, shown};
 
@@ -31,34 +35,12 @@ const STATES: [&str; 15] = [
     "States.Runtime",
 ];
 
-/// What this engine reports; `Task.ExitCode.<n>` comes beside it.
-const REPORTED: [ErrorName; 19] = [
-    ErrorName::TASK_FAILED,
-    ErrorName::TIMEOUT,
-    ErrorName::ECS_EXCEPTION,
-    ErrorName::SDK_CLIENT,
-    ErrorName::THROTTLED,
-    ErrorName::ECS_UNKNOWN,
-    ErrorName::PLACEMENT,
-    ErrorName::CAPACITY,
-    ErrorName::IMAGE_PULL,
-    ErrorName::RESOURCE_INIT,
-    ErrorName::ENI,
-    ErrorName::CONTAINER_START,
-    ErrorName::OUT_OF_MEMORY,
-    ErrorName::SPOT_INTERRUPTION,
-    ErrorName::INFRASTRUCTURE,
-    ErrorName::STOPPED,
-    ErrorName::LOST,
-    ErrorName::START_TIMEOUT,
-    ErrorName::LAUNCH_UNKNOWN,
-];
-
 /// A retrier with the places that its findings point at.
 struct Read {
     retrier: Retrier,
     place: Place,
     error_equals: Place,
+    name_places: Vec<Place>,
     backoff_rate: Option<Place>,
 }
 
@@ -76,10 +58,20 @@ pub(super) fn policy(value: &Value<'_>) -> Option<RetryPolicy> {
         }
         return None;
     }
-    warn_of_unreachable(value, &read);
     let retriers = read.iter().map(|(_, one)| one.retrier.clone()).collect();
     let mistakes = match RetryPolicy::new(retriers) {
-        Ok(policy) => return Some(policy),
+        Ok(policy) => {
+            let names = read.iter().map(|(index, one)| {
+                let places = one.name_places.iter().copied();
+                Names {
+                    index: *index,
+                    place: one.error_equals,
+                    names: one.retrier.error_equals.iter().cloned().zip(places).collect(),
+                }
+            });
+            reach::warn_of_unreachable(value, &names.collect::<Vec<_>>());
+            return Some(policy);
+        }
         Err(mistakes) => mistakes,
     };
     for mistake in mistakes {
@@ -111,7 +103,10 @@ fn retrier(table: &Table<'_>) -> Option<Read> {
     let backoff_rate = rate.valid().map(|at| at.place);
     // What can be read is judged even if another key of this retrier can't be: all mistakes at once.
     let readable = Retrier {
-        error_equals: names.as_ref().map_or_else(|| vec![ErrorName::TIMEOUT], |(names, _)| names.clone()),
+        error_equals: names.as_ref().map_or_else(
+            || vec![ErrorName::TIMEOUT],
+            |(names, _)| names.iter().map(|(name, _)| name.clone()).collect(),
+        ),
         interval_seconds: interval.valid().map_or(1, |at| at.value),
         max_attempts: max_attempts.valid().map_or(3, |at| at.value),
         backoff_rate: rate.valid().map_or(2.0, |at| at.value),
@@ -124,9 +119,10 @@ fn retrier(table: &Table<'_>) -> Option<Read> {
             || rate.is_wrong()
             || max_delay.is_wrong()
             || jitter.is_wrong());
-    let error_equals = names.map_or(table.place, |(_, place)| place);
+    let error_equals = names.as_ref().map_or(table.place, |(_, place)| *place);
     if is_whole {
-        return Some(Read { retrier: readable, place: table.place, error_equals, backoff_rate });
+        let name_places = names.into_iter().flat_map(|(names, _)| names).map(|(_, place)| place).collect();
+        return Some(Read { retrier: readable, place: table.place, error_equals, name_places, backoff_rate });
     }
     for mistake in RetryPolicy::new(vec![readable]).err().into_iter().flatten() {
         let place = if mistake.field == "error_equals" { Some(error_equals) } else { backoff_rate };
@@ -144,88 +140,53 @@ fn warn_of_short_delay(table: &Table<'_>, interval: &Field<u32>, max_delay: &Fie
             "{}.max_delay_seconds: {} is below interval_seconds = {first}, so every wait is {} s",
             table.path, most.value, most.value
         );
-        table.report().add(Note::warning("short-max-delay", most.place, message));
+        let help = format!("raise max_delay_seconds to {first} or more, or lower interval_seconds");
+        table.report().add(Note::warning("short-max-delay", most.place, message).help(help));
     }
 }
 
-fn error_name(value: &Value<'_>) -> Option<ErrorName> {
+fn error_name(value: &Value<'_>) -> Option<(ErrorName, Place)> {
     let text = value.text()?;
     if is_doubtful(text) {
-        let mut message = format!("\"{}\" never occurs", shown(text));
-        let known: Vec<String> = known_names().collect();
-        let spelling = likely(text, &known, value.report());
-        if let Some(meant) = spelling {
-            message.push_str(&format!("; did you mean \"{meant}\"?"));
-        }
-        value.warn("unknown-error-name", message);
+        let help = match likely(text, value.report()) {
+            Some(meant) => format!("write \"{meant}\"; names are compared letter by letter"),
+            None => "docs/retries.md lists the names that occur; they are compared letter by letter".to_owned(),
+        };
+        value.warn("unknown-error-name", format!("\"{}\" never occurs", shown(text)), help);
     }
-    Some(ErrorName::new(text))
+    Some((ErrorName::new(text), value.place))
 }
 
 /// Whether a name looks like one of ASL, ECS or ours and is none. Any other is somebody's own and passes.
-fn is_doubtful(text: &str) -> bool {
-    let (prefix, rest) = text.split_once('.').unwrap_or((text, ""));
+pub(super) fn is_doubtful(text: &str) -> bool {
+    let (prefix, _) = text.split_once('.').unwrap_or((text, ""));
     let is_ours = ["states", "state", "ecs", "amazonecs", "task", "tenacron"]
         .iter()
         .any(|known| prefix.eq_ignore_ascii_case(known));
-    let is_exit_code =
-        prefix == "Task" && rest.strip_prefix("ExitCode.").is_some_and(|code| code.parse::<i32>().is_ok());
-    is_ours && !is_exit_code && !is_modelled(text) && !known_names().any(|known| known == text)
+    static KNOWN: LazyLock<HashSet<&'static str>> = LazyLock::new(|| known_names().collect());
+    is_ours && !KNOWN.contains(text) && catalogue::exit_code(text).is_none()
 }
 
-fn known_names() -> impl Iterator<Item = String> {
-    let own = REPORTED.into_iter().map(|name| name.to_string());
-    STATES.into_iter().map(str::to_owned).chain(own)
-}
-
-/// Whether ECS models this exception; the engine knows, so it is asked.
-fn is_modelled(text: &str) -> bool {
-    let Some(code) = text.strip_prefix("ECS.") else { return false };
-    let refused = LaunchAnswer::Refused { code: Some(code.to_owned()), message: String::new(), status: 400 };
-    failure::of_answer(&refused).is_some_and(|failure| failure.primary.as_str() == text)
+/// What ASL defines and what the engine reports; `Task.ExitCode.<n>` comes beside it.
+fn known_names() -> impl Iterator<Item = &'static str> {
+    let reported = catalogue::kinds().iter().flat_map(|kind| &kind.failure.names).map(ErrorName::as_str);
+    STATES.into_iter().chain(reported)
 }
 
 /// The known name that differs in the least: in its case, in its prefix, in a letter.
-fn likely(text: &str, known: &[String], report: &Report) -> Option<String> {
-    if let Some((_, code)) = text.split_once('.') {
-        let modelled = format!("ECS.{code}");
-        if is_modelled(&modelled) {
-            return Some(modelled);
+fn likely(text: &str, report: &Report) -> Option<&'static str> {
+    if let Some((prefix, code)) = text.split_once('.') {
+        let of_ecs = known_names().find(|known| known.strip_prefix("ECS.") == Some(code));
+        if of_ecs.is_some() {
+            return of_ecs;
         }
         if code.to_ascii_lowercase().contains("thrott") {
-            return Some(ErrorName::THROTTLED.to_string());
+            return Some("ECS.Throttled");
+        }
+        // The base class of the SDK integration, `arn:aws:states:::aws-sdk:ecs:runTask`.
+        if prefix.eq_ignore_ascii_case("ecs") && code.eq_ignore_ascii_case("EcsException") {
+            return Some("ECS.AmazonECSException");
         }
     }
-    report.suggest(text, known.iter().map(String::as_str)).map(str::to_owned)
-}
-
-fn warn_of_unreachable(value: &Value<'_>, read: &[(usize, Read)]) {
-    let mut earlier: Vec<&ErrorName> = Vec::new();
-    for (index, one) in read {
-        let names = &one.retrier.error_equals;
-        let never = |name: &ErrorName| *name == ErrorName::RUNTIME || is_taken(name, &earlier);
-        if !names.is_empty() && names.iter().all(never) {
-            let message = if names.iter().all(|name| *name == ErrorName::RUNTIME) {
-                "can never match: no retrier takes States.Runtime"
-            } else {
-                "can never match: the retriers before it take every error that it names"
-            };
-            let message = format!("{}[{index}]: {message}", value.path());
-            value.report().add(Note::warning("unreachable-retrier", one.error_equals, message));
-        }
-        earlier.extend(names);
-    }
-}
-
-/// Whether every failure of this name is taken by one of the earlier names.
-fn is_taken(name: &ErrorName, earlier: &[&ErrorName]) -> bool {
-    let has = |one: &ErrorName| earlier.contains(&one);
-    let is_timeout = [ErrorName::TIMEOUT, ErrorName::START_TIMEOUT].contains(name);
-    let is_wild = ![ErrorName::ALL, ErrorName::LAUNCH_UNKNOWN].contains(name);
-    let is_refusal = name.as_str().starts_with("ECS.") || *name == ErrorName::ECS_UNKNOWN;
-    has(name)
-        || (has(&ErrorName::TASK_FAILED) && is_wild && !is_timeout)
-        || (has(&ErrorName::TIMEOUT) && is_timeout)
-        || (has(&ErrorName::ECS_EXCEPTION) && is_refusal)
-        || (has(&ErrorName::TASK_FAILED) && has(&ErrorName::TIMEOUT) && *name == ErrorName::ALL)
+    report.suggest(text, known_names())
 }

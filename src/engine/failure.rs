@@ -107,6 +107,16 @@ impl Failure {
         Failure { names: vec![primary.clone()], primary, cause: cause.into() }
     }
 
+    /// The task never reached RUNNING within its limit.
+    pub fn start_timed_out(cause: impl Into<String>) -> Failure {
+        Failure::new(ErrorName::TIMEOUT, cause).with_finer([ErrorName::START_TIMEOUT])
+    }
+
+    /// ECS no longer knows the task.
+    pub fn lost(cause: impl Into<String>) -> Failure {
+        Failure::new(ErrorName::TASK_FAILED, cause).with_finer([ErrorName::LOST])
+    }
+
     /// Adds finer names, most specific first, before those it has.
     #[must_use]
     pub fn with_finer(mut self, finer: impl IntoIterator<Item = ErrorName>) -> Failure {
@@ -128,7 +138,7 @@ impl Failure {
 
 /// The exceptions that ECS models for RunTask; any other code is reported under the base class.
 /// Source: Amazon ECS API reference, RunTask, "Errors".
-const MODELLED: [&str; 10] = [
+pub(super) const MODELLED: [&str; 10] = [
     "AccessDeniedException",
     "BlockedException",
     "ClientException",

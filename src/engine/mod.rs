@@ -9,7 +9,9 @@
 
 pub mod admit;
 pub mod bucket;
+pub mod catalogue;
 pub mod failure;
+pub mod forecast;
 pub mod found;
 pub mod job;
 pub mod launch;

@@ -51,8 +51,17 @@ fn judge_accepting(facts: &TaskFacts, definition: &Definition, accepts: impl Fn(
     if all_zero && ended_by_itself(facts, accepts) {
         return Verdict::Succeeded;
     }
+    Verdict::Failed(failure(facts, &deciding))
+}
+
+/// The failure of a stopped task of which every container decides.
+pub(super) fn failure_of(facts: &TaskFacts) -> Failure {
+    failure(facts, &deciding_containers(facts, Success::All))
+}
+
+fn failure(facts: &TaskFacts, deciding: &[&ContainerFacts]) -> Failure {
     let culprit = deciding.iter().copied().find(|container| container.exit_code != Some(0));
-    Verdict::Failed(Failure::new(ErrorName::TASK_FAILED, cause(facts, culprit)).with_finer(finer_names(facts, culprit)))
+    Failure::new(ErrorName::TASK_FAILED, cause(facts, culprit)).with_finer(finer_names(facts, culprit))
 }
 
 /// The exit code that stands for the whole task: of the first deciding container that did not end with 0, else 0.

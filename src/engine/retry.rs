@@ -116,6 +116,36 @@ impl RetryPolicy {
         &self.0
     }
 
+    /// How many retries it can grant in one run.
+    pub fn retries_max(&self) -> u64 {
+        self.0.iter().map(|retrier| u64::from(retrier.max_attempts)).sum()
+    }
+
+    /// How long all retries that it can grant in one run wait together; with `FULL` jitter, at most.
+    pub fn longest_wait(&self) -> Duration {
+        self.0.iter().map(|retrier| retrier.waits(retrier.max_attempts)).fold(Duration::ZERO, Duration::saturating_add)
+    }
+
+    /// The first retry that can't happen in a run of this length, attempts of no length assumed: one that its own retrier
+    /// makes come too late, else the first that comes too late after all retriers before it are used up. None if every
+    /// retry can happen.
+    pub fn first_beyond(&self, limit: Duration) -> Option<Beyond> {
+        let beyond = |retrier: usize, before: Duration| {
+            let one = self.0.get(retrier)?;
+            let nth = one.first_wait_beyond(limit.saturating_sub(before))?;
+            Some(Beyond { retrier, nth, at: before.saturating_add(one.waits(nth)), after_others: !before.is_zero() })
+        };
+        let alone = (0..self.0.len()).find_map(|retrier| beyond(retrier, Duration::ZERO));
+        alone.or_else(|| {
+            let mut before = Duration::ZERO;
+            self.0.iter().enumerate().find_map(|(index, retrier)| {
+                let found = beyond(index, before);
+                before = before.saturating_add(retrier.waits(retrier.max_attempts));
+                found
+            })
+        })
+    }
+
     /// Decides about a failure. `used` holds the retries that each retrier has granted in this run, `draw` is a number
     /// from 0 to 1 that `FULL` jitter scales the wait by.
     pub fn decide(&self, failure: &Failure, used: &[u32], draw: f64) -> Decision {
@@ -135,15 +165,54 @@ impl RetryPolicy {
     }
 }
 
+/// A retry that comes too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beyond {
+    /// Whose it is, from 0.
+    pub retrier: usize,
+    /// Which of its retries, from 1.
+    pub nth: u32,
+    /// How much has been waited when it begins.
+    pub at: Duration,
+    /// Whether it is late only if the retriers before its own are used up.
+    pub after_others: bool,
+}
+
 impl Retrier {
+    /// How long the first `count` of its retries wait together, as far as it grants them; with `FULL` jitter, at most. In
+    /// closed form, because there can be a hundred million.
+    pub fn waits(&self, count: u32) -> Duration {
+        let cap = f64::from(self.max_delay_seconds.unwrap_or(MAX_DELAY_SECONDS));
+        let first = f64::from(self.interval_seconds).min(cap);
+        let count = f64::from(count.min(self.max_attempts));
+        let growth = (self.backoff_rate - 1.0).ln_1p();
+        let (growing, grown) = if growth > 0.0 {
+            let growing = ((cap / first).ln() / growth).ceil().clamp(0.0, count);
+            (growing, first * (growing * growth).exp_m1() / (self.backoff_rate - 1.0))
+        } else {
+            (count, first * count)
+        };
+        let all = Duration::try_from_secs_f64(grown + (count - growing) * cap);
+        all.map_or(Duration::MAX, to_milliseconds)
+    }
+
+    /// The first of its retries that begins at `limit` or later.
+    fn first_wait_beyond(&self, limit: Duration) -> Option<u32> {
+        let (mut least, mut most) = (1, self.max_attempts);
+        if most == 0 || self.waits(most) < limit {
+            return None;
+        }
+        while least < most {
+            let middle = least + (most - least) / 2;
+            if self.waits(middle) < limit { least = middle + 1 } else { most = middle }
+        }
+        Some(least)
+    }
+
     /// Whether any of its names matches the failure. The wildcards look at the primary name, as in ASL; a finer name
     /// matches literally only.
     pub fn takes(&self, failure: &Failure) -> bool {
-        failure.primary != ErrorName::RUNTIME
-            && self
-                .error_equals
-                .iter()
-                .any(|name| failure.names.contains(name) || is_wildcard_for(name, &failure.primary))
+        self.error_equals.iter().any(|name| matches(name, failure))
     }
 
     fn mistakes(&self, index: usize, is_last: bool) -> Vec<InvalidRetrier> {
@@ -172,6 +241,11 @@ impl Retrier {
         }
         mistakes
     }
+}
+
+/// Whether a name in `error_equals` matches a failure. Nothing matches `States.Runtime`.
+pub fn matches(name: &ErrorName, failure: &Failure) -> bool {
+    failure.primary != ErrorName::RUNTIME && (failure.names.contains(name) || is_wildcard_for(name, &failure.primary))
 }
 
 /// `States.TaskFailed` is every error but `States.Timeout`; `States.ALL` is every error. Neither takes
@@ -282,7 +356,58 @@ mod tests {
         assert_eq!((mistakes.len(), mistakes[0].retrier, mistakes[0].field), (1, 0, "error_equals"));
     }
 
+    fn beyond(retrier: usize, nth: u32, seconds: u64, after_others: bool) -> Option<Beyond> {
+        Some(Beyond { retrier, nth, at: Duration::from_secs(seconds), after_others })
+    }
+
+    #[test]
+    fn the_default_policy_waits_79_seconds_at_most() {
+        let policy = RetryPolicy::default();
+        assert_eq!((policy.longest_wait(), policy.retries_max()), (Duration::from_secs(79), 6));
+        let first_beyond = |seconds| policy.first_beyond(Duration::from_secs(seconds));
+        assert_eq!(first_beyond(80), None);
+        assert_eq!(first_beyond(79), beyond(1, 3, 79, true), "a retry that begins at the limit is over");
+        assert_eq!(first_beyond(75), beyond(1, 2, 76, true));
+        assert_eq!(first_beyond(70), beyond(0, 3, 70, false));
+        assert_eq!(first_beyond(60), beyond(0, 3, 70, false));
+        assert_eq!(first_beyond(9), beyond(0, 1, 10, false));
+    }
+
+    #[test]
+    fn a_hundred_million_retries_are_summed_at_once() {
+        let mut endless = retrier(1, 1.0, None);
+        endless.max_attempts = MAX_INTEGER;
+        assert_eq!(endless.waits(MAX_INTEGER), Duration::from_secs(u64::from(MAX_INTEGER)));
+        let policy = RetryPolicy::new(vec![endless.clone()]).unwrap();
+        assert_eq!(policy.first_beyond(Duration::from_secs(900)), beyond(0, 900, 900, false));
+        (endless.backoff_rate, endless.max_delay_seconds) = (1.000_001, Some(60));
+        let per_retry = endless.waits(MAX_INTEGER).as_secs_f64() / f64::from(MAX_INTEGER);
+        assert!((50.0..60.0).contains(&per_retry), "{per_retry}");
+        (endless.backoff_rate, endless.max_delay_seconds) = (f64::MAX, None);
+        assert_eq!(endless.waits(2), Duration::from_secs(1 + u64::from(MAX_DELAY_SECONDS)));
+    }
+
+    #[test]
+    fn a_retrier_that_grants_nothing_is_never_late() {
+        let mut never = retrier(100, 1.0, None);
+        never.max_attempts = 0;
+        let policy = RetryPolicy::new(vec![never]).unwrap();
+        assert_eq!((policy.longest_wait(), policy.first_beyond(Duration::from_secs(1))), (Duration::ZERO, None));
+    }
+
     proptest! {
+        #[test]
+        fn the_sum_of_the_waits_is_what_each_of_them_adds(
+            interval in 1u32..1000, rate in prop_oneof![Just(1.0), 1.0f64..4.0], count in 0u32..30,
+            cap in proptest::option::of(1u32..100_000), granted in 0u32..30,
+        ) {
+            let mut retrier = retrier(interval, rate, cap);
+            retrier.max_attempts = granted;
+            let exact: Duration = (1..=count.min(granted)).map(|nth| delay(&retrier, nth)).sum();
+            let (got, exact) = (retrier.waits(count).as_secs_f64(), exact.as_secs_f64());
+            prop_assert!((got - exact).abs() <= 0.02 + exact * 1e-9, "{got} is not {exact}");
+        }
+
         #[test]
         fn delay_is_interval_times_rate_to_the_power(
             interval in 1u32..100_000, rate in 1.0f64..10.0, nth in 1u32..40, cap in proptest::option::of(1u32..MAX_DELAY_SECONDS),

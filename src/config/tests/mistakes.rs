@@ -259,7 +259,7 @@ fn names_of_ecs_and_of_ours_are_known_and_others_pass() {
     }
     let meant = |text: &str| {
         let loaded = main_file(&job_with(&format!("retry = [{{ error_equals = ['{text}'] }}]"))).load();
-        loaded.findings[0].message.rsplit('"').nth(1).unwrap_or_default().to_owned()
+        loaded.findings[0].help.as_deref().and_then(|help| help.split('"').nth(1)).unwrap_or_default().to_owned()
     };
     assert_eq!(meant("State.ALL"), "States.ALL");
     assert_eq!(meant("States.Taskfailed"), "States.TaskFailed");

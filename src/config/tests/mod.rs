@@ -1,6 +1,7 @@
 //! What a configuration comes to, tried on real files.
 //!
-//! `valid.rs` holds what loads and what it becomes, `mistakes.rs` each mistake with its code and place, `rendered.rs` some of
+//! `valid.rs` holds what loads and what it becomes, `mistakes.rs` each mistake with its code and place,
+//! `proofs.rs` doubts that take more than one key to see, `rendered.rs` some of
 //! them letter by letter, `files.rs` trouble with files and hostile bytes.
 
 use std::fs;
@@ -10,7 +11,9 @@ use super::*;
 
 mod files;
 mod mistakes;
+mod proofs;
 mod rendered;
+mod schema;
 mod valid;
 
 /// Enough around a job for it to be valid and without a warning.

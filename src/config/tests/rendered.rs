@@ -150,11 +150,18 @@ fn a_retrier_that_can_never_match_names_its_line() {
     assert_rendered(
         &main_file(&job_with(retry)),
         r#"
-warning[unreachable-retrier]: jobs.a.retry[1]: can never match: the retriers before it take every error that it names
+warning[unreachable-retrier]: jobs.a.retry[1]: can never match: "ECS.AmazonECSException" is taken by retry[0] ("States.TaskFailed")
   --> main.toml:11:16
    |
 11 | error_equals = ["ECS.AmazonECSException"]
    |                ^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+  ::: main.toml:9:16
+   |
+ 9 | error_equals = ["States.TaskFailed"]
+   |                --------------------- taken here
+   |
+   = help: the first retrier that matches decides: put retry[1] before retry[0], or remove it
 
 0 errors, 1 warning
 "#,

@@ -11,50 +11,7 @@ use crate::local::Outcome;
 use super::*;
 
 /// `design.md` §5, whole.
-const EXAMPLE: &str = r#"
-instance = "prod"                        # names this installation in tokens and tags
-
-[state]
-url = "sqlite:///var/lib/tenacron/state.db"
-
-[control]
-socket = "/run/tenacron/control.sock"    # with --local: inside the local state directory
-
-[http]
-listen = "127.0.0.1:8474"
-
-[ecs]                                    # region, endpoint and credentials also come from the usual AWS environment
-region = "eu-central-1"
-poll_interval = "5s"                     # at least 500ms
-launch_rate = 20                         # RunTask calls a second, and the burst; Fargate's own quota by default
-launch_burst = 20
-
-[defaults]                               # each job inherits; a job's own key replaces the value
-cluster = "batch"
-launch_type = "FARGATE"
-timezone = "UTC"
-timeout = "15m"                          # the whole run, retries included; unset = none, and validate says so
-overlap = "skip"                         # skip | allow | queue_one | queue_all | cancel_running
-catchup = "last"                         # none | last | all
-catchup_window = "1h"
-network = { subnets = ["subnet-1"], security_groups = ["sg-1"], assign_public_ip = true }
-
-[jobs.hello]
-schedule = "rate(15 minutes)"            # or "0 3 * * *", "cron(0 3 * * ? *)", "at(…)", "@daily", or a list of them
-task_definition = "hello"
-attempt_timeout = "10m"
-[[jobs.hello.container]]
-name = "app"
-environment = { PARAM = "tenacron" }
-[[jobs.hello.retry]]
-error_equals = ["ECS.AmazonECSException"]
-interval_seconds = 10
-max_attempts = 3
-backoff_rate = 2.0
-
-[local.task_definitions.hello]           # what --local runs, as processes of this machine
-containers = [{ name = "app", command = ["sh", "-c", "echo Hello from $PARAM"] }]
-"#;
+const EXAMPLE: &str = include_str!("../../../tests/fixtures/config/design.toml");
 
 fn job(config: &Config, name: &str) -> Job {
     config.jobs.get(&JobName::new(name).unwrap()).unwrap().clone()

@@ -12,7 +12,7 @@ use super::{Run, State, StopWhy};
 const AT_ONCE: TimeDelta = TimeDelta::milliseconds(1);
 
 /// How the reason of every StopTask of ours begins; ECS shows it as the task's stopped reason.
-pub(super) const OUR_STOP: &str = "tenacron: ";
+pub const OUR_STOP: &str = "tenacron: ";
 
 /// What the daemon must do for a run. It follows from the state and the instant alone.
 #[derive(Debug, PartialEq)]

@@ -77,8 +77,7 @@ impl Run {
             return None;
         }
         let cause = format!("ECS no longer knows {task}, so how it ended is not known");
-        let failure = Failure::new(ErrorName::TASK_FAILED, cause).with_finer([ErrorName::LOST]);
-        Some(self.attempt_ended(failure, None, now))
+        Some(self.attempt_ended(Failure::lost(cause), None, now))
     }
 
     /// A task that was never seen RUNNING may not be visible yet, and after an absence or a jump of the clock it may be
@@ -155,8 +154,7 @@ impl Run {
         };
         let limits = self.definition.limits;
         let timed_out = |key: &str, limit: Option<std::time::Duration>| {
-            let limit = limit.unwrap_or_default();
-            Failure::new(ErrorName::TIMEOUT, format!("{key} of {limit:?} was reached; {}", failure.cause))
+            format!("{key} of {:?} was reached; {}", limit.unwrap_or_default(), failure.cause)
         };
         let failure = match why {
             None => {
@@ -166,11 +164,11 @@ impl Run {
                 events.extend(self.fail_attempt(failure, Next::Fresh, now));
                 return events;
             }
-            Some(StopWhy::AttemptTimeout) => timed_out("attempt_timeout", limits.attempt_timeout),
-            Some(StopWhy::StartTimeout) => {
-                timed_out("start_timeout", limits.start_timeout).with_finer([ErrorName::START_TIMEOUT])
+            Some(StopWhy::AttemptTimeout) => {
+                Failure::new(ErrorName::TIMEOUT, timed_out("attempt_timeout", limits.attempt_timeout))
             }
-            Some(StopWhy::RunTimeout) => timed_out("timeout", limits.timeout),
+            Some(StopWhy::StartTimeout) => Failure::start_timed_out(timed_out("start_timeout", limits.start_timeout)),
+            Some(StopWhy::RunTimeout) => Failure::new(ErrorName::TIMEOUT, timed_out("timeout", limits.timeout)),
             Some(StopWhy::Cancelled) => failure,
         };
         let timed_out =

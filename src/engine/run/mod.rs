@@ -29,7 +29,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::action::Action;
+pub use self::action::{Action, OUR_STOP};
 pub use self::clock::ClockChange;
 pub(super) use self::found::FoundLaunch;
 pub use self::history::{Entry, HistoryEvent};

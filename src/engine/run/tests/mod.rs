@@ -7,6 +7,7 @@ mod clock;
 mod ending;
 mod examples;
 mod following;
+mod forecast;
 mod launching;
 mod lookup;
 mod properties;
