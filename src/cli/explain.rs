@@ -81,7 +81,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let Judged { failure, notes } = facts::judge(arguments, &job.definition);
     match &failure {
         None => tell_success(job, notes, arguments.json)?,
-        Some(failure) => tell(job, failure, notes, arguments.json)?,
+        Some(failure) => tell(job, failure, notes, arguments)?,
     }
     Ok(Exit::Ok)
 }
@@ -105,11 +105,11 @@ fn tell_success(job: &Job, notes: Vec<String>, json: bool) -> Result<(), Failed>
     print_lines(&lines)
 }
 
-fn tell(job: &Job, failure: &Failure, mut notes: Vec<String>, json: bool) -> Result<(), Failed> {
+fn tell(job: &Job, failure: &Failure, mut notes: Vec<String>, arguments: &Arguments) -> Result<(), Failed> {
     let definition = &job.definition;
     let seen = forecast(definition, failure);
     notes.extend(doubts(definition, failure, &seen));
-    if json {
+    if arguments.json {
         return print_json(&ExplanationObject {
             job: job.name.as_str(),
             names: failure.names.iter().map(ErrorName::as_str).collect(),
@@ -122,12 +122,14 @@ fn tell(job: &Job, failure: &Failure, mut notes: Vec<String>, json: bool) -> Res
             notes,
         });
     }
+    // The cause of a failure that was only named would be made up.
+    let has_facts = arguments.error.is_none();
     let mut lines = vec![line("job", job.name.as_str())];
     for (nth, name) in failure.names.iter().enumerate() {
         let mark = if *name == failure.primary { "  (primary)" } else { "" };
         lines.push(line(if nth == 0 { "names" } else { "" }, &format!("{name}{mark}")));
     }
-    if !failure.cause.is_empty() {
+    if has_facts && !failure.cause.is_empty() {
         lines.push(line("cause", &failure.cause));
     }
     if definition.retry == RetryPolicy::default() {

@@ -59,20 +59,22 @@ pub(super) fn warn_of_unreachable(value: &Value<'_>, retriers: &[Names]) {
             .filter(|name| !taken.iter().any(|(taken, _)| taken.0 == name.0))
             .map(|(name, _)| name.as_str())
             .collect();
+        // A wildcard of all must stay last, and one of two equal names is left over in any order.
+        let is_left_over = taken
+            .iter()
+            .any(|((name, _), takers)| *name == ErrorName::ALL || takers.iter().any(|(_, with)| *with == name));
+        let advice = |what: &str| {
+            let order = format!("put retry[{}] before retry[{by}], or ", one.index);
+            let order = if is_left_over { "" } else { order.as_str() };
+            format!("the first retrier that matches decides: {order}remove {what}")
+        };
         let note = if left.is_empty() {
-            let help = format!(
-                "the first retrier that matches decides: put retry[{}] before retry[{by}], or remove it",
-                one.index
-            );
-            Note::warning("unreachable-retrier", one.place, format!("{retrier}: can never match: {told}")).help(help)
+            Note::warning("unreachable-retrier", one.place, format!("{retrier}: can never match: {told}"))
+                .help(advice("it"))
         } else {
             let left = listed(left.into_iter().take(NAMES_SHOWN), "and");
-            let message = format!("{retrier}: is only for {left}: {told}");
-            let help = format!(
-                "the first retrier that matches decides: put retry[{}] before retry[{by}], or remove these names",
-                one.index
-            );
-            Note::warning("shadowed-error-name", *first_place, message).help(help)
+            Note::warning("shadowed-error-name", *first_place, format!("{retrier}: is only for {left}: {told}"))
+                .help(advice("these names"))
         };
         value.report().add(note.also(before.map(|taker| taker.place), "taken here"));
     }

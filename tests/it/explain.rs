@@ -118,7 +118,6 @@ fn a_person_reads_why() {
         told(&["short", "--error", "ECS.Throttled"]),
         "job        short\n\
          names      ECS.Throttled\n           ECS.AmazonECSException  (primary)\n\
-         cause      RunTask was refused: ThrottlingException: no message\n\
          policy     the built-in one\n\
          retry[0]   takes it  (ECS.AmazonECSException)\n\
          retry[1]   would take it and is not asked: retry[0] comes first, also when it is used up  (States.TaskFailed)\n\
@@ -128,6 +127,8 @@ fn a_person_reads_why() {
     );
     let passed_over = told(&["all", "--error", "Tenacron.LaunchUnknown"]);
     assert!(passed_over.contains("no wildcard takes Tenacron.LaunchUnknown"), "{passed_over}");
+    let with_facts = told(&["plain", "--exit-code", "3"]);
+    assert!(with_facts.contains("cause      container `app` exited with 3"), "{with_facts}");
     let ours = told(&["plain", "--stopped-reason", "tenacron: attempt_timeout"]);
     assert!(ours.contains("ask with --error States.Timeout"), "{ours}");
     let steered = told(&["plain", "--stopped-reason", "\u{1b}[31mred"]);

@@ -218,6 +218,29 @@ fn overrides_are_measured_with_what_is_added_to_them() {
 }
 
 #[test]
+fn the_size_of_the_overrides_is_estimated_upwards_and_closely() {
+    use crate::engine::job::ContainerOverride;
+    use serde_json::json;
+    let container = ContainerOverride {
+        name: "app".into(),
+        command: Some(vec!["run".into(), "say \"ä\"\n".into()]),
+        environment: [("A".to_owned(), "\u{1}".repeat(50)), ("B".to_owned(), "x".repeat(500))].into(),
+        cpu: Some(1),
+        memory: Some(i32::MAX),
+        memory_reservation: None,
+    };
+    let task = crate::engine::job::TaskOverride { cpu: Some("1 vCPU".into()), ..Default::default() };
+    let variables: Vec<_> =
+        container.environment.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let sent = json!({ "cpu": "1 vCPU", "containerOverrides": [{
+        "name": "app", "command": container.command, "environment": variables, "cpu": 1, "memory": i32::MAX,
+    }] });
+    let exact = sent.to_string().chars().count();
+    let estimate = task::overrides_size(&[container], &task, false);
+    assert!((exact..exact + 120).contains(&estimate), "{estimate} for {exact}");
+}
+
+#[test]
 fn doubts_about_the_whole_are_warnings() {
     let job = "[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\n";
     let loaded = main_file(&format!("defaults.cluster = 'c'\n{job}"));

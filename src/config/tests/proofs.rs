@@ -53,7 +53,11 @@ fn the_order_of_the_deployed_sample_is_seen_through() {
         );
     }
     let both = retriers(&["'States.TaskFailed'", "'States.Timeout'", "'States.ALL'"]);
-    assert_proof(&both, "unreachable-retrier 8:108", &["\"States.ALL\" is taken by retry[0]", "and retry[1]"]);
+    assert_proof(
+        &both,
+        "unreachable-retrier 8:108",
+        &["\"States.ALL\" is taken by retry[0]", "and retry[1]", "decides: remove it"],
+    );
 }
 
 #[test]
