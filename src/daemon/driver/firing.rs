@@ -8,7 +8,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::Driver;
-use crate::daemon::tracked::Tracked;
 use crate::engine::admit::{self, Absence, Living, Meeting, Planned, Undecided};
 use crate::engine::job::{Definition, Job, JobName, Overlap};
 use crate::engine::pause::Scope;
@@ -67,6 +66,11 @@ impl Driver {
         for Held { job, away_since } in meant {
             self.fire_job(&job, Absence { from: away_since, until: now });
         }
+    }
+
+    /// Whether a job's next instant waits for a first look.
+    pub(super) fn is_held(&self, name: &JobName) -> bool {
+        self.held.iter().any(|held| held.job == *name)
     }
 
     /// Forgets that a job waits for a first look: what it waited with is decided otherwise.
@@ -155,9 +159,9 @@ impl Driver {
 
     fn start(&mut self, firing: Firing, definition: Arc<Definition>, now: DateTime<Utc>) {
         let (run, entries) = Run::due(firing, self.instance.clone(), definition, now);
-        let id = run.id.clone();
-        self.living.entry(run.job.clone()).or_default().push(id.clone());
-        self.runs.insert(id.clone(), Tracked::begun(run, entries));
+        let (id, job) = (run.id.clone(), run.job.clone());
+        self.living.entry(job).or_default().push(id.clone());
+        self.enter(run, entries);
         self.reconsider(&id, now);
     }
 
@@ -169,10 +173,8 @@ impl Driver {
         now: DateTime<Utc>,
     ) {
         let (run, entries) = Run::not_started(firing, self.instance.clone(), definition, outcome, now);
-        let id = run.id.clone();
-        if !self.runs.contains_key(&id) {
-            self.runs.insert(id.clone(), Tracked::begun(run, entries));
-            self.touched.insert(id);
+        if !self.runs.contains_key(&run.id) {
+            self.enter(run, entries);
         }
     }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::Driver;
-use crate::daemon::tracked::Tracked;
 use crate::engine::admit;
 use crate::engine::found::{self, Findings, Stray};
 use crate::engine::job::JobName;
@@ -39,7 +38,7 @@ impl Driver {
         for (run, entries) in runs {
             let id = run.id.clone();
             self.living.entry(run.job.clone()).or_default().push(id.clone());
-            self.runs.insert(id.clone(), Tracked::begun(run, entries));
+            self.enter(run, entries);
             self.step(&id, Event::Resumed, now);
             self.unseen.insert(id);
         }
