@@ -26,7 +26,7 @@ use crate::engine::admit;
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::pause::{Pause, Scope};
-use crate::engine::run::{ClockChange, Event, Refused, Run, RunId, Step};
+use crate::engine::run::{ClockChange, Entry, Event, Refused, Run, RunId, Step};
 use crate::engine::slots::{Limited, Slots};
 use crate::store::{Audit, Batch, Loaded, Mark, Term};
 
@@ -67,6 +67,8 @@ pub struct Driver {
     /// Jobs by their next instant.
     agenda: BTreeSet<(DateTime<Utc>, JobName)>,
     runs: HashMap<RunId, Tracked>,
+    /// How many runs this driver has begun.
+    begun: u64,
     /// Living runs of each job, oldest first.
     living: HashMap<JobName, Vec<RunId>>,
     /// Runs that want a launch permit.
@@ -81,6 +83,8 @@ pub struct Driver {
     changed_pauses: BTreeSet<Scope>,
     /// What people did since the last batch.
     audit: Vec<Audit>,
+    /// When somebody last asked for a run, as it is named.
+    asked_at: DateTime<Utc>,
     /// What people want, for the next turn.
     orders: Vec<Command>,
     /// What became of it, in the same order.
@@ -114,6 +118,7 @@ impl Driver {
             jobs: BTreeMap::new(),
             agenda: BTreeSet::new(),
             runs: HashMap::new(),
+            begun: 0,
             living: HashMap::new(),
             queue: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -123,6 +128,7 @@ impl Driver {
             pauses: loaded.pauses.into_iter().collect(),
             changed_pauses: BTreeSet::new(),
             audit: Vec::new(),
+            asked_at: DateTime::<Utc>::MIN_UTC,
             orders: Vec::new(),
             answers: Vec::new(),
             moved_marks: BTreeSet::new(),
@@ -149,13 +155,17 @@ impl Driver {
     /// Takes a run over from the store.
     fn adopt(&mut self, run: Run, set_back: Option<TimeDelta>, now: DateTime<Utc>) {
         let id = run.id.clone();
-        self.enter(Tracked::loaded(run), now);
+        let displaced = self.line_up(&run);
+        self.runs.insert(id.clone(), Tracked::loaded(run));
         if let Some(by) = set_back {
             self.adjust(&id, ClockChange::SetBack(by), now);
             // How long the daemon was away is not known, so the difference is the least that the clock went back.
             self.adjust(&id, ClockChange::AgeLost, now);
         }
         self.step(&id, Event::Resumed, now);
+        if let Some(displaced) = displaced {
+            self.reconsider(&displaced, now);
+        }
         if self.runs.get(&id).is_some_and(|tracked| tracked.run.followed_task().is_some()) {
             self.unseen.insert(id);
         }
@@ -165,6 +175,7 @@ impl Driver {
     /// nothing changed. While `is_leaving`, nothing new begins.
     pub fn turn(&mut self, reports: Vec<Report>, now: DateTime<Utc>, is_leaving: bool) -> Option<Batch> {
         self.heed_clock(now);
+        self.end_overdue(now);
         // Facts first: a run whose end has been reported is not in the way of a firing of the same turn.
         for report in reports {
             if let Some(tracked) = self.runs.get_mut(&report.run) {
@@ -191,10 +202,17 @@ impl Driver {
         }
         if !is_leaving {
             self.grant_permits(now);
+            self.end_pauses(now);
         }
-        self.end_pauses(now);
         self.last_turn_at = self.last_turn_at.max(now);
         self.take_batch(now)
+    }
+
+    /// Enters a run that is new to the store.
+    fn enter(&mut self, run: Run, entries: Vec<Entry>) {
+        self.begun += 1;
+        self.touched.insert(run.id.clone());
+        self.runs.insert(run.id.clone(), Tracked::begun(self.begun, run, entries));
     }
 
     /// Moves a run and puts it where its new state wants it.
@@ -233,8 +251,12 @@ impl Driver {
         let marks = moved.into_iter().filter_map(|name| self.jobs.get(&name)).map(JobEntry::mark).collect();
         let mut runs = Vec::new();
         for id in &self.touched {
-            runs.extend(self.runs.get_mut(id).and_then(Tracked::take_save));
+            let Some(tracked) = self.runs.get_mut(id) else { continue };
+            runs.extend(tracked.take_save().map(|save| (tracked.nth, save)));
         }
+        // The store keeps new runs in the order in which they were begun: after a restart they take turns in it.
+        runs.sort_by_key(|(nth, _)| *nth);
+        let runs = runs.into_iter().map(|(_, save)| save).collect();
         let changed = std::mem::take(&mut self.changed_pauses);
         let batch = Batch {
             marks,
@@ -261,7 +283,9 @@ impl Driver {
                 if let Some(at) = tracked.wake_at {
                     self.wakes.remove(&(at, id.clone()));
                 }
-                self.leave_living(&tracked.run.job, id, now);
+                if let Some(oldest) = self.leave_living(&tracked.run.job, id, now) {
+                    self.reconsider(&oldest, now);
+                }
             }
         }
     }

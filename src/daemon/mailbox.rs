@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::run::RunId;
 
+use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView};
 
 /// How many letters may wait.
@@ -36,7 +37,7 @@ impl Tray {
     pub(super) fn take_in(&mut self, letter: Letter, driver: &Driver) {
         match letter {
             Letter::Jobs(reply) => drop(reply.send(driver.jobs())),
-            Letter::WaitsFor(run, reply) => drop(reply.send(driver.waits_for(&run))),
+            Letter::WaitsFor(run, reply) => drop(reply.send(driver.waits_for(&run, clock::now()))),
             Letter::Command(command, reply) => self.0.push((command, reply)),
         }
     }

@@ -11,6 +11,8 @@ use crate::store::RunSave;
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub(super) run: Run,
+    /// The how manieth it is of those that this daemon has begun; 0 if it was loaded.
+    pub(super) nth: u64,
     /// Never saved yet.
     is_new: bool,
     /// Attempts that are saved and final.
@@ -35,13 +37,14 @@ impl Tracked {
     }
 
     /// A run that was just begun or refused, with its first entries: it must be saved.
-    pub(super) fn begun(run: Run, entries: Vec<Entry>) -> Tracked {
-        Tracked { entries, is_dirty: true, ..Tracked::new(run, true) }
+    pub(super) fn begun(nth: u64, run: Run, entries: Vec<Entry>) -> Tracked {
+        Tracked { nth, entries, is_dirty: true, ..Tracked::new(run, true) }
     }
 
     fn new(run: Run, is_new: bool) -> Tracked {
         Tracked {
             run,
+            nth: 0,
             is_new,
             attempts_saved: 0,
             entries: Vec::new(),

@@ -87,16 +87,16 @@ pub fn plan(job: &Job, undecided: Undecided, pauses: &[(Scope, Pause)]) -> Vec<P
     pauses.sort_by_key(|(_, pause)| pause.since);
     let (mut rest, mut planned) = (undecided, Vec::new());
     for (scope, pause) in pauses {
-        // What a pause is about is when a job would leave.
-        let (since, until) = (pause.since - rest.offset(), pause.until.map(|until| until - rest.offset()));
+        // What a pause is about is when a job would leave. One that begins later than now began before the clock was set back.
+        let since = if pause.since > rest.absence.until { rest.mark } else { pause.since - rest.offset() };
+        let until = pause.until.map(|until| until - rest.offset());
         let from = since.max(rest.mark);
         let to = until.map_or(rest.until, |until| until.min(rest.until));
         if from >= to {
             continue;
         }
         planned.extend(plan_open(job, rest.up_to(from), undecided.until));
-        let why = Why { before: None, rule: pause.in_words(scope), outcome: Left::Skipped };
-        planned.extend(left_out(&job.name, &job.schedule, rest.after(from).up_to(to), &why));
+        planned.extend(left_out(&job.name, &job.schedule, rest.after(from).up_to(to), &Why::paused(scope, pause)));
         rest = rest.after(to);
     }
     planned.extend(plan_open(job, rest, undecided.until));
@@ -113,9 +113,9 @@ fn plan_open(job: &Job, undecided: Undecided, now: DateTime<Utc>) -> Vec<Planned
         return Vec::new();
     }
     let (name, schedule) = (&job.name, &job.schedule);
-    let fresh_after = (now - ON_TIME).clamp(mark, until);
-    let (window, too_old) = oldest_that_starts(job);
-    let window_after = now.checked_sub_signed(window).unwrap_or(DateTime::<Utc>::MIN_UTC).clamp(mark, fresh_after);
+    let (starts_after, too_old) = starts_after(job, now, undecided.absence.until);
+    let window_after = starts_after.clamp(mark, until);
+    let fresh_after = (now - ON_TIME).clamp(mark, until).max(window_after);
 
     let fresh: Vec<DateTime<Utc>> = schedule.firings(fresh_after, until, anchor).collect();
     let caught_up_after = match catchup_starts(job.admission, !fresh.is_empty()) {
@@ -141,13 +141,33 @@ fn plan_open(job: &Job, undecided: Undecided, now: DateTime<Utc>) -> Vec<Planned
     planned
 }
 
-/// How old a late instant may be that still starts, and the rule that leaves older ones out.
-fn oldest_that_starts(job: &Job) -> (TimeDelta, String) {
-    let in_time = |limit| TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX);
+/// After when an instant must lie to start at all, and the rule that leaves older ones out. What is on time starts however
+/// short the window is, but never after its deadline, which counts from the instant itself.
+fn starts_after(job: &Job, now: DateTime<Utc>, really_now: DateTime<Utc>) -> (DateTime<Utc>, String) {
+    let before = |instant: DateTime<Utc>, limit| {
+        let limit = TimeDelta::from_std(limit).ok();
+        limit.and_then(|limit| instant.checked_sub_signed(limit)).unwrap_or(DateTime::<Utc>::MIN_UTC)
+    };
     let window = job.admission.catchup_window;
-    match job.definition.limits.start_deadline.filter(|deadline| *deadline < window) {
-        Some(deadline) => (in_time(deadline), format!("its start_deadline of {deadline:?} had passed")),
-        None => (in_time(window), format!("outside the catch-up window of {window:?}")),
+    let window_after = before(now, window).min(now - ON_TIME);
+    let deadline = job.definition.limits.start_deadline;
+    match deadline.map(|deadline| (before(really_now, deadline), deadline)) {
+        Some((after, deadline)) if after > window_after => {
+            (after, format!("its start_deadline of {deadline:?} had passed"))
+        }
+        _ => (window_after, format!("outside the catch-up window of {window:?}")),
+    }
+}
+
+/// Decides what a spread holds back of a job that is about to be otherwise: it leaves at once, unless the job is paused.
+pub fn plan_held_back(job: &Job, undecided: Undecided, pauses: &[(Scope, Pause)]) -> Vec<Planned> {
+    let Undecided { mark, anchor, until, absence } = undecided;
+    match pauses.iter().find(|(_, pause)| pause.lasts(absence.until)) {
+        Some((scope, pause)) => left_out(&job.name, &job.schedule, undecided, &Why::paused(scope, pause)),
+        None => {
+            let start = |at| Planned::Start(Firing::of_schedule(&job.name, at, Trigger::Schedule));
+            job.schedule.firings(mark, until, anchor).map(start).collect()
+        }
     }
 }
 
@@ -189,6 +209,10 @@ enum Left {
 }
 
 impl Why {
+    fn paused(scope: &Scope, pause: &Pause) -> Why {
+        Why { before: None, rule: pause.in_words(scope), outcome: Left::Skipped }
+    }
+
     fn outcome(&self, many: Option<String>, covers: Option<Covered>) -> Outcome {
         let parts = [self.before.clone(), many, Some(self.rule.clone())];
         let reason = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");

@@ -236,7 +236,7 @@ fn the_size_of_the_overrides_is_estimated_upwards_and_closely() {
         "name": "app", "command": container.command, "environment": variables, "cpu": 1, "memory": i32::MAX,
     }] });
     let exact = sent.to_string().chars().count();
-    let estimate = task::overrides_size(&[container], &task, false);
+    let estimate = crate::engine::overrides::overrides_size(&[container], &task, false);
     assert!((exact..exact + 120).contains(&estimate), "{estimate} for {exact}");
 }
 

@@ -13,7 +13,7 @@ use crate::engine::run::{ClockChange, RunId, in_words};
 /// A clock that is behind the last turn by more than this was set back; what is less passes by itself.
 pub(super) const SET_BACK_MIN: TimeDelta = TimeDelta::seconds(1);
 /// A clock that is ahead of the last turn by more than this jumped, or the machine slept: the loop turns each second.
-const AHEAD_MIN: TimeDelta = TimeDelta::seconds(10);
+pub(super) const AHEAD_MIN: TimeDelta = TimeDelta::seconds(10);
 
 impl Driver {
     /// Adjusts every living run to a clock that did not go on as time does. To be told at every turn, and while one waits to

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::Driver;
-use crate::daemon::tracked::Tracked;
 use crate::engine::admit::{self, Absence, Living, Meeting, Planned, Undecided};
 use crate::engine::job::{Definition, Job, JobName, Overlap};
 use crate::engine::pause::Scope;
@@ -67,6 +66,11 @@ impl Driver {
         for Held { job, away_since } in meant {
             self.fire_job(&job, Absence { from: away_since, until: now });
         }
+    }
+
+    /// Whether a job's next instant waits for a first look.
+    pub(super) fn is_held(&self, name: &JobName) -> bool {
+        self.held.iter().any(|held| held.job == *name)
     }
 
     /// Forgets that a job waits for a first look: what it waited with is decided otherwise.
@@ -155,7 +159,14 @@ impl Driver {
 
     fn start(&mut self, firing: Firing, definition: Arc<Definition>, now: DateTime<Utc>) {
         let (run, entries) = Run::due(firing, self.instance.clone(), definition, now);
-        self.enter(Tracked::begun(run, entries), now);
+        let id = run.id.clone();
+        let displaced = self.line_up(&run);
+        self.enter(run, entries);
+        self.reconsider(&id, now);
+        // It is the oldest no more, and may have been about to begin.
+        if let Some(displaced) = displaced {
+            self.reconsider(&displaced, now);
+        }
     }
 
     fn record_not_started(
@@ -166,26 +177,18 @@ impl Driver {
         now: DateTime<Utc>,
     ) {
         let (run, entries) = Run::not_started(firing, self.instance.clone(), definition, outcome, now);
-        let id = run.id.clone();
-        if !self.runs.contains_key(&id) {
-            self.runs.insert(id.clone(), Tracked::begun(run, entries));
-            self.touched.insert(id);
+        if !self.runs.contains_key(&run.id) {
+            self.enter(run, entries);
         }
     }
 
-    /// Takes a living run into the books.
-    pub(super) fn enter(&mut self, tracked: Tracked, now: DateTime<Utc>) {
-        let (id, job) = (tracked.run.id.clone(), tracked.run.job.clone());
-        let place = admit::place_among(tracked.run.trigger, &self.living_of(&job));
-        let living = self.living.entry(job).or_default();
+    /// Gives a living run its place among those of its job, and names the one that it displaced as the oldest.
+    pub(super) fn line_up(&mut self, run: &Run) -> Option<RunId> {
+        let place = admit::place_among(run.trigger, &self.living_of(&run.job));
+        let living = self.living.entry(run.job.clone()).or_default();
         let displaced = living.first().cloned().filter(|_| place == 0);
-        living.insert(place, id.clone());
-        self.runs.insert(id.clone(), tracked);
-        self.reconsider(&id, now);
-        // It is the oldest no more, and may have been about to begin.
-        if let Some(displaced) = displaced {
-            self.reconsider(&displaced, now);
-        }
+        living.insert(place, run.id.clone());
+        displaced
     }
 
     fn living_of(&self, job: &JobName) -> Vec<Living> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::Driver;
-use crate::daemon::tracked::Tracked;
 use crate::engine::admit;
 use crate::engine::found::{self, Findings, Stray};
 use crate::engine::job::JobName;
@@ -38,7 +37,8 @@ impl Driver {
         let taken = TakenIn { runs: runs.len(), strays, foreign };
         for (run, entries) in runs {
             let id = run.id.clone();
-            self.enter(Tracked::begun(run, entries), now);
+            self.line_up(&run);
+            self.enter(run, entries);
             self.step(&id, Event::Resumed, now);
             self.unseen.insert(id);
         }

@@ -79,7 +79,8 @@ impl Driver {
         let job = self.job(name)?;
         let definition = Definition::overridden(&job.definition, overrides)?;
         let request = Request { asker: asker.clone(), overlap, retry_of: None };
-        let firing = self.named_anew(now, |at| Firing::manual(name, request.clone(), at));
+        let asked_at = self.asked_at(now);
+        let firing = self.named_anew(asked_at, |at| Firing::manual(name, request.clone(), at));
         let receipt = self.begin_on_request(&job, definition, firing, QUEUE_MAX, now);
         self.note("trigger", &asker, Some(name), Some(&receipt.run), receipt.cause.clone(), now);
         Ok(Done::Recorded(vec![receipt]))
@@ -100,7 +101,8 @@ impl Driver {
         }
         let job = self.job(name)?;
         let definition = frozen.unwrap_or_else(|| Arc::clone(&job.definition));
-        let firing = self.named_anew(now, |at| Firing::retry(name, scheduled_at, request.clone(), at));
+        let asked_at = self.asked_at(now);
+        let firing = self.named_anew(asked_at, |at| Firing::retry(name, scheduled_at, request.clone(), at));
         let receipt = self.begin_on_request(&job, definition, firing, QUEUE_MAX, now);
         self.note("retry", &request.asker, Some(name), Some(&receipt.run), receipt.cause.clone(), now);
         Ok(Done::Recorded(vec![receipt]))
@@ -125,10 +127,11 @@ impl Driver {
             _ => {}
         }
         let instants: Vec<DateTime<Utc>> = job.schedule.firings(before, until, anchor).collect();
+        let asked_at = self.asked_at(now);
         let receipts: Vec<Receipt> = instants
             .into_iter()
             .map(|instant| {
-                let firing = self.named_anew(now, |at| Firing::backfill(name, instant, request.clone(), at));
+                let firing = self.named_anew(asked_at, |at| Firing::backfill(name, instant, request.clone(), at));
                 self.begin_on_request(&job, Arc::clone(&job.definition), firing, BACKFILL_MAX, now)
             })
             .collect();
@@ -138,9 +141,17 @@ impl Driver {
         Ok(Done::Recorded(receipts))
     }
 
-    /// A firing whose run has a name that no living run has: two may be asked for in one millisecond.
-    fn named_anew(&self, now: DateTime<Utc>, firing: impl Fn(DateTime<Utc>) -> Firing) -> Firing {
-        let mut asked_at = now.trunc_subsecs(3);
+    /// When somebody asks for runs, to the millisecond: what they are named by, so two that ask in one have one each.
+    fn asked_at(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let (now, next) = (now.trunc_subsecs(3), self.asked_at + TimeDelta::milliseconds(1));
+        // What lies further ahead is of before the clock was set back.
+        let is_next = now < next && next - now < TimeDelta::seconds(1);
+        self.asked_at = if is_next { next } else { now };
+        self.asked_at
+    }
+
+    /// A firing whose run has a name that no living run has.
+    fn named_anew(&self, mut asked_at: DateTime<Utc>, firing: impl Fn(DateTime<Utc>) -> Firing) -> Firing {
         loop {
             let firing = firing(asked_at);
             if !self.runs.contains_key(&firing.id) {
@@ -189,6 +200,8 @@ impl Driver {
         if until.is_some_and(|until| until <= now) {
             return Err(Declined::EndHasPassed);
         }
+        // What has come before and still waits for a first look is decided under the pause before this one.
+        self.decide_held(&scope, now);
         let pause = Pause { asker, since: now, until };
         self.note("pause", &pause.asker, job.as_ref(), None, Some(pause.in_words(&scope)), now);
         self.set_pause(scope, pause.clone());
@@ -197,16 +210,18 @@ impl Driver {
 
     fn resume(&mut self, scope: Scope, asker: &Asker, now: DateTime<Utc>) -> Carried {
         // A pause outlives its job: it may be lifted all the same.
-        let job = match self.job_of(&scope) {
-            Err(_) if self.pauses.contains_key(&scope) => None,
-            job => job?,
+        let job = match (&scope, self.job_of(&scope)) {
+            (Scope::Job(name), Err(_)) if self.pauses.contains_key(&scope) => Some(name.clone()),
+            (_, job) => job?,
         };
         // What the pause is about and still waits for a first look is decided under it.
         self.decide_held(&scope, now);
         let lifted = self.lift_pause(&scope);
-        if let Some(entry) = job.as_ref().and_then(|job| self.jobs.get_mut(job)) {
+        if let Some(name) = &job
+            && let Some(entry) = self.jobs.get_mut(name)
+        {
             entry.failed_in_a_row = 0;
-            self.moved_marks.extend(job.clone());
+            self.moved_marks.insert(name.clone());
         }
         let detail = lifted.as_ref().map(|pause| format!("it was paused {}", pause.asker.in_words()));
         self.note("resume", asker, job.as_ref(), None, detail, now);

@@ -99,6 +99,9 @@ impl Driver {
     }
 
     pub(super) fn enter_agenda(&mut self, name: &JobName) {
+        if self.is_held(name) {
+            return;
+        }
         if let Some(at) = self.jobs.get(name).and_then(JobEntry::leaves_at) {
             self.agenda.insert((at, name.clone()));
         }
@@ -142,25 +145,33 @@ impl Driver {
     fn replace_job(&mut self, job: Arc<Job>, now: DateTime<Utc>) {
         let name = job.name.clone();
         let Some(entry) = self.jobs.get(&name) else { return };
-        let (known, has_other_schedule) = (entry.mark(), entry.job.schedule.identity() != job.schedule.identity());
-        if has_other_schedule {
-            self.decide_all(&name, now);
+        let offset = spread_offset(&self.instance, &name, job.admission.spread);
+        if entry.job.schedule.identity() != job.schedule.identity() {
+            self.let_go(&name, now, now);
+        } else if offset < entry.offset {
+            self.let_go(&name, now - offset, now);
         }
+        let known = self.jobs.get(&name).map(JobEntry::mark);
         self.leave_agenda(&name);
-        self.set_job(job, Some(known), now);
+        self.set_job(job, known, now);
         // Another overlap policy may let a run begin that waits.
         for id in self.living.get(&name).cloned().unwrap_or_default() {
             self.reconsider(&id, now);
         }
     }
 
-    /// What has come by now, also what a spread held back, under the schedule as it is.
-    fn decide_all(&mut self, name: &JobName, now: DateTime<Utc>) {
-        self.drop_held(name);
-        let Some(entry) = self.jobs.get(name) else { return };
+    /// Decides under the job as it is what its spread holds back of the instants up to `until`.
+    fn let_go(&mut self, name: &JobName, until: DateTime<Utc>, now: DateTime<Utc>) {
+        self.decide_held(&Scope::Job(name.clone()), now);
+        let pauses = self.pauses_of(name);
+        let Some(entry) = self.jobs.get_mut(name) else { return };
+        // What has left by now is decided.
+        let mark = entry.mark.max(now - entry.offset);
         let absence = Absence { from: now, until: now };
-        let (job, undecided) = (Arc::clone(&entry.job), Undecided { until: now, ..entry.undecided(absence) });
-        let planned = admit::plan(&job, undecided, &self.pauses_of(name));
+        let (job, undecided) = (Arc::clone(&entry.job), Undecided { mark, until, ..entry.undecided(absence) });
+        entry.mark = entry.mark.max(until);
+        self.moved_marks.insert(name.clone());
+        let planned = admit::plan_held_back(&job, undecided, &pauses);
         self.carry_out(&job, planned, now);
     }
 

@@ -5,10 +5,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::clock_change::AHEAD_MIN;
 use super::{Driver, Place};
 use crate::engine::admit;
 use crate::engine::job::{JobName, Overlap};
-use crate::engine::run::{Action, Event, Run, RunId, State, Trigger};
+use crate::engine::run::{Action, Event, Run, RunId, State, Trigger, in_words};
 use crate::engine::slots::Limited;
 
 /// Where a run stands in the queue. What people ask for does not go before an instant of today, however old its own is.
@@ -21,14 +22,23 @@ pub(super) fn place_of(run: &Run) -> Place {
 }
 
 impl Driver {
-    /// After any change: is it overdue, does it want a permit, when must it be woken, has it ended?
+    /// After any change of a run: puts it where its new state wants it, and whoever its end lets begin.
     pub(super) fn reconsider(&mut self, id: &RunId, now: DateTime<Utc>) {
+        let mut next = Some(id.clone());
+        // A loop, for a whole queue may be overdue at once.
+        while let Some(id) = next {
+            next = self.put_in_place(&id, now);
+        }
+    }
+
+    /// Is it overdue, does it want a permit, when must it be woken, has it ended? Then the oldest run of its job is next.
+    fn put_in_place(&mut self, id: &RunId, now: DateTime<Utc>) -> Option<RunId> {
         self.touched.insert(id.clone());
         if self.runs.get(id).is_some_and(|tracked| tracked.run.is_overdue(now)) {
-            let waited_for = self.waits_for(id).unwrap_or_default();
+            let waited_for = self.waits_for(id, now).unwrap_or_default();
             self.take(id, Event::Overdue { waited_for }, now);
         }
-        let Some(tracked) = self.runs.get_mut(id) else { return };
+        let tracked = self.runs.get_mut(id)?;
         let wake_at = tracked.run.wake_after(now);
         if let Some(old) = std::mem::replace(&mut tracked.wake_at, wake_at) {
             self.wakes.remove(&(old, id.clone()));
@@ -36,7 +46,7 @@ impl Driver {
         if let Some(at) = wake_at {
             self.wakes.insert((at, id.clone()));
         }
-        let Some(run) = self.runs.get(id).map(|tracked| &tracked.run) else { return };
+        let run = &self.runs.get(id)?.run;
         let (job, place, group) = (run.job.clone(), place_of(run), run.definition.task.group.clone());
         let (is_due, is_finished) = (run.state == State::Due, run.is_finished());
         let wants_permit = matches!(run.action(now), Action::Begin) && (!is_due || self.may_begin(run));
@@ -47,10 +57,20 @@ impl Driver {
         }
         if is_finished {
             self.give_back_slot(id);
-            self.leave_living(&job, id, now);
-        } else if !is_due {
+            return self.leave_living(&job, id, now);
+        }
+        if !is_due {
             self.slots.take(id, group.as_deref());
         }
+        None
+    }
+
+    /// Ends what was not launched in time, before reports change what it waited for.
+    pub(super) fn end_overdue(&mut self, now: DateTime<Utc>) {
+        let due = self.wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| id);
+        let is_overdue = |id: &&RunId| self.runs.get(*id).is_some_and(|tracked| tracked.run.is_overdue(now));
+        let overdue: Vec<RunId> = due.filter(is_overdue).cloned().collect();
+        overdue.iter().for_each(|id| self.reconsider(id, now));
     }
 
     fn may_begin(&self, run: &Run) -> bool {
@@ -62,19 +82,23 @@ impl Driver {
     }
 
     /// What keeps a run that is due from beginning; none for any other run.
-    pub fn waits_for(&self, id: &RunId) -> Option<String> {
+    pub fn waits_for(&self, id: &RunId, now: DateTime<Utc>) -> Option<String> {
         let run = self.runs.get(id).map(|tracked| &tracked.run).filter(|run| run.state == State::Due)?;
         let oldest = self.living.get(&run.job).and_then(|ids| ids.first());
         Some(match (oldest, self.slots.full(run.definition.task.group.as_deref())) {
             (Some(oldest), _) if !self.may_begin(run) => format!("run {oldest} to end"),
             (_, Some(full)) => format!("a slot ({})", self.slots.in_words(&full)),
+            (_, None) if now - self.last_turn_at > AHEAD_MIN => {
+                let (from, until) = (in_words(self.last_turn_at), in_words(now));
+                format!("the daemon, which was away or could not save from {from} to {until}")
+            }
             (_, None) => "the launch quota, or for the state to be saved".to_owned(),
         })
     }
 
-    /// The end of a run lets the next one of its job begin.
-    pub(super) fn leave_living(&mut self, job: &JobName, id: &RunId, now: DateTime<Utc>) {
-        let Some(ids) = self.living.get_mut(job) else { return };
+    /// The end of a run may let another one of its job begin: the oldest.
+    pub(super) fn leave_living(&mut self, job: &JobName, id: &RunId, now: DateTime<Utc>) -> Option<RunId> {
+        let ids = self.living.get_mut(job)?;
         let before = ids.len();
         ids.retain(|living| living != id);
         let left = ids.len() < before;
@@ -82,12 +106,11 @@ impl Driver {
         if ids.is_empty() {
             self.living.remove(job);
         }
-        if left {
-            self.note_end(id, now);
-            if let Some(oldest) = oldest {
-                self.reconsider(&oldest, now);
-            }
+        if !left {
+            return None;
         }
+        self.note_end(id, now);
+        oldest
     }
 
     pub(super) fn grant_permits(&mut self, now: DateTime<Utc>) {
@@ -120,16 +143,18 @@ impl Driver {
         self.waiting.values().any(|places| places.contains(place))
     }
 
-    /// A run that leaves the queue without a permit leaves the slot that it was called back for to the next one.
+    /// A run that leaves the queue without a permit, or what it was set aside in, leaves the slots that it was called back
+    /// for to the next ones: who lacks a slot of all may have been called back for one of its group.
     pub(super) fn leave_queue(&mut self, place: &Place, group: Option<String>) {
-        if self.queue.remove(place) {
+        let mut was_there = self.queue.remove(place);
+        self.waiting.retain(|_, places| {
+            was_there |= places.remove(place);
+            !places.is_empty()
+        });
+        if was_there {
             self.call_back(&Limited::All);
             group.map(Limited::Group).iter().for_each(|group| self.call_back(group));
         }
-        self.waiting.retain(|_, places| {
-            places.remove(place);
-            !places.is_empty()
-        });
     }
 
     pub(super) fn give_back_slot(&mut self, id: &RunId) {

@@ -10,12 +10,20 @@ mod audit;
 pub(super) mod broken;
 mod calls;
 mod ecs;
+mod hands;
 mod histories;
+mod ledger;
 mod lost_state;
+mod overdue;
+mod pauses;
+mod people;
 mod plan;
 mod random;
+mod reloads;
 mod rules;
 mod shelf;
+mod slots;
+mod wishes;
 mod world;
 
 use std::fmt::Debug;
@@ -88,6 +96,45 @@ fn job_in(zone: Tz, name: &str, schedule: &str, overlap: Overlap, catchup: Catch
 
 fn job(name: &str, schedule: &str, overlap: Overlap, catchup: Catchup, limits: Limits) -> Arc<Job> {
     job_in(Tz::UTC, name, schedule, overlap, catchup, limits)
+}
+
+/// A job that is otherwise in something.
+fn otherwise(job: &Arc<Job>, change: impl FnOnce(&mut Job)) -> Arc<Job> {
+    let mut job = Job::clone(job);
+    change(&mut job);
+    Arc::new(job)
+}
+
+/// A job that launches another task definition.
+fn launching(job: &Arc<Job>, task_definition: &str) -> Arc<Job> {
+    otherwise(job, |job| {
+        let mut definition = Definition::clone(&job.definition);
+        definition.task.task_definition = task_definition.into();
+        job.definition = Arc::new(definition);
+    })
+}
+
+/// A job whose runs need a slot of a group.
+fn in_group(job: &Arc<Job>, group: &str) -> Arc<Job> {
+    otherwise(job, |job| {
+        let mut definition = Definition::clone(&job.definition);
+        definition.task.group = Some(group.into());
+        job.definition = Arc::new(definition);
+    })
+}
+
+/// A job whose runs must launch in time.
+fn within(job: &Arc<Job>, start_deadline: u64) -> Arc<Job> {
+    otherwise(job, |job| {
+        let mut definition = Definition::clone(&job.definition);
+        definition.limits.start_deadline = Some(Duration::from_secs(start_deadline));
+        job.definition = Arc::new(definition);
+    })
+}
+
+/// A job of which only people want runs.
+fn unscheduled(name: &str, overlap: Overlap) -> Arc<Job> {
+    job(name, "0 3 1 1 *", overlap, Catchup::None, limits(None, None))
 }
 
 /// One job of each overlap policy, with limits short enough to matter.

@@ -10,9 +10,10 @@ use super::ecs::FakeTask;
 use super::world::World;
 use super::{demand, demand_eq};
 use crate::engine::failure::ErrorName;
-use crate::engine::job::{Job, JobName, OnUnknown, Overlap};
+use crate::engine::job::{Instance, Job, JobName, OnUnknown, Overlap};
 use crate::engine::retry::Retrier;
-use crate::engine::run::{HistoryEvent, Run, RunId, State, Status};
+use crate::engine::run::{HistoryEvent, Run, RunId, State, Status, Trigger};
+use crate::engine::schedule::spread_offset;
 
 impl World {
     /// No job drops out of sight: whatever its schedule named by now is decided. A firing that waits for a first look is given
@@ -22,8 +23,9 @@ impl World {
         self.turn(false);
         for job in &self.jobs {
             let Some(epoch) = self.shelf.epochs.get(&job.name).and_then(|epochs| epochs.last()) else { continue };
+            let offset = spread_offset(&Instance::new("prod").unwrap(), &job.name, job.admission.spread);
             let next = job.schedule.next(epoch.until, epoch.anchor);
-            demand(next.is_none_or(|next| next > self.wall()), || {
+            demand(next.is_none_or(|next| next + offset > self.wall()), || {
                 format!("{} has stopped to fire: {next:?}", job.name)
             });
         }
@@ -33,6 +35,7 @@ impl World {
     pub(super) fn audit(&self, jobs: &[Arc<Job>]) {
         self.every_instant_has_exactly_one_row(jobs);
         self.no_job_runs_beside_itself(jobs);
+        self.shelf.keeps_its_audit();
         let mut tasks: BTreeMap<&RunId, Vec<&FakeTask>> = BTreeMap::new();
         for task in &self.ecs.tasks {
             tasks.entry(&task.run).or_default().push(task);
@@ -52,7 +55,7 @@ impl World {
         }
     }
 
-    /// A row of its own, or a place in the one row that stands for many.
+    /// A row of its own, or a place in the one row that stands for many. What somebody asked for are rows beside them.
     fn every_instant_has_exactly_one_row(&self, jobs: &[Arc<Job>]) {
         for (name, epochs) in &self.shelf.epochs {
             let mut expected: BTreeMap<DateTime<Utc>, usize> = BTreeMap::new();
@@ -61,7 +64,8 @@ impl World {
                 let job = job.expect("every epoch has its job");
                 expected.extend(epoch.instants(&job.schedule).map(|at| (at, 0)));
             }
-            for run in self.shelf.runs.values().filter(|run| run.job == *name) {
+            let is_named = |run: &&Run| matches!(run.trigger, Trigger::Schedule | Trigger::Catchup);
+            for run in self.shelf.runs.values().filter(|run| run.job == *name).filter(is_named) {
                 let first = covered_from(run);
                 for (_, rows) in expected.range_mut(first..=run.scheduled_at) {
                     *rows += 1;
@@ -78,9 +82,13 @@ impl World {
     fn no_job_runs_beside_itself(&self, jobs: &[Arc<Job>]) {
         let allows =
             |name: &JobName| jobs.iter().any(|job| job.name == *name && job.admission.overlap == Overlap::Allow);
+        let may_overlap = |run: &Run| run.request.as_ref().is_some_and(|asked| asked.overlap == Some(Overlap::Allow));
         let is_known = |task: &&FakeTask| {
             let run = self.shelf.runs.get(&task.run);
-            run.is_some_and(|run| !allows(&run.job) && !says_unknown(run) && !was_lost(run, task) && !task.is_ghost)
+            run.is_some_and(|run| {
+                let is_excused = allows(&run.job) || may_overlap(run) || says_unknown(run) || was_lost(run, task);
+                !is_excused && !task.is_ghost
+            })
         };
         let mut last: BTreeMap<&JobName, &FakeTask> = BTreeMap::new();
         for task in self.ecs.tasks.iter().filter(is_known) {

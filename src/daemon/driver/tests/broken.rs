@@ -7,9 +7,14 @@ use std::cell::Cell;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::people::Wish;
+use super::world::World;
 use crate::engine::failure::is_definite;
+use crate::engine::job::JobName;
+use crate::engine::pause::Scope;
 use crate::engine::run::{ClockChange, Event, Outcome, Refused, Run, Seek, State, Step};
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskFacts};
+use crate::store::Batch;
 
 /// A safeguard that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +65,26 @@ pub(super) enum Flaw {
     StartsBesideALivingRun,
     /// A job is not put back into the agenda.
     LosesAJob,
+    /// What a pause was about is decided when it is over.
+    ResumesThePast,
+    /// A pause is not saved.
+    LosesAPause,
+    /// A run that is over keeps its slot.
+    KeepsASlot,
+    /// Runs launch whether there is a slot or not.
+    CountsNoSlots,
+    /// A schedule that was changed begins before the change.
+    ReloadsRetroactively,
+    /// A run that somebody triggers is launched before it is saved.
+    TriggersBeforeItsSave,
+    /// What people did is saved in a transaction of its own, before what came of it.
+    AuditsApart,
+    /// Runs that begin together are saved in the order of their names.
+    SavesRunsByName,
 }
 
 impl Flaw {
-    pub(super) const ALL: [Flaw; 23] = [
+    pub(super) const ALL: [Flaw; 31] = [
         Flaw::ActsBeforeItsSave,
         Flaw::MarksApart,
         Flaw::ForgetsNoDuplicate,
@@ -87,6 +108,14 @@ impl Flaw {
         Flaw::GrantsARetryTooMany,
         Flaw::StartsBesideALivingRun,
         Flaw::LosesAJob,
+        Flaw::ResumesThePast,
+        Flaw::LosesAPause,
+        Flaw::KeepsASlot,
+        Flaw::CountsNoSlots,
+        Flaw::ReloadsRetroactively,
+        Flaw::TriggersBeforeItsSave,
+        Flaw::AuditsApart,
+        Flaw::SavesRunsByName,
     ];
 
     /// Puts a flaw, or none, into every driver of this thread.
@@ -102,6 +131,64 @@ impl Flaw {
 
 thread_local! {
     static HERE: Cell<Option<Flaw>> = const { Cell::new(None) };
+}
+
+/// What a driver does otherwise before its turn.
+pub(super) fn before_turn(world: &mut World, now: DateTime<Utc>) {
+    if !Flaw::ResumesThePast.is_here() {
+        return;
+    }
+    let driver = &mut world.driver;
+    let paused: Vec<JobName> = driver.jobs.keys().filter(|name| !driver.pauses_of(name).is_empty()).cloned().collect();
+    for wish in &world.people.asked {
+        if let Wish::Resume(scope) = wish {
+            driver.lift_pause(scope);
+        }
+    }
+    let over: Vec<Scope> =
+        driver.pauses.iter().filter(|(_, pause)| !pause.lasts(now)).map(|(scope, _)| scope.clone()).collect();
+    over.iter().for_each(|scope| drop(driver.lift_pause(scope)));
+    for name in paused {
+        if driver.pauses_of(&name).is_empty() {
+            driver.enter_agenda(&name);
+        } else {
+            driver.agenda.retain(|(_, of)| *of != name);
+        }
+    }
+}
+
+/// What it does otherwise after it.
+pub(super) fn after_turn(world: &mut World, batch: &mut Option<Batch>, now: DateTime<Utc>) {
+    let driver = &mut world.driver;
+    if let (true, Some(batch)) = (Flaw::LosesAPause.is_here(), batch.as_mut()) {
+        batch.pauses.clear();
+    }
+    if let (true, Some(batch)) = (Flaw::SavesRunsByName.is_here(), batch.as_mut()) {
+        batch.runs.sort_by(|one, other| one.run.id.cmp(&other.run.id));
+    }
+    if let (true, Some(batch)) = (Flaw::AuditsApart.is_here(), batch.as_mut()) {
+        let audit = std::mem::take(&mut batch.audit);
+        world.shelf.commit(&Batch { audit, ..Batch::empty(batch.term, batch.at) });
+    }
+    if let (true, Some(batch)) = (Flaw::KeepsASlot.is_here(), batch.as_ref()) {
+        for save in batch.runs.iter().filter(|save| save.run.is_finished() && save.run.launch.is_some()) {
+            driver.slots.take(&save.run.id, save.run.definition.task.group.as_deref());
+        }
+    }
+    let is_reloaded = world.people.asked.iter().any(|wish| matches!(wish, Wish::Reload(..)));
+    if Flaw::ReloadsRetroactively.is_here() && is_reloaded {
+        let is_new = |mark: &DateTime<Utc>| *mark == now;
+        let names: Vec<JobName> =
+            driver.jobs.iter().filter(|(_, entry)| is_new(&entry.mark)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            driver.agenda.retain(|(_, of)| *of != name);
+            if let Some(entry) = driver.jobs.get_mut(&name) {
+                entry.mark -= TimeDelta::seconds(60);
+                entry.next_at = entry.job.schedule.next(entry.mark, entry.anchor);
+            }
+            driver.enter_agenda(&name);
+        }
+    }
 }
 
 /// `Run::step`, with a safeguard removed.

@@ -31,12 +31,15 @@ fn history(seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String
 
 fn history_on(shelf: Shelf, seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
     let mut random = random::Random::new(seed ^ 0x5EED);
-    let mut world = World::with(seed, plan::jobs(&mut random), shelf, flaw);
-    world.is_told = is_told;
+    let kind = Kind::of_seed(seed);
+    let (jobs, room) = plan::configuration(&mut random, kind);
+    let mut world = World::with(seed, jobs, shelf, flaw);
+    (world.is_told, world.room) = (is_told, room);
     let played = catch_unwind(AssertUnwindSafe(|| {
-        let jobs = plan::play(&mut world, Kind::of_seed(seed));
+        world.restart();
+        plan::play(&mut world, kind);
         world.settle();
-        world.audit(&jobs);
+        world.audit(&world.people.known);
     }));
     match played {
         Ok(()) => Ok(world),

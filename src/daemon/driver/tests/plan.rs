@@ -8,11 +8,13 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::ecs::Mood;
+use super::people::Room;
 use super::random::Random;
+use super::wishes;
 use super::world::World;
 use super::{definition, retrier};
 use crate::engine::failure::ErrorName;
-use crate::engine::job::{Admission, Catchup, Definition, Job, JobName, Limits, OnUnknown, Overlap};
+use crate::engine::job::{Admission, Catchup, Definition, Job, JobName, Limits, OnUnknown, Overlap, TaskSpec};
 use crate::engine::retry::{Retrier, RetryPolicy};
 use crate::engine::schedule::{Dst, Schedule};
 
@@ -29,6 +31,10 @@ pub(super) enum Kind {
     Reloads,
     /// Jobs leave and come back on a clock that was set back, so that they begin before instants that have their rows.
     Returns,
+    /// People trigger, cancel, pause, resume, retry and backfill while slots are few and daemons die.
+    Hands,
+    /// The same, and the configuration of the running daemon changes.
+    Changes,
     /// The clock jumps ahead again and again while answers are lost. It has seeds of its own, because among the others what it is
     /// about is rare.
     Jumps,
@@ -39,8 +45,14 @@ impl Kind {
         if seed >= JUMPS_FROM {
             return Kind::Jumps;
         }
-        let kinds = [Kind::Deaths, Kind::Clocks, Kind::Absences, Kind::Reloads, Kind::Returns];
-        kinds[usize::try_from(seed % 5).unwrap()]
+        let kinds =
+            [Kind::Deaths, Kind::Clocks, Kind::Absences, Kind::Reloads, Kind::Returns, Kind::Hands, Kind::Changes];
+        kinds[usize::try_from(seed % 7).unwrap()]
+    }
+
+    /// Whether people want things in it.
+    fn has_people(self) -> bool {
+        matches!(self, Kind::Hands | Kind::Changes)
     }
 }
 
@@ -58,13 +70,15 @@ const SCHEDULES: [&str; 8] = [
     "rate(2 minutes)",
 ];
 
-const OVERLAPS: [Overlap; 5] =
+pub(super) const OVERLAPS: [Overlap; 5] =
     [Overlap::Skip, Overlap::Allow, Overlap::QueueOne, Overlap::QueueAll, Overlap::CancelRunning];
 
-/// One to three jobs.
-pub(super) fn jobs(random: &mut Random) -> Vec<Arc<Job>> {
+/// One to three jobs, and the room for their runs.
+pub(super) fn configuration(random: &mut Random, kind: Kind) -> (Vec<Arc<Job>>, Room) {
     let count = 1 + random.below(3);
-    (0..count).map(|nth| job(random, &format!("job-{nth}"))).collect()
+    let jobs = (0..count).map(|nth| job(random, &format!("job-{nth}"))).collect();
+    let is_narrow = kind.has_people() || random.percent(20);
+    (jobs, if is_narrow { wishes::room(random) } else { Room::default() })
 }
 
 fn job(random: &mut Random, name: &str) -> Arc<Job> {
@@ -76,13 +90,23 @@ fn job(random: &mut Random, name: &str) -> Arc<Job> {
             overlap: random.one_of(&OVERLAPS),
             catchup: random.one_of(&[Catchup::None, Catchup::Last, Catchup::All]),
             catchup_window: Duration::from_secs(random.one_of(&[120, 600])),
-            ..Admission::default()
+            spread: Duration::from_secs(random.one_of(&[0, 0, 0, 7, 25])),
+            pause_after: random.one_of(&[None, None, None, Some(2), Some(4)]),
         },
         definition: Arc::new(random_definition(random)),
     })
 }
 
 fn random_definition(random: &mut Random) -> Definition {
+    let plain = definition_without_room(random);
+    let group = random.one_of(&[None, None, Some(wishes::GROUPS[0]), Some(wishes::GROUPS[1])]).map(str::to_owned);
+    // Longer than any spread.
+    let start_deadline = random.one_of(&[None, None, None, Some(30), Some(90)]).map(Duration::from_secs);
+    let (task, limits) = (TaskSpec { group, ..plain.task.clone() }, Limits { start_deadline, ..plain.limits });
+    Definition { task, limits, ..plain }
+}
+
+fn definition_without_room(random: &mut Random) -> Definition {
     let seconds = |seconds: Option<u64>| seconds.map(Duration::from_secs);
     let limits = Limits {
         timeout: seconds(random.one_of(&[None, Some(70), Some(300)])),
@@ -116,13 +140,16 @@ fn policy(random: &mut Random) -> RetryPolicy {
     RetryPolicy::new(retriers).unwrap()
 }
 
-/// Plays a history of a few stretches. Answers with every job definition that it had.
+/// Plays a history of a few stretches.
 ///
 /// What a kind leaves out is what nobody can promise: a clock that is set back by an unknown amount *during* an absence, and
 /// is believed, hides how old a launch is. AWS does not believe it: it refuses calls whose clock is wrong by more than five
 /// minutes, and so does the ECS of the kinds in which that happens.
-pub(super) fn play(world: &mut World, kind: Kind) -> Vec<Arc<Job>> {
-    let mut known = world.jobs.clone();
+pub(super) fn play(world: &mut World, kind: Kind) {
+    if kind.has_people() {
+        world.people.busy = world.random.one_of(&[10, 30, 100]);
+        world.people.reload = kind == Kind::Changes;
+    }
     world.ecs.checks_signatures = kind == Kind::Absences || (kind != Kind::Jumps && world.random.percent(30));
     world.deaths_in_thousand = world.random.one_of(&[0, 10, 40]);
     world.failing_saves_in_hundred = world.random.one_of(&[0, 0, 10, 40]);
@@ -152,15 +179,14 @@ pub(super) fn play(world: &mut World, kind: Kind) -> Vec<Arc<Job>> {
         let stretch = world.random.milliseconds(8_000, 75_000);
         world.run_until(world.real + stretch);
         match kind {
-            Kind::Deaths => pause(world),
+            Kind::Deaths | Kind::Hands | Kind::Changes => pause(world),
             Kind::Clocks => change_clock(world),
             Kind::Absences => absence(world),
-            Kind::Reloads => reload(world, &mut known),
+            Kind::Reloads => reload(world),
             Kind::Returns => come_back(world),
             Kind::Jumps => jump_ahead(world),
         }
     }
-    known
 }
 
 /// A process that is stopped and continued, or dies and comes back soon.
@@ -240,34 +266,43 @@ fn come_back(world: &mut World) {
     world.restart();
 }
 
-/// The daemon comes back with another configuration.
-fn reload(world: &mut World, known: &mut Vec<Arc<Job>>) {
-    for nth in 0..world.jobs.len() {
-        let old = Arc::clone(&world.jobs[nth]);
-        match world.random.below(5) {
+/// Another configuration than the present one.
+pub(super) fn change_jobs(world: &mut World) -> Vec<Arc<Job>> {
+    let mut jobs = world.jobs.clone();
+    let random = &mut world.random;
+    for old in &mut jobs {
+        match random.below(6) {
             0 => {
-                let mut changed = Job::clone(&old);
-                changed.definition = Arc::new(random_definition(&mut world.random));
-                world.jobs[nth] = Arc::new(changed);
+                let definition = Arc::new(random_definition(random));
+                *old = Arc::new(Job { definition, ..Job::clone(old) });
             }
-            1 => world.jobs[nth] = job(&mut world.random, old.name.as_str()),
+            1 => {
+                let Job { admission, .. } = *job(random, old.name.as_str());
+                *old = Arc::new(Job { admission, ..Job::clone(old) });
+            }
+            2 => *old = job(random, old.name.as_str()),
             _ => {}
         }
     }
-    match world.random.below(6) {
-        0 => drop(world.jobs.pop()),
+    match random.below(6) {
+        0 => drop(jobs.pop()),
         1 => {
             // One that was known before, or a new one.
-            let nth = world.random.below(4);
+            let nth = random.below(4);
             let name = format!("job-{nth}");
-            if !world.jobs.iter().any(|job| job.name.as_str() == name) {
-                let new = job(&mut world.random, &name);
-                world.jobs.push(new);
+            if !jobs.iter().any(|job| job.name.as_str() == name) {
+                jobs.push(job(random, &name));
             }
         }
         _ => {}
     }
-    known.extend(world.jobs.iter().cloned());
+    jobs
+}
+
+/// The daemon comes back with another configuration.
+fn reload(world: &mut World) {
+    world.jobs = change_jobs(world);
+    world.people.known.extend(world.jobs.iter().cloned());
     let names: Vec<&str> = world.jobs.iter().map(|job| job.name.as_str()).collect();
     world.tell(|| format!("-- another configuration: {names:?}"));
     world.real += world.random.milliseconds(0, 20_000);

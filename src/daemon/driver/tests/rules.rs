@@ -7,20 +7,20 @@ use crate::engine::run::Status;
 use crate::engine::run::Status::{Cancelled, Skipped, Succeeded};
 use crate::engine::task::{ContainerFacts, LaunchAnswer, TaskFacts};
 
-fn healthy(jobs: Vec<Arc<Job>>) -> World {
+pub(super) fn healthy(jobs: Vec<Arc<Job>>) -> World {
     let mut world = World::new(7, jobs);
     world.ecs.mood = Mood::Healthy;
     world
 }
 
 /// The statuses of a job's rows, oldest first.
-fn statuses(world: &World, name: &str) -> Vec<Status> {
+pub(super) fn statuses(world: &World, name: &str) -> Vec<Status> {
     let runs = world.shelf.runs.values().filter(|run| run.job.as_str() == name);
     runs.map(Run::status).collect()
 }
 
 /// A look that found the run's task stopped with exit code 0.
-fn reported_end(run: &Run) -> Report {
+pub(super) fn reported_end(run: &Run) -> Report {
     let facts = TaskFacts {
         task: run.followed_task().expect("it runs").clone(),
         last_status: "STOPPED".into(),
@@ -33,7 +33,7 @@ fn reported_end(run: &Run) -> Report {
     Report { run: run.id.clone(), event: Event::Observed(facts), answers_call: false }
 }
 
-fn minutes(count: i64) -> TimeDelta {
+pub(super) fn minutes(count: i64) -> TimeDelta {
     TimeDelta::minutes(count)
 }
 

@@ -11,13 +11,15 @@ use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use super::ledger::Stretch;
 use super::{demand, demand_eq};
 use crate::engine::job::{Instance, JobName};
+use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Entry, Run, RunId};
 use crate::engine::schedule::Schedule;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Holder, SqliteStore, World};
-use crate::store::{Batch, Loaded, Mark, Store as _, StoreError, Term};
+use crate::store::{Audit, Batch, Loaded, Mark, Store as _, StoreError, Term};
 
 /// Where runs are kept.
 #[derive(Debug)]
@@ -68,6 +70,15 @@ pub(super) struct Shelf {
     order: Vec<RunId>,
     pub(super) epochs: BTreeMap<JobName, Vec<Epoch>>,
     forgotten: BTreeSet<JobName>,
+    /// Jobs that leave the configuration of a running daemon: what they had named by then is accounted for.
+    pub(super) removals: BTreeMap<JobName, DateTime<Utc>>,
+    marks: BTreeMap<JobName, Mark>,
+    pub(super) pauses: BTreeMap<Scope, Pause>,
+    /// All pauses that ever were.
+    pub(super) stretches: Vec<Stretch>,
+    pub(super) audit: Vec<Audit>,
+    /// Since when the daemon has had its configuration: no schedule that is new begins before.
+    pub(super) configured_at: DateTime<Utc>,
     pub(super) batches: usize,
 }
 
@@ -91,6 +102,12 @@ impl Shelf {
             order: Vec::new(),
             epochs: BTreeMap::new(),
             forgotten: BTreeSet::new(),
+            removals: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            pauses: BTreeMap::new(),
+            stretches: Vec::new(),
+            audit: Vec::new(),
+            configured_at: DateTime::<Utc>::MIN_UTC,
             batches: 0,
         }
     }
@@ -133,7 +150,23 @@ impl Shelf {
         for (loaded, saved) in loaded.runs.iter().zip(living) {
             demand(loaded == saved, || format!("the store gives {} back otherwise than it was saved", saved.id));
         }
+        let marks: Vec<&Mark> = self.marks.values().collect();
+        demand_eq(loaded.marks.iter().collect(), marks, || "the store gives back other marks".to_owned());
+        let pauses: BTreeMap<Scope, Pause> = loaded.pauses.iter().cloned().collect();
+        demand_eq(&pauses, &self.pauses, || "the store gives back other pauses".to_owned());
         loaded
+    }
+
+    /// What people did, as the store has it, is what was saved.
+    pub(super) fn keeps_its_audit(&self) {
+        let limit = self.audit.len() + 1;
+        let kept = match &self.kept {
+            Kept::Memory(store) => at_once(store.audit(limit)),
+            Kept::Disk(disk) => disk.runtime.block_on(disk.store().audit(limit)),
+        };
+        let mut kept = kept.unwrap_or_else(|error| super::violated(format!("the audit can't be read: {error}")));
+        kept.reverse();
+        demand_eq(kept, self.audit.clone(), || "what people did".to_owned());
     }
 
     pub(super) fn fail_to_commit(&self, batch: &Batch) {
@@ -152,7 +185,20 @@ impl Shelf {
         };
         for job in &batch.forgotten_marks {
             self.forgotten.insert(job.clone());
+            self.marks.remove(job);
+            let removed_at = self.removals.remove(job);
+            if let (Some(at), Some(epoch)) = (removed_at, self.epochs.get_mut(job).and_then(|epochs| epochs.last_mut()))
+            {
+                epoch.until = epoch.until.max(at);
+            }
         }
+        for (scope, pause) in &batch.pauses {
+            match pause {
+                Some(pause) => self.pauses.insert(scope.clone(), pause.clone()),
+                None => self.pauses.remove(scope),
+            };
+        }
+        self.audit.extend(batch.audit.iter().cloned());
         for mark in &batch.marks {
             self.note_mark(mark);
         }
@@ -170,15 +216,21 @@ impl Shelf {
 
     /// Another schedule, or a job that had been away, begins a new epoch.
     fn note_mark(&mut self, mark: &Mark) {
+        self.marks.insert(mark.job.clone(), mark.clone());
         let epochs = self.epochs.entry(mark.job.clone()).or_default();
         let came_back = self.forgotten.remove(&mark.job);
         match epochs.last_mut() {
-            Some(epoch) if epoch.identity == mark.schedule && !came_back => epoch.until = epoch.until.max(mark.mark),
+            // A schedule that was changed and changed back in one turn counts from another anchor.
+            Some(epoch) if epoch.identity == mark.schedule && epoch.anchor == mark.anchor && !came_back => {
+                epoch.until = epoch.until.max(mark.mark)
+            }
             former => {
                 // The former schedule is accounted for up to where the new one begins.
                 if let Some(former) = former.filter(|_| !came_back) {
                     former.until = former.until.max(mark.mark);
                 }
+                let configured_at = self.configured_at;
+                demand(mark.mark >= configured_at, || format!("{} begins before {configured_at}", mark.job));
                 epochs.push(Epoch::of(mark));
             }
         }

@@ -5,14 +5,15 @@
 //! runs: no act before its batch, a stored run comes back as it was, a finished one never changes. What holds at the end is
 //! `audit.rs`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::broken::Flaw;
+use super::broken::{self, Flaw};
 use super::ecs::{FakeEcs, Mood};
+use super::people::{People, Room, Wish};
 use super::random::Random;
 use super::shelf::Shelf;
 use super::{demand, demand_eq};
@@ -20,7 +21,7 @@ use crate::daemon::driver::{Driver, Report, Setup};
 use crate::daemon::inbox::{self, Inbox};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, Overlap};
-use crate::engine::run::RunId;
+use crate::engine::run::{Run, RunId};
 use crate::engine::slots::Slots;
 use crate::engine::task::TaskArn;
 use crate::store::Batch;
@@ -45,6 +46,8 @@ impl Death {
 
 pub(super) struct World {
     pub(super) jobs: Vec<Arc<Job>>,
+    pub(super) room: Room,
+    pub(super) people: People,
     pub(super) random: Random,
     /// Real time; the daemon's clock is `skew` ahead of it.
     pub(super) real: DateTime<Utc>,
@@ -99,9 +102,12 @@ impl World {
     pub(super) fn with(seed: u64, jobs: Vec<Arc<Job>>, shelf: Shelf, flaw: Option<Flaw>) -> World {
         let real = beginning();
         Flaw::put(flaw);
-        let driver = build(&jobs, &shelf, real);
+        let room = Room::default();
+        let driver = build(&jobs, &room, &shelf, real);
         World {
+            people: People { known: jobs.clone(), ..People::default() },
             jobs,
+            room,
             random: Random::new(seed),
             real,
             skew: TimeDelta::zero(),
@@ -146,8 +152,10 @@ impl World {
         self.watched.clear();
         self.inbox = inbox::open().1;
         self.committed_at = self.wall();
+        self.hang_up();
         self.shelf.reopen();
-        self.driver = build(&self.jobs, &self.shelf, self.wall());
+        self.shelf.configured_at = self.wall();
+        self.driver = build(&self.jobs, &self.room, &self.shelf, self.wall());
         if self.shelf.is_empty() {
             self.driver.take_in(self.ecs.live(self.real), self.wall());
         }
@@ -176,6 +184,11 @@ impl World {
         }
     }
 
+    /// Lets the next turn be told something that no call or poll came to.
+    pub(super) fn report(&mut self, report: Report) {
+        self.inbox.keep(report);
+    }
+
     /// One turn of the daemon's loop; false if it died in it.
     pub(super) fn turn(&mut self, is_leaving: bool) -> bool {
         self.ecs.arrive(&mut self.random, self.real);
@@ -186,13 +199,17 @@ impl World {
             self.tell(|| format!("   {}: {:?}", report.run, report.event));
         }
         let now = self.wall();
+        self.people_want();
+        self.hand_over();
+        broken::before_turn(self, now);
         let is_told_something = !reports.is_empty();
         let mut batch = self.driver.turn(reports, now, is_leaving);
         if Flaw::LosesAJob.is_here() && self.random.percent(1) {
             self.driver.agenda.pop_first();
         }
         self.idle_turns = if is_told_something || batch.is_some() { 0 } else { self.idle_turns + 1 };
-        if Flaw::ActsBeforeItsSave.is_here() {
+        broken::after_turn(self, &mut batch, now);
+        if self.acts_before_its_save() {
             let acts = self.driver.acts(self.wall());
             if !acts.into_iter().all(|act| self.perform(act)) {
                 self.start_again();
@@ -206,11 +223,15 @@ impl World {
         }
         let is_quiet = (now - self.committed_at).abs() >= HEARTBEAT;
         let batch = batch.or_else(|| is_quiet.then(|| self.driver.heartbeat(now)));
-        if let Some(batch) = batch
-            && !self.save(&batch, now)
-        {
-            return false;
+        let mut duplicates = BTreeSet::new();
+        if let Some(batch) = batch {
+            match self.save(&batch, now) {
+                Some(dropped) => duplicates = dropped,
+                None => return false,
+            }
         }
+        self.listen(&duplicates);
+        self.nobody_waits_for_nothing();
         for act in self.driver.acts(self.wall()) {
             if !self.perform(act) {
                 self.start_again();
@@ -220,19 +241,26 @@ impl World {
         true
     }
 
-    /// Commits a batch as `Daemon::commit` does, however long it takes; false if the daemon died.
-    fn save(&mut self, batch: &Batch, now: DateTime<Utc>) -> bool {
+    fn acts_before_its_save(&self) -> bool {
+        let is_triggered = self.people.asked.iter().any(|wish| matches!(wish, Wish::Trigger { .. }));
+        Flaw::ActsBeforeItsSave.is_here() || (Flaw::TriggersBeforeItsSave.is_here() && is_triggered)
+    }
+
+    /// Commits a batch as `Daemon::commit` does, however long it takes, and says what was dropped; none if the daemon died.
+    fn save(&mut self, batch: &Batch, now: DateTime<Utc>) -> Option<BTreeSet<RunId>> {
         if self.dies(Death::BeforeSave, self.shelf.batches) {
             self.start_again();
-            return false;
+            return None;
         }
         while self.random.below(100) < self.failing_saves_in_hundred {
             self.shelf.fail_to_commit(batch);
             self.tell(|| "   the save failed");
             self.outlast();
         }
+        let launched = self.first_launches(batch);
         let duplicates = self.shelf.commit(&Batch { at: self.wall(), ..batch.clone() });
         self.committed_at = now;
+        self.check_saved(batch, &launched, &duplicates, now);
         for save in &batch.runs {
             let is_new = save.is_new && !duplicates.contains(&save.run.id);
             let how = if duplicates.contains(&save.run.id) { " (known, dropped)" } else { "" };
@@ -245,9 +273,16 @@ impl World {
         }
         if self.dies(Death::AfterSave, self.shelf.batches - 1) {
             self.start_again();
-            return false;
+            return None;
         }
-        true
+        Some(duplicates)
+    }
+
+    /// The runs whose first launch is in a batch.
+    fn first_launches(&self, batch: &Batch) -> Vec<Run> {
+        let launched_before = |id| self.shelf.runs.get(id).is_some_and(|run: &Run| run.launch.is_some());
+        let runs = batch.runs.iter().map(|save| &save.run);
+        runs.filter(|run| run.launch.is_some() && !launched_before(&run.id)).cloned().collect()
     }
 
     /// Time goes on while nothing can be saved, now and then for hours: polls go on, and what is reported is set aside.
@@ -311,6 +346,7 @@ impl World {
         self.tell(|| "== settles");
         self.ecs.mood = Mood::Healthy;
         (self.die_at, self.deaths_in_thousand, self.naps_in_thousand, self.failing_saves_in_hundred) = (None, 0, 0, 0);
+        self.people.busy = 0;
         self.every_job_still_fires();
         self.jobs.clear();
         self.ecs.end_what_hangs(self.real);
@@ -345,17 +381,22 @@ const NAP: TimeDelta = TimeDelta::seconds(1);
 /// Where none is, it is enough that a nap is no absence.
 const LONG_NAP: TimeDelta = TimeDelta::seconds(9);
 
-fn build(jobs: &[Arc<Job>], shelf: &Shelf, now: DateTime<Utc>) -> Driver {
-    let (rate, burst) = rate();
-    let instance = Instance::new("prod").unwrap();
-    let bucket = Bucket::new(rate, burst, now);
+/// The jobs of a build, which may lack a safeguard.
+pub(super) fn as_built(jobs: &[Arc<Job>]) -> Vec<Arc<Job>> {
     let beside = |job: &Arc<Job>| {
         let mut job = Job::clone(job);
         job.admission.overlap = Overlap::Allow;
         Arc::new(job)
     };
-    let jobs: Vec<Arc<Job>> =
-        if Flaw::StartsBesideALivingRun.is_here() { jobs.iter().map(beside).collect() } else { jobs.to_vec() };
-    let setup = Setup { instance, term: shelf.term(), jobs, bucket, slots: Slots::default() };
+    if Flaw::StartsBesideALivingRun.is_here() { jobs.iter().map(beside).collect() } else { jobs.to_vec() }
+}
+
+fn build(jobs: &[Arc<Job>], room: &Room, shelf: &Shelf, now: DateTime<Utc>) -> Driver {
+    let (rate, burst) = rate();
+    let instance = Instance::new("prod").unwrap();
+    let bucket = Bucket::new(rate, burst, now);
+    let jobs = as_built(jobs);
+    let Room { max_running, groups } = if Flaw::CountsNoSlots.is_here() { Room::default() } else { room.clone() };
+    let setup = Setup { instance, term: shelf.term(), jobs, bucket, slots: Slots::new(max_running, groups) };
     Driver::new(setup, shelf.load(), now)
 }
