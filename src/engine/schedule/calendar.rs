@@ -11,8 +11,9 @@
 
 use super::day_rule::Days;
 use super::error::{ScheduleError, Word};
-use super::field::{DAY_OF_MONTH, Field, HOUR, MINUTE, MONTH, NUMBERED_DAY, SECOND, Values};
+use super::field::{DAY_OF_MONTH, Field, HOUR, MINUTE, MONTH, NUMBERED_DAY, SECOND, Years};
 use super::times::Times;
+use super::values::Values;
 use chrono::{Datelike, Days as DayCount, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 
 /// Each turn of the walk passes at least one day, and there are fewer days than this between 1970 and 2199.
@@ -32,7 +33,7 @@ pub(super) struct Fields {
     pub(super) hours: Values,
     pub(super) months: Values,
     /// None for every year.
-    pub(super) years: Option<Values>,
+    pub(super) years: Option<Years>,
 }
 
 /// The local times named by one expression.
@@ -80,7 +81,7 @@ impl Calendar {
     /// Whether a day is named, told without a walk.
     pub(super) fn has_day(&self, date: NaiveDate) -> bool {
         (FIRST.date()..LAST.date()).contains(&(date - DayCount::new(1)))
-            && self.fields.months.contains(&date.month())
+            && self.fields.months.contains(date.month())
             && self.has_year(date.year())
             && self.alternatives.iter().any(|alternative| alternative.days.hold(date))
     }
@@ -89,9 +90,9 @@ impl Calendar {
     /// if all of it is. None if the time is not named.
     pub(super) fn named_until(&self, wall: NaiveDateTime, whole_minutes: bool) -> Option<NaiveDateTime> {
         let Fields { seconds, minutes, hours, .. } = &self.fields;
-        let is_named = hours.contains(&wall.hour())
-            && minutes.contains(&wall.minute())
-            && (whole_minutes || seconds.contains(&wall.second()))
+        let is_named = hours.contains(wall.hour())
+            && minutes.contains(wall.minute())
+            && (whole_minutes || seconds.contains(wall.second()))
             && self.has_day(wall.date());
         if !is_named {
             return None;
@@ -128,7 +129,7 @@ impl Calendar {
     }
 
     fn has_year(&self, year: i32) -> bool {
-        let named = |years: &Values| u32::try_from(year).is_ok_and(|year| years.contains(&year));
+        let named = |years: &Years| u32::try_from(year).is_ok_and(|year| years.contains(&year));
         self.fields.years.as_ref().is_none_or(named)
     }
 
@@ -148,15 +149,15 @@ impl Alternative {
     fn new(fields: &Fields, days: &Days, word: Word<'_>) -> Result<Alternative, ScheduleError> {
         let text = format!(
             "{} {} {} {} {} {}",
-            written(&SECOND, &fields.seconds),
-            written(&MINUTE, &fields.minutes),
-            written(&HOUR, &fields.hours),
-            written(&DAY_OF_MONTH, &days.of_month),
-            written(&MONTH, &fields.months),
-            written(&NUMBERED_DAY, &days.of_week),
+            written(&SECOND, fields.seconds),
+            written(&MINUTE, fields.minutes),
+            written(&HOUR, fields.hours),
+            written(&DAY_OF_MONTH, days.of_month),
+            written(&MONTH, fields.months),
+            written(&NUMBERED_DAY, days.of_week),
         );
         let fields = text.parse().map_err(|error| word.error(format!("\"{}\" is refused: {error}", word.text)))?;
-        Ok(Alternative { fields, days: days.clone() })
+        Ok(Alternative { fields, days: *days })
     }
 
     fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
@@ -177,12 +178,18 @@ impl Alternative {
     }
 }
 
-/// The numbers as the crate reads them.
-fn written(field: &Field, values: &Values) -> String {
-    if *values == field.all() {
+/// The numbers as the crate reads them: as a range where they are one, because it reads a list item by item, and slowly.
+fn written(field: &Field, values: Values) -> String {
+    if values == field.all() {
         return "*".to_owned();
     }
-    let numbers: Vec<String> = values.iter().map(u32::to_string).collect();
+    let numbers: Vec<u32> = values.iter().collect();
+    if let [first, second, .., last] = *numbers.as_slice()
+        && numbers.windows(2).all(|pair| matches!(*pair, [one, next] if next - one == second - first))
+    {
+        return format!("{first}-{last}/{}", second - first);
+    }
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
     numbers.join(",")
 }
 

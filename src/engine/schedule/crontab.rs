@@ -10,7 +10,8 @@
 use super::calendar::{Calendar, Fields};
 use super::day_rule::Days;
 use super::error::{ScheduleError, Word};
-use super::field::{CRONTAB_DAY, DAY_OF_MONTH, FieldReader, HOUR, MINUTE, MONTH, NUMBERED_DAY, Values};
+use super::field::{CRONTAB_DAY, DAY_OF_MONTH, FieldReader, HOUR, MINUTE, MONTH, NUMBERED_DAY};
+use super::values::Values;
 
 const SHORTHANDS: &[(&str, &str)] = &[
     ("@yearly", "0 0 1 1 *"),
@@ -27,7 +28,7 @@ pub(super) fn parse(whole: Word<'_>, words: &[Word<'_>; 5]) -> Result<Calendar, 
     let [minute, hour, day_of_month, month, day_of_week] = *words;
     let mut reader = FieldReader::default();
     let fields = Fields {
-        seconds: Values::from([0]),
+        seconds: Values::one(0),
         minutes: reader.read(&MINUTE, minute),
         hours: reader.read(&HOUR, hour),
         months: reader.read(&MONTH, month),
@@ -37,7 +38,7 @@ pub(super) fn parse(whole: Word<'_>, words: &[Word<'_>; 5]) -> Result<Calendar, 
     let of_week = reader.read(&CRONTAB_DAY, day_of_week);
     reader.finish()?;
     // Crontab's Sunday is 0, the calendar's is 1.
-    let of_week: Values = of_week.into_iter().map(|day| day + 1).collect();
+    let of_week = of_week.raised();
     let restricted = |word: Word<'_>| !word.text.starts_with('*');
     let days = if restricted(day_of_month) && restricted(day_of_week) {
         vec![Days::new(of_month, NUMBERED_DAY.all()), Days::new(DAY_OF_MONTH.all(), of_week)]

@@ -6,11 +6,12 @@
 //!
 //! A month without the day asked for has no firing: `31W` passes over April, as a plain `31` does.
 
-use super::field::{DAY_OF_MONTH, NUMBERED_DAY, Values};
+use super::field::NUMBERED_DAY;
+use super::values::Values;
 use chrono::{Datelike, NaiveDate, Weekday};
 
 /// The days of a calendar: both sets must hold the day, and the rule must admit it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Days {
     pub(super) of_month: Values,
     /// 1-7, Sunday is 1.
@@ -35,8 +36,8 @@ pub(super) enum DayRule {
 impl Days {
     /// Whether a date is one of them, as far as months and years do not decide it.
     pub(super) fn hold(&self, date: NaiveDate) -> bool {
-        self.of_month.contains(&date.day())
-            && self.of_week.contains(&date.weekday().number_from_sunday())
+        self.of_month.contains(date.day())
+            && self.of_week.contains(date.weekday().number_from_sunday())
             && self.rule.admits(date)
     }
 
@@ -69,13 +70,13 @@ impl Days {
 
     /// `FRIL`.
     pub(super) fn last_of_name(day_of_week: u32) -> Days {
-        Days { of_month: near(22, 31), of_week: Values::from([day_of_week]), rule: DayRule::LastOfName }
+        Days { of_month: near(22, 31), of_week: Values::one(day_of_week), rule: DayRule::LastOfName }
     }
 
     /// `FRI#2`: the two sets say it all.
     pub(super) fn nth_of_name(day_of_week: u32, nth: u32) -> Days {
         let last = nth.saturating_mul(7);
-        Days::new(near(last.saturating_sub(6), last), Values::from([day_of_week]))
+        Days::new(near(last.saturating_sub(6), last), Values::one(day_of_week))
     }
 }
 
@@ -104,11 +105,9 @@ fn nearest_weekday(month: NaiveDate, day: u32, length: u32) -> Option<u32> {
 }
 
 fn near(from: u32, to: u32) -> Values {
-    let mut days = DAY_OF_MONTH.all();
-    days.retain(|day| (from..=to).contains(day));
-    days
+    Values::range(from.max(1), to.min(31))
 }
 
 fn monday_to_friday() -> Values {
-    (2..=6).collect()
+    Values::range(2, 6)
 }

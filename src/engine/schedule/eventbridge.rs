@@ -8,7 +8,8 @@
 use super::calendar::{Calendar, Fields};
 use super::day_rule::Days;
 use super::error::{ScheduleError, Word};
-use super::field::{DAY_OF_MONTH, FieldReader, HOUR, MINUTE, MONTH, NUMBERED_DAY, Values, number};
+use super::field::{DAY_OF_MONTH, FieldReader, HOUR, MINUTE, MONTH, NUMBERED_DAY, number};
+use super::values::Values;
 
 const SATURDAY: u32 = 7;
 const WEEKS_MAX: u32 = 5;
@@ -33,7 +34,7 @@ pub(super) fn parse(whole: Word<'_>, body: Word<'_>) -> Result<Calendar, Vec<Sch
     };
     let days = reader.keep(days);
     let fields = Fields {
-        seconds: Values::from([0]),
+        seconds: Values::one(0),
         minutes: reader.read(&MINUTE, minute),
         hours: reader.read(&HOUR, hour),
         months: reader.read(&MONTH, month),
@@ -88,7 +89,7 @@ fn special_day(word: Word<'_>) -> ScheduleError {
 fn read_day_of_week(word: Word<'_>) -> Result<Days, ScheduleError> {
     let last = word.text.len().saturating_sub(1);
     if word.text.eq_ignore_ascii_case("L") {
-        let saturday = Values::from([SATURDAY]);
+        let saturday = Values::one(SATURDAY);
         return Ok(Days::new(DAY_OF_MONTH.all(), saturday));
     }
     if let Some((name, nth)) = word.split_once('#') {

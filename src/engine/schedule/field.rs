@@ -17,10 +17,11 @@
 //! The dialects differ in which fields they have and how they number the days of the week; that is in their own files.
 
 use super::error::{ScheduleError, Word};
+use super::values::Values;
 use std::collections::BTreeSet;
 
-/// The values that a field names.
-pub(super) type Values = BTreeSet<u32>;
+/// The years that are named.
+pub(super) type Years = BTreeSet<u32>;
 
 /// What may stand in one field.
 #[derive(Debug)]
@@ -77,12 +78,12 @@ impl Field {
     }
 
     /// Every value of the field, as `*` names them.
-    pub(super) fn all(&self) -> Values {
-        (self.min..=self.max).collect()
+    pub(super) const fn all(&self) -> Values {
+        Values::range(self.min, self.max)
     }
 
-    pub(super) fn parse(&self, word: Word<'_>) -> Result<Values, ScheduleError> {
-        let mut values = Values::new();
+    pub(super) fn parse<S: Default + Extend<u32>>(&self, word: Word<'_>) -> Result<S, ScheduleError> {
+        let mut values = S::default();
         for item in word.split(',') {
             if item.text.is_empty() {
                 return Err(word.error(format!("{} \"{}\" has a comma with no value beside it", self.name, word.text)));
@@ -92,7 +93,7 @@ impl Field {
         Ok(values)
     }
 
-    fn item(&self, item: Word<'_>, values: &mut Values) -> Result<(), ScheduleError> {
+    fn item(&self, item: Word<'_>, values: &mut impl Extend<u32>) -> Result<(), ScheduleError> {
         let (base, step) = match item.split_once('/') {
             Some((base, step)) => (base, Some(self.step(step)?)),
             None => (item, None),
@@ -182,8 +183,8 @@ impl FieldReader {
     }
 
     /// None for every year, which costs the walk nothing.
-    pub(super) fn read_years(&mut self, word: Word<'_>) -> Option<Values> {
-        (word.text != "*").then(|| self.read(&YEAR, word))
+    pub(super) fn read_years(&mut self, word: Word<'_>) -> Option<Years> {
+        (word.text != "*").then(|| self.keep(YEAR.parse(word)).unwrap_or_default())
     }
 
     /// The value of a reading, or its mistake kept.

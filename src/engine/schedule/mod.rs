@@ -48,6 +48,7 @@ mod spread;
 #[cfg(test)]
 mod tests;
 mod times;
+mod values;
 
 pub use bounds::{Bounds, BoundsError, Moment};
 pub use error::ScheduleError;

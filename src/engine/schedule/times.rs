@@ -16,7 +16,7 @@ pub(super) struct Times {
 impl Times {
     /// What the fields name, or with `whole_minutes` every second of the minutes that they name.
     pub(super) fn of(fields: &Fields, whole_minutes: bool) -> Times {
-        let named = fields.seconds.iter().fold(0, |word, second| word | bit(*second));
+        let named = fields.seconds.iter().fold(0, |word, second| word | bit(second));
         let word = if whole_minutes { WHOLE_MINUTE } else { named };
         let mut minutes = vec![0; MINUTES];
         for (hour, minute) in

@@ -49,7 +49,7 @@ fn every_zone_and_decade_fires_as_the_slow_reference() {
             // A zone meets each dialect under each rule within its decades.
             let dst = ALL_RULES[nth % ALL_RULES.len()];
             let (hour, minute, second) = (TimeDelta::hours(1), TimeDelta::minutes(1), TimeDelta::seconds(1));
-            let (after, until) = (change - hour * 4, change + hour * 8);
+            let (after, until) = (change - hour * 3, change + hour * 5);
             match nth % 3 {
                 0 => compare(&draw(&crontab, &mut runner), zone, dst, after, until, minute),
                 1 => compare(&draw(&eventbridge, &mut runner), zone, dst, after, until, minute),
