@@ -9,6 +9,8 @@
 //! The crate is handed naive local times dressed as UTC and never a zone: with one, it walks backwards through the repeated
 //! hour of autumn and forgets its second half after a restart. Zones are `local_time.rs`'s.
 
+use std::sync::OnceLock;
+
 use super::day_rule::Days;
 use super::error::{ScheduleError, Word};
 use super::field::{DAY_OF_MONTH, Field, HOUR, MINUTE, MONTH, NUMBERED_DAY, SECOND, Years};
@@ -47,20 +49,28 @@ pub(super) struct Calendar {
 
 #[derive(Debug, Clone)]
 struct Alternative {
-    fields: cron::Schedule,
+    /// As the crate reads it.
+    text: String,
+    /// Read when it is first asked: a configuration is loaded far more often than each of its jobs is asked.
+    fields: OnceLock<cron::Schedule>,
     days: Days,
 }
 
 impl Calendar {
     /// Refuses fields that name no day of any year; `word` is the expression, for the caret.
     pub(super) fn new(fields: Fields, days: &[Days], word: Word<'_>) -> Result<Calendar, ScheduleError> {
-        let alternatives =
-            days.iter().map(|days| Alternative::new(&fields, days, word)).collect::<Result<Vec<_>, _>>()?;
+        let alternatives = days.iter().map(|days| Alternative::new(&fields, days)).collect();
         let calendar = Calendar { alternatives, every_hour: fields.hours == HOUR.all(), fields };
-        match calendar.next(FIRST) {
-            Some(_) => Ok(calendar),
-            None => Err(word.error(format!("\"{}\" never fires: no year from 1970 to 2199 has such a day", word.text))),
+        if calendar.has_any_day() {
+            return Ok(calendar);
         }
+        Err(word.error(format!("\"{}\" never fires: no year from 1970 to 2199 has such a day", word.text)))
+    }
+
+    /// Told without the crate, which is not needed before the calendar is asked when it fires.
+    fn has_any_day(&self) -> bool {
+        let mut days = FIRST.date().iter_days().skip(1).take_while(|date| *date <= LAST.date());
+        days.any(|date| self.has_day(date))
     }
 
     /// Whether all 24 hours are named, which decides how the expression meets a change of the clocks.
@@ -146,7 +156,7 @@ impl Calendar {
 }
 
 impl Alternative {
-    fn new(fields: &Fields, days: &Days, word: Word<'_>) -> Result<Alternative, ScheduleError> {
+    fn new(fields: &Fields, days: &Days) -> Alternative {
         let text = format!(
             "{} {} {} {} {} {}",
             written(&SECOND, fields.seconds),
@@ -156,8 +166,7 @@ impl Alternative {
             written(&MONTH, fields.months),
             written(&NUMBERED_DAY, days.of_week),
         );
-        let fields = text.parse().map_err(|error| word.error(format!("\"{}\" is refused: {error}", word.text)))?;
-        Ok(Alternative { fields, days: *days })
+        Alternative { text, fields: OnceLock::new(), days: *days }
     }
 
     fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
@@ -173,7 +182,8 @@ impl Alternative {
     }
 
     fn ask(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
-        let found = self.fields.after(&after.and_utc()).next()?;
+        let read = || self.text.parse().expect("the crate reads what `written` writes");
+        let found = self.fields.get_or_init(read).after(&after.and_utc()).next()?;
         Some(found.naive_utc())
     }
 }
