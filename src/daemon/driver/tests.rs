@@ -1,9 +1,11 @@
 //! The driver on a virtual clock: what it saves, in which order it acts, and whole histories with deaths at any point.
 //!
-//! `world.rs` is the daemon's loop with a store (`shelf.rs`), calls (`calls.rs`), an ECS (`ecs.rs`) and a clock of its own.
-//! `plan.rs` makes up a history out of a seed; `audit.rs` judges it when it is over, with the retry rules written a second
-//! time in `asl.rs`; `broken.rs` removes one safeguard after the other, to see that the audit is not blind. `rules.rs` has
-//! single rules, `lost_state.rs` those of a store that was deleted.
+//! `world.rs` is the daemon's loop with a store (`shelf.rs`), calls (`calls.rs`), an ECS (`ecs.rs`), people (`people.rs`)
+//! and a clock of its own. `plan.rs` makes up a history out of a seed, and `wishes.rs` what people want in it; `ledger.rs`
+//! judges each batch when it is saved, `audit.rs` the history when it is over, with the retry rules written a second time in
+//! `asl.rs`; `broken.rs` removes one safeguard after the other, to see that both are not blind. `rules.rs` has single rules,
+//! `lost_state.rs` those of a store that was deleted, `hands.rs`, `pauses.rs`, `slots.rs`, `overdue.rs` and `reloads.rs`
+//! those of what their names say.
 
 mod asl;
 mod audit;

@@ -35,6 +35,13 @@ impl Stretch {
 }
 
 impl World {
+    /// The runs whose first launch is in a batch.
+    pub(super) fn first_launches(&self, batch: &Batch) -> Vec<Run> {
+        let launched_before = |id| self.shelf.runs.get(id).is_some_and(|run: &Run| run.launch.is_some());
+        let runs = batch.runs.iter().map(|save| &save.run);
+        runs.filter(|run| run.launch.is_some() && !launched_before(&run.id)).cloned().collect()
+    }
+
     /// Checks a batch of the turn of `now` that has just been saved; `launched` are those whose first launch is in it.
     pub(super) fn check_saved(
         &mut self,

@@ -21,7 +21,7 @@ use crate::daemon::driver::{Driver, Report, Setup};
 use crate::daemon::inbox::{self, Inbox};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, Overlap};
-use crate::engine::run::{Run, RunId};
+use crate::engine::run::RunId;
 use crate::engine::slots::Slots;
 use crate::engine::task::TaskArn;
 use crate::store::Batch;
@@ -276,13 +276,6 @@ impl World {
             return None;
         }
         Some(duplicates)
-    }
-
-    /// The runs whose first launch is in a batch.
-    fn first_launches(&self, batch: &Batch) -> Vec<Run> {
-        let launched_before = |id| self.shelf.runs.get(id).is_some_and(|run: &Run| run.launch.is_some());
-        let runs = batch.runs.iter().map(|save| &save.run);
-        runs.filter(|run| run.launch.is_some() && !launched_before(&run.id)).cloned().collect()
     }
 
     /// Time goes on while nothing can be saved, now and then for hours: polls go on, and what is reported is set aside.
