@@ -184,9 +184,10 @@ impl Shelf {
             Err(error) => super::violated(format!("the store refuses a batch: {error}: {:?}", batch.runs)),
         };
         for job in &batch.forgotten_marks {
-            self.forgotten.insert(job.clone());
+            let was_known = self.forgotten.insert(job.clone());
             self.marks.remove(job);
-            let removed_at = self.removals.remove(job);
+            // One that came and left in the same turn named nothing.
+            let removed_at = self.removals.remove(job).filter(|_| was_known);
             if let (Some(at), Some(epoch)) = (removed_at, self.epochs.get_mut(job).and_then(|epochs| epochs.last_mut()))
             {
                 epoch.until = epoch.until.max(at);
