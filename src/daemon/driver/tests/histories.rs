@@ -157,7 +157,7 @@ fn every_safeguard_is_needed() {
 /// The same history again, with one death in it; every second seed has people who want things.
 fn with_death(seed: u64, at: Option<(usize, Death)>) -> Result<World, String> {
     let mut world = World::new(seed, mixed_jobs());
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         (world.people.busy, world.people.reload) = (40, true);
         world.room = wishes::room(&mut random::Random::new(seed));
     }

@@ -97,7 +97,7 @@ fn what_a_spread_held_back_of_a_changed_schedule_starts_at_once_whatever_catchup
 fn a_job_that_is_removed_finishes_its_runs_and_leaves_no_timer() {
     let queue = job("a", "* * * * *", Overlap::QueueAll, Catchup::All, limits(None, None));
     let (mut world, held_back) =
-        (healthy(vec![queue.clone(), spread(&allow("b", "* * * * *"))]), allow("c", "0 3 1 1 *"));
+        (healthy(vec![Arc::clone(&queue), spread(&allow("b", "* * * * *"))]), allow("c", "0 3 1 1 *"));
     world.ecs.launches_hang = true;
     world.run_until(seven() + seconds(90));
     assert_eq!(statuses(&world, "a"), [Running, Due]);

@@ -1,6 +1,7 @@
 //! What people want in a random history, and the configurations that they reload.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::people::{Room, Wish};
 use super::plan::{OVERLAPS, change_jobs};
@@ -58,7 +59,7 @@ impl World {
             7..9 => Wish::Resume(self.random_scope()),
             9 | 10 => {
                 let run = self.random_run(false)?;
-                let frozen = if self.random.percent(50) { Some(run.definition.clone()) } else { None };
+                let frozen = if self.random.percent(50) { Some(Arc::clone(&run.definition)) } else { None };
                 Wish::Retry { run: run.id, job: run.job, scheduled_at: run.scheduled_at, frozen }
             }
             11 => {
