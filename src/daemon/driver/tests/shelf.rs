@@ -88,7 +88,7 @@ impl Shelf {
     }
 
     pub(super) fn on_disk() -> Shelf {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let mut disk = Box::new(Disk { folder: TempDir::new().unwrap(), runtime, store: None });
         disk.open();
         Shelf::on(Kept::Disk(disk))
