@@ -84,7 +84,10 @@ impl World {
         let had_other_spread = of_job.map(|job| job.admission.spread).collect::<BTreeSet<_>>().len() > 1;
         for stretch in self.shelf.stretches.iter().filter(|stretch| stretch.holds(&run.job, leaves_at)) {
             let is_over = stretch.lifted_at.is_some_and(|at| at < now) || stretch.until.is_some_and(|at| at < now);
-            demand(had_other_spread && is_over, || format!("{} started, and {stretch:?}", run.id));
+            // What a reload lets go leaves after a pause that was lifted before it in the same turn.
+            let is_lifted_first =
+                is_reloaded && self.people.asked.iter().any(|wish| wish.scope() == Some(&stretch.scope));
+            demand(is_lifted_first || (had_other_spread && is_over), || format!("{} started, and {stretch:?}", run.id));
         }
     }
 
