@@ -175,7 +175,7 @@ impl Data {
                 None => self.pauses.remove(&scope),
             };
         }
-        self.audit.extend(batch.audit.iter().cloned());
+        self.audit.extend(batch.audit.iter().filter(|entry| !entry.is_of_any(&dropped)).cloned());
         for ready in prepared {
             self.apply(ready);
         }

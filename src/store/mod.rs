@@ -57,6 +57,13 @@ pub struct Audit {
     pub detail: Option<String>,
 }
 
+impl Audit {
+    /// Whether it is about one of these runs.
+    fn is_of_any(&self, runs: &BTreeSet<RunId>) -> bool {
+        self.run.as_ref().is_some_and(|run| runs.contains(run))
+    }
+}
+
 /// A run to be saved, with what is new about it.
 #[derive(Debug, Clone)]
 pub struct RunSave {
@@ -85,7 +92,7 @@ pub struct Batch {
     pub runs: Vec<RunSave>,
     /// Pauses that began or changed, and those that are over (none).
     pub pauses: Vec<(Scope, Option<Pause>)>,
-    /// What people did.
+    /// What people did; a request whose run is dropped, because its id exists already, leaves no record either.
     pub audit: Vec<Audit>,
 }
 

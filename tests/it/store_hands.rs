@@ -71,7 +71,11 @@ async fn two_may_ask_for_the_same_instant(bench: impl Bench) {
     let lives = [1, 2].map(|asked| asked_for(Firing::retry(&job("nightly"), at(0), request.clone(), at(asked))));
     let saves: Vec<_> = [Life::due("nightly", 0)].into_iter().chain(lives).map(|mut life| life.save()).collect();
     assert!(save(&store, saves.clone()).await.is_empty());
-    assert_eq!(save(&store, saves[1..].to_vec()).await.len(), 2, "a name is taken once");
+    let [first, second] = [1, 2].map(|nth: usize| saves[nth].run.id.clone());
+    let of = |run| Audit { run: Some(run), ..audit().remove(0) };
+    let again = Batch { audit: vec![of(first), of(second)], ..batch(store.term(), 1, saves[1..].to_vec()) };
+    assert_eq!(store.commit(again).await.unwrap().len(), 2, "a name is taken once");
+    assert_eq!(store.audit(9).await.unwrap(), [], "and what was asked for in vain is no deed");
     let loaded = bench.open().load().await.unwrap().runs;
     assert_eq!(loaded.iter().filter(|run| run.request.as_ref() == Some(&request)).count(), 2);
     let found = store.of_instant(job("nightly"), at(0)).await.unwrap();

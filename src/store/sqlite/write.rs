@@ -242,7 +242,7 @@ fn save_parts(
             }
         }
     }
-    save_hands(connection, batch)?;
+    save_hands(connection, batch, &dropped)?;
     set_last_commit_at(connection, batch.at)?;
     Ok(dropped)
 }
@@ -259,8 +259,8 @@ fn save_mark(connection: &Connection, mark: &Mark, term: i64) -> rusqlite::Resul
     connection.prepare_cached(sql::SET_MARK)?.execute(values).map(drop)
 }
 
-/// Pauses and what people did.
-fn save_hands(connection: &Connection, batch: &Batch) -> Result<(), Fault> {
+/// Pauses, and what people did but for what came to nothing.
+fn save_hands(connection: &Connection, batch: &Batch, dropped: &BTreeSet<RunId>) -> Result<(), Fault> {
     for (scope, pause) in &batch.pauses {
         let scope = row::of_scope(scope);
         match pause {
@@ -272,7 +272,7 @@ fn save_hands(connection: &Connection, batch: &Batch) -> Result<(), Fault> {
             }
         }
     }
-    for Audit { at, by, action, job, run, detail } in &batch.audit {
+    for Audit { at, by, action, job, run, detail } in batch.audit.iter().filter(|entry| !entry.is_of_any(dropped)) {
         let (job, run) = (job.as_ref().map(JobName::as_str), run.as_ref().map(RunId::as_str));
         let values = params![at.timestamp_millis(), by, action, job, run, detail];
         connection.prepare_cached(sql::ADD_AUDIT)?.execute(values)?;
