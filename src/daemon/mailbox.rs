@@ -66,6 +66,9 @@ impl Tray {
 /// How the daemon is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Health {
+    /// When the loop began; a start on an empty state looks for tasks of an earlier one before the first turn.
+    #[serde(default)]
+    pub began_at: Option<DateTime<Utc>>,
     /// When the loop last turned; none before its first turn.
     pub turned_at: Option<DateTime<Utc>>,
     /// How many runs are alive.
@@ -96,6 +99,10 @@ pub(super) struct Pulse(Mutex<Health>);
 impl Pulse {
     fn with<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn began(&self, now: DateTime<Utc>) {
+        self.with(|health| health.began_at = Some(now));
     }
 
     pub(super) fn turned(&self, now: DateTime<Utc>, living_runs: usize) {
@@ -131,6 +138,7 @@ pub struct Mailbox {
 pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let pulse = Arc::new(Pulse(Mutex::new(Health {
+        began_at: None,
         turned_at: None,
         living_runs: 0,
         store_error: None,

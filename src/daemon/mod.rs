@@ -168,7 +168,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
     /// Another daemon took over, or the last decisions could not be saved.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), DaemonError> {
         // It is alive while it looks for a lost state, which takes less time than the loop may stand still.
-        self.pulse.turned(clock::now(), self.driver.living_runs());
+        self.pulse.began(clock::now());
         if let Some(ecs) = self.looks_first.take()
             && !self.find_lost_tasks(ecs, &stop).await
         {

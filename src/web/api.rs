@@ -221,7 +221,7 @@ async fn audit<S: Store>(
 /// The loop turns.
 async fn healthz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
     let health = sources.mailbox.health();
-    let turns = health.turned_at.is_some_and(|at| clock::now() - at <= STILL_MAX);
+    let turns = health.turned_at.or(health.began_at).is_some_and(|at| clock::now() - at <= STILL_MAX);
     (if turns { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
 }
 
