@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{ConnectInfo, FromRequest, Path, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -48,7 +48,7 @@ pub(super) fn routes<S: Store>() -> Router<Sources<S>> {
         .route("/api/v1/reload", post(reload::<S>))
 }
 
-/// Who asks, and what they said.
+/// Who asks, and what they said: the whole of a request that does something.
 struct Said<T> {
     asker: Asker,
     body: T,
@@ -129,14 +129,21 @@ pub struct Backfill {
 
 reasoned!(Plain, Trigger, PauseBody, Retry, Backfill);
 
-fn said<T: Reasoned>(peer: &Peer, headers: &HeaderMap, body: &Bytes) -> Result<Said<T>, Problem> {
-    let mut read: T = if body.is_empty() {
-        T::default()
-    } else {
-        serde_json::from_slice(body).map_err(|mistake| Problem::bad_request(format!("the body: {mistake}")))?
-    };
-    let asker = peer.asks(headers, read.reason());
-    Ok(Said { asker, body: read })
+impl<S: Send + Sync, T: Reasoned> FromRequest<S> for Said<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Said<T>, Problem> {
+        let peer = request.extensions().get::<ConnectInfo<Peer>>().map_or(Peer::Unknown, |info| info.0.clone());
+        let headers = request.headers().clone();
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| Problem(rejection.status(), rejection.body_text()))?;
+        let mut read: T = if body.is_empty() {
+            T::default()
+        } else {
+            serde_json::from_slice(&body).map_err(|mistake| Problem::bad_request(format!("the body: {mistake}")))?
+        };
+        Ok(Said { asker: peer.asks(&headers, read.reason()), body: read })
+    }
 }
 
 /// Has a command carried out.
@@ -178,12 +185,9 @@ fn receipt(done: Done) -> Response {
 
 async fn trigger<S: Store>(
     State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(job): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Said { asker, body }: Said<Trigger>,
 ) -> Result<Response, Problem> {
-    let Said { asker, body } = said::<Trigger>(&peer, &headers, &body)?;
     let Trigger { container, environment, command, overlap, .. } = body;
     if let Some(name) = environment.keys().find(|name| name.is_empty() || name.contains('=')) {
         return Err(Problem::bad_request(format!("`{name}` is not the name of a variable")));
@@ -195,12 +199,9 @@ async fn trigger<S: Store>(
 
 async fn backfill<S: Store>(
     State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(job): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Said { asker, body }: Said<Backfill>,
 ) -> Result<Response, Problem> {
-    let Said { asker, body } = said::<Backfill>(&peer, &headers, &body)?;
     let (Some(from), Some(until)) = (body.from, body.until) else {
         return Err(Problem::bad_request("`from` and `until` are needed"));
     };
@@ -213,21 +214,14 @@ async fn backfill<S: Store>(
 
 async fn pause<S: Store>(
     State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(job): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    said: Said<PauseBody>,
 ) -> Result<Response, Problem> {
-    set_pause(&sources, Scope::Job(job_name(&job)?), said(&peer, &headers, &body)?).await
+    set_pause(&sources, Scope::Job(job_name(&job)?), said).await
 }
 
-async fn pause_all<S: Store>(
-    State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    set_pause(&sources, Scope::All, said(&peer, &headers, &body)?).await
+async fn pause_all<S: Store>(State(sources): State<Sources<S>>, said: Said<PauseBody>) -> Result<Response, Problem> {
+    set_pause(&sources, Scope::All, said).await
 }
 
 async fn set_pause<S: Store>(sources: &Sources<S>, scope: Scope, said: Said<PauseBody>) -> Result<Response, Problem> {
@@ -238,21 +232,14 @@ async fn set_pause<S: Store>(sources: &Sources<S>, scope: Scope, said: Said<Paus
 
 async fn resume<S: Store>(
     State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(job): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    said: Said<Plain>,
 ) -> Result<Response, Problem> {
-    lift(&sources, Scope::Job(job_name(&job)?), said(&peer, &headers, &body)?).await
+    lift(&sources, Scope::Job(job_name(&job)?), said).await
 }
 
-async fn resume_all<S: Store>(
-    State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    lift(&sources, Scope::All, said(&peer, &headers, &body)?).await
+async fn resume_all<S: Store>(State(sources): State<Sources<S>>, said: Said<Plain>) -> Result<Response, Problem> {
+    lift(&sources, Scope::All, said).await
 }
 
 async fn lift<S: Store>(sources: &Sources<S>, scope: Scope, said: Said<Plain>) -> Result<Response, Problem> {
@@ -283,12 +270,9 @@ fn pause_of(done: &Done) -> Option<&Pause> {
 
 async fn cancel<S: Store>(
     State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(run): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Said { asker, .. }: Said<Plain>,
 ) -> Result<Response, Problem> {
-    let Said { asker, .. } = said::<Plain>(&peer, &headers, &body)?;
     let run = RunId::from_text(&run);
     match carry_out(&sources, Command::Cancel { run: run.clone(), asker }).await {
         Ok(Done::Cancelling(run, status)) => Ok(Json(json!({ "run": run, "status": status })).into_response()),
@@ -303,12 +287,9 @@ async fn cancel<S: Store>(
 
 async fn retry<S: Store>(
     State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(run): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    Said { asker, body }: Said<Retry>,
 ) -> Result<Response, Problem> {
-    let Said { asker, body } = said::<Retry>(&peer, &headers, &body)?;
     let run = RunId::from_text(&run);
     let story = sources.store.story(run.clone()).await?;
     let story = story.ok_or_else(|| Problem::not_found(format!("there is no run `{run}`")))?;
@@ -323,11 +304,8 @@ async fn retry<S: Store>(
 
 async fn reload<S: Store>(
     State(sources): State<Sources<S>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
+    Said { asker, .. }: Said<Plain>,
 ) -> Result<Response, Problem> {
-    let Said { asker, .. } = said::<Plain>(&peer, &headers, &body)?;
     let (answer, answered) = oneshot::channel();
     let leaving = || Problem::unavailable("the daemon is stopping");
     sources.reloads.send(ReloadAsk { asker, answer }).await.map_err(|_| leaving())?;
