@@ -115,6 +115,7 @@ fn definition(said: JobFile) -> Option<Definition> {
         accept_stop_codes: said.accept_stop_codes.or_default(Vec::new())?,
         on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
         task: TaskSpec {
+            target: Arc::default(),
             cluster: said.cluster.optional()??,
             task_definition: said.task_definition.optional()??,
             capacity: said.capacity.or_default(Capacity::ClusterDefault)?,

@@ -1,5 +1,6 @@
 //! What goes between the driver and the shell: reports in, acts out.
 
+use crate::engine::job::Site;
 use crate::engine::launch::Launch;
 use crate::engine::run::{Event, RunId};
 use crate::engine::task::TaskArn;
@@ -37,7 +38,7 @@ pub enum Act {
         /// For which run.
         run: RunId,
         /// Where.
-        cluster: String,
+        site: Site,
         /// Which task.
         task: TaskArn,
         /// What people see as its stopped reason.
@@ -48,14 +49,14 @@ pub enum Act {
         /// For which run.
         run: RunId,
         /// Where.
-        cluster: String,
+        site: Site,
         /// Which task.
         task: TaskArn,
     },
     /// Poll it no longer.
     Unwatch {
         /// Where.
-        cluster: String,
+        site: Site,
         /// Which task.
         task: TaskArn,
     },

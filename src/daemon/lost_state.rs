@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::driver::TakenIn;
 use super::{Daemon, clock};
 use crate::ecs::{CallError, Ecs, LivePage, PAGES_MAX};
+use crate::engine::job::Site;
 use crate::engine::task::FoundTask;
 use crate::store::Store;
 
@@ -36,7 +37,7 @@ const STRAYS_TOLD_MAX: usize = 50;
 
 /// What a cluster answered.
 struct Answer {
-    cluster: String,
+    site: Site,
     page: Result<LivePage, CallError>,
 }
 
@@ -44,7 +45,7 @@ struct Answer {
 #[derive(Default)]
 struct Seen {
     /// Clusters that are not read to their end, with the newest refusal.
-    open: BTreeMap<String, Option<String>>,
+    open: BTreeMap<Site, Option<String>>,
     listed: usize,
     unseen: usize,
     found: Vec<FoundTask>,
@@ -53,10 +54,9 @@ struct Seen {
 impl<S: Store, E: Ecs> Daemon<S, E> {
     /// Takes in what runs of an earlier state. False if the daemon was told to stop before it had looked.
     pub(super) async fn find_lost_tasks(&mut self, ecs: E, stop: &CancellationToken) -> bool {
-        let clusters = self.driver.clusters();
-        let mut seen =
-            Seen { open: clusters.iter().map(|cluster| (cluster.clone(), None)).collect(), ..Seen::default() };
-        let (mut answers, _looks) = begin(ecs, &clusters);
+        let sites = self.driver.sites();
+        let mut seen = Seen { open: sites.iter().map(|site| (site.clone(), None)).collect(), ..Seen::default() };
+        let (mut answers, _looks) = begin(ecs, &sites);
         let over = tokio::time::sleep(LOOK_WITHIN);
         tokio::pin!(over);
         loop {
@@ -71,36 +71,36 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
         }
         let taken = self.driver.take_in(std::mem::take(&mut seen.found), clock::now());
-        tell(clusters.len(), &seen, &taken);
+        tell(sites.len(), &seen, &taken);
         true
     }
 }
 
 /// Asks all clusters. The answers end when all looks have; the looks end when they are dropped.
-fn begin<E: Ecs>(ecs: E, clusters: &BTreeSet<String>) -> (mpsc::Receiver<Answer>, JoinSet<()>) {
+fn begin<E: Ecs>(ecs: E, sites: &BTreeSet<Site>) -> (mpsc::Receiver<Answer>, JoinSet<()>) {
     let (sender, answers) = mpsc::channel(ANSWERS_MAX);
     let slots = Arc::new(Semaphore::new(CLUSTERS_AT_ONCE));
     let mut looks = JoinSet::new();
-    for cluster in clusters {
-        looks.spawn(look(ecs.clone(), cluster.clone(), Arc::clone(&slots), sender.clone()));
+    for site in sites {
+        looks.spawn(look(ecs.clone(), site.clone(), Arc::clone(&slots), sender.clone()));
     }
     (answers, looks)
 }
 
 /// Reads a cluster page by page, each until it is answered.
-async fn look<E: Ecs>(ecs: E, cluster: String, slots: Arc<Semaphore>, answers: mpsc::Sender<Answer>) {
+async fn look<E: Ecs>(ecs: E, site: Site, slots: Arc<Semaphore>, answers: mpsc::Sender<Answer>) {
     let mut next = None;
     for _ in 0..PAGES_MAX {
         let page = loop {
             let asked = {
                 // The semaphore is never closed.
                 let _slot = slots.acquire().await;
-                ecs.live_tasks(&cluster, next.as_deref()).await
+                ecs.live_tasks(&site, next.as_deref()).await
             };
             match asked {
                 Ok(page) => break page,
                 Err(error) => {
-                    if answers.send(Answer { cluster: cluster.clone(), page: Err(error) }).await.is_err() {
+                    if answers.send(Answer { site: site.clone(), page: Err(error) }).await.is_err() {
                         return;
                     }
                     tokio::time::sleep(ASK_AGAIN).await;
@@ -108,30 +108,30 @@ async fn look<E: Ecs>(ecs: E, cluster: String, slots: Arc<Semaphore>, answers: m
             }
         };
         next.clone_from(&page.next);
-        if answers.send(Answer { cluster: cluster.clone(), page: Ok(page) }).await.is_err() || next.is_none() {
+        if answers.send(Answer { site: site.clone(), page: Ok(page) }).await.is_err() || next.is_none() {
             return;
         }
     }
     let too_many = CallError { throttled: false, message: format!("ListTasks has more than {PAGES_MAX} pages") };
     // Nobody listens any more, or the cluster stays open with that.
-    drop(answers.send(Answer { cluster, page: Err(too_many) }).await);
+    drop(answers.send(Answer { site, page: Err(too_many) }).await);
 }
 
 impl Seen {
-    fn take(&mut self, Answer { cluster, page }: Answer) {
+    fn take(&mut self, Answer { site, page }: Answer) {
         match page {
             Ok(LivePage { listed, unseen, found, next }) => {
                 self.listed += listed;
                 self.unseen += unseen;
                 self.found.extend(found);
                 if next.is_none() {
-                    self.open.remove(&cluster);
+                    self.open.remove(&site);
                 } else {
-                    self.open.insert(cluster, None);
+                    self.open.insert(site, None);
                 }
             }
             Err(error) => {
-                let refusal = self.open.entry(cluster).or_default();
+                let refusal = self.open.entry(site).or_default();
                 if refusal.is_none() {
                     tracing::warn!(%error, "live tasks could not be listed; trying again");
                 }
@@ -142,10 +142,10 @@ impl Seen {
 }
 
 fn tell(clusters: usize, seen: &Seen, taken: &TakenIn) {
-    for (cluster, refusal) in &seen.open {
+    for (site, refusal) in &seen.open {
         let error = refusal.as_deref().unwrap_or("no answer in time");
         tracing::error!(
-            cluster,
+            cluster = %site,
             error,
             "live tasks were not all looked at; tasks of an earlier state may still run unknown to this daemon"
         );

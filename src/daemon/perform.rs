@@ -53,8 +53,8 @@ impl<E: Ecs> Performer<E> {
     pub(super) fn perform(&mut self, act: Act) {
         let ecs = self.ecs.clone();
         match act {
-            Act::Watch { run, cluster, task } => self.watcher.watch(cluster, task, run),
-            Act::Unwatch { cluster, task } => self.watcher.unwatch(cluster, task),
+            Act::Watch { run, site, task } => self.watcher.watch(site, task, run),
+            Act::Unwatch { site, task } => self.watcher.unwatch(site, task),
             Act::Launch { run, launch } => {
                 let lost = LaunchAnswer::NoAnswer { sent: true, message: ABORTED.into() };
                 self.call(&self.launches, run, Event::Answered(lost), async move {
@@ -71,9 +71,9 @@ impl<E: Ecs> Performer<E> {
                     Event::Sought(ecs.find_tasks(&launch.request).await)
                 });
             }
-            Act::Stop { run, cluster, task, reason } => {
+            Act::Stop { run, site, task, reason } => {
                 self.call(&self.stops, run.clone(), Event::StopAsked, async move {
-                    if let Err(error) = ecs.stop_task(&cluster, &task, &reason).await {
+                    if let Err(error) = ecs.stop_task(&site, &task, &reason).await {
                         tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");
                     }
                     Event::StopAsked

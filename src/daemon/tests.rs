@@ -17,7 +17,7 @@ use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer};
 use super::watch::Watcher;
 use super::{Settings, clock};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
-use crate::engine::job::Instance;
+use crate::engine::job::{Instance, Site};
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
@@ -44,16 +44,16 @@ impl Ecs for Frail {
         std::future::pending().await
     }
 
-    async fn describe_tasks(&self, _cluster: &str, tasks: &[TaskArn]) -> Result<Described, CallError> {
+    async fn describe_tasks(&self, _site: &Site, tasks: &[TaskArn]) -> Result<Described, CallError> {
         assert!(self.looks.fetch_add(1, Ordering::SeqCst) > 0, "the first look panics on purpose");
         Ok(Described { facts: Vec::new(), missing: tasks.to_vec() })
     }
 
-    async fn live_tasks(&self, _cluster: &str, _page: Option<&str>) -> Result<LivePage, CallError> {
+    async fn live_tasks(&self, _site: &Site, _page: Option<&str>) -> Result<LivePage, CallError> {
         Ok(LivePage::default())
     }
 
-    async fn stop_task(&self, _cluster: &str, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
+    async fn stop_task(&self, _site: &Site, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
         std::future::pending().await
     }
 }
@@ -91,7 +91,7 @@ async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
     let stop = CancellationToken::new();
     let mut watcher = Watcher::new(Frail::default(), Duration::from_secs(1), sender, TaskTracker::new(), stop.clone());
     let task = TaskArn("task/1".into());
-    watcher.watch("main".into(), task.clone(), RunId::from_text("run"));
+    watcher.watch(samples::definition().task.site(), task.clone(), RunId::from_text("run"));
     let second = tokio::time::timeout(WITHIN, reports.recv()).await.expect("a second look");
     let reported = second.expect("a report");
     assert_eq!(reported.first().map(|report| &report.event), Some(&Event::Missing(task)));

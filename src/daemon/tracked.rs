@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::act::Act;
+use crate::engine::job::Site;
 use crate::engine::run::{Action, Entry, Run};
 use crate::engine::task::TaskArn;
 use crate::store::RunSave;
@@ -70,8 +71,8 @@ impl Tracked {
         Some(save)
     }
 
-    fn cluster(&self) -> String {
-        self.run.definition.task.cluster.clone()
+    fn site(&self) -> Site {
+        self.run.definition.task.site()
     }
 
     /// Polling follows the run's task.
@@ -82,10 +83,10 @@ impl Tracked {
         }
         let wanted = wanted.cloned();
         if let Some(task) = std::mem::replace(&mut self.watched, wanted.clone()) {
-            acts.push(Act::Unwatch { cluster: self.cluster(), task });
+            acts.push(Act::Unwatch { site: self.site(), task });
         }
         if let Some(task) = wanted {
-            acts.push(Act::Watch { run: self.run.id.clone(), cluster: self.cluster(), task });
+            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task });
         }
     }
 
@@ -98,7 +99,7 @@ impl Tracked {
         let act = match self.run.action(now) {
             Action::Launch(launch) => Act::Launch { run, launch: launch.clone() },
             Action::Find(launch) => Act::Find { run, launch: launch.clone() },
-            Action::Stop { task, reason } => Act::Stop { run, cluster: self.cluster(), task: task.clone(), reason },
+            Action::Stop { task, reason } => Act::Stop { run, site: self.site(), task: task.clone(), reason },
             Action::Begin | Action::Watch(_) | Action::Rest => return None,
         };
         self.is_calling = true;

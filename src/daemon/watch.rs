@@ -1,4 +1,4 @@
-//! One poller per cluster: DescribeTasks for every followed task, a hundred at a time.
+//! One poller per target and cluster: DescribeTasks for every followed task, a hundred at a time.
 //!
 //! A poller only looks and reports; a look that fails changes nothing about any run. It slows down while ECS throttles
 //! and keeps a pause between calls, because the read quota is shared with the whole account.
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::driver::Report;
 use crate::ecs::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs};
+use crate::engine::job::Site;
 use crate::engine::run::{Event, RunId};
 use crate::engine::task::TaskArn;
 
@@ -32,7 +33,7 @@ pub(super) struct Watcher<E> {
     reports: mpsc::Sender<Vec<Report>>,
     tracker: TaskTracker,
     stop: CancellationToken,
-    clusters: HashMap<String, mpsc::UnboundedSender<Order>>,
+    sites: HashMap<Site, mpsc::UnboundedSender<Order>>,
 }
 
 #[derive(Debug)]
@@ -50,26 +51,26 @@ impl<E: Ecs> Watcher<E> {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Watcher<E> {
-        Watcher { ecs, poll_interval, reports, tracker, stop, clusters: HashMap::new() }
+        Watcher { ecs, poll_interval, reports, tracker, stop, sites: HashMap::new() }
     }
 
     /// Follows a task for a run.
-    pub(super) fn watch(&mut self, cluster: String, task: TaskArn, run: RunId) {
-        self.order(cluster, Order::Watch(task, run));
+    pub(super) fn watch(&mut self, site: Site, task: TaskArn, run: RunId) {
+        self.order(site, Order::Watch(task, run));
     }
 
     /// Follows a task no longer.
-    pub(super) fn unwatch(&mut self, cluster: String, task: TaskArn) {
-        self.order(cluster, Order::Unwatch(task));
+    pub(super) fn unwatch(&mut self, site: Site, task: TaskArn) {
+        self.order(site, Order::Unwatch(task));
     }
 
-    fn order(&mut self, cluster: String, order: Order) {
+    fn order(&mut self, site: Site, order: Order) {
         // Unbounded in type, bounded in fact: one order per transition of a run.
-        let orders = self.clusters.entry(cluster).or_insert_with_key(|cluster| {
+        let orders = self.sites.entry(site).or_insert_with_key(|site| {
             let (sender, orders) = mpsc::unbounded_channel();
             let poller = Poller {
                 ecs: self.ecs.clone(),
-                cluster: cluster.clone(),
+                site: site.clone(),
                 poll_interval: self.poll_interval,
                 interval: self.poll_interval,
                 reports: self.reports.clone(),
@@ -92,7 +93,7 @@ impl<E: Ecs> Watcher<E> {
 
 struct Poller<E> {
     ecs: E,
-    cluster: String,
+    site: Site,
     poll_interval: Duration,
     /// The pause between sweeps now: longer than `poll_interval` while ECS throttles.
     interval: Duration,
@@ -143,10 +144,10 @@ impl<E: Ecs> Poller<E> {
                 }
                 Ok(Err(error)) => {
                     throttled |= error.throttled;
-                    tracing::warn!(cluster = self.cluster, %error, "tasks could not be polled; their runs are unchanged");
+                    tracing::warn!(cluster = %self.site, %error, "tasks could not be polled; their runs are unchanged");
                 }
                 Err(panic) => {
-                    tracing::error!(cluster = self.cluster, %panic, "a poll of tasks ended without an answer");
+                    tracing::error!(cluster = %self.site, %panic, "a poll of tasks ended without an answer");
                 }
             }
         }
@@ -160,8 +161,8 @@ impl<E: Ecs> Poller<E> {
 
     /// One call, in a task of its own: should it panic, the cluster must not go unwatched.
     async fn look(&self, tasks: &[TaskArn]) -> Result<Result<Described, CallError>, JoinError> {
-        let (ecs, cluster, tasks) = (self.ecs.clone(), self.cluster.clone(), tasks.to_vec());
-        tokio::spawn(async move { ecs.describe_tasks(&cluster, &tasks).await }).await
+        let (ecs, site, tasks) = (self.ecs.clone(), self.site.clone(), tasks.to_vec());
+        tokio::spawn(async move { ecs.describe_tasks(&site, &tasks).await }).await
     }
 
     fn to_reports(&self, described: Described) -> Vec<Report> {

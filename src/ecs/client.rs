@@ -13,6 +13,7 @@ use super::answer::{Unfulfilled, Witness};
 use super::connect::{self, ConnectError, Settings, Timeouts};
 use super::essential::{EssentialTable, Essentials};
 use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, facts, live, request, search};
+use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 
@@ -95,7 +96,7 @@ impl Ecs for AwsEcs {
         Box::pin(search::find_tasks(&self.client, launch)).await
     }
 
-    async fn describe_tasks(&self, cluster: &str, tasks: &[TaskArn]) -> Result<Described, CallError> {
+    async fn describe_tasks(&self, site: &Site, tasks: &[TaskArn]) -> Result<Described, CallError> {
         // ECS refuses an empty list, and to ask for nothing is to know it.
         if tasks.is_empty() {
             return Ok(Described::default());
@@ -105,7 +106,7 @@ impl Ecs for AwsEcs {
             return Err(CallError { throttled: false, message });
         }
         let names = tasks.iter().map(|task| task.0.clone()).collect();
-        let call = self.client.describe_tasks().cluster(cluster).set_tasks(Some(names));
+        let call = self.client.describe_tasks().cluster(&site.cluster).set_tasks(Some(names));
         let output = Box::pin(call.send()).await;
         let output = output.map_err(|error| Unfulfilled::of(&error).call_error("DescribeTasks"))?;
         let asked: HashSet<&str> = tasks.iter().map(|task| task.0.as_str()).collect();
@@ -121,13 +122,13 @@ impl Ecs for AwsEcs {
         Ok(Described { facts, missing })
     }
 
-    async fn live_tasks(&self, cluster: &str, page: Option<&str>) -> Result<LivePage, CallError> {
-        Box::pin(live::page(&self.client, cluster, page)).await
+    async fn live_tasks(&self, site: &Site, page: Option<&str>) -> Result<LivePage, CallError> {
+        Box::pin(live::page(&self.client, site, page)).await
     }
 
-    async fn stop_task(&self, cluster: &str, task: &TaskArn, reason: &str) -> Result<(), CallError> {
+    async fn stop_task(&self, site: &Site, task: &TaskArn, reason: &str) -> Result<(), CallError> {
         let reason: String = reason.chars().take(STOP_REASON_MAX).collect();
-        let call = self.client.stop_task().cluster(cluster).task(&task.0).reason(reason);
+        let call = self.client.stop_task().cluster(&site.cluster).task(&task.0).reason(reason);
         match Box::pin(call.send()).await {
             Ok(_output) => Ok(()),
             Err(error) => Err(Unfulfilled::of(&error).call_error("StopTask")),

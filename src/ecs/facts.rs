@@ -9,6 +9,7 @@ use aws_sdk_ecs::types;
 use chrono::{DateTime, SubsecRound as _, Utc};
 
 use super::answer::{Unfulfilled, one_line};
+use crate::engine::job::Site;
 use crate::engine::launch::{STARTED_BY, TAG, VARIABLE};
 use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, TaskArn, TaskFacts};
 
@@ -61,7 +62,7 @@ pub(super) fn task(task: &types::Task) -> Option<TaskFacts> {
 }
 
 /// A task that a Tenacron launched, with its marks; none if somebody else did.
-pub(super) fn found(task: &types::Task, cluster: &str) -> Option<FoundTask> {
+pub(super) fn found(task: &types::Task, site: &Site) -> Option<FoundTask> {
     let started_by = task.started_by().filter(|started_by| started_by.starts_with(STARTED_BY))?;
     let ours = |prefix: &'static str| {
         move |(name, value): (Option<&str>, Option<&str>)| {
@@ -73,7 +74,7 @@ pub(super) fn found(task: &types::Task, cluster: &str) -> Option<FoundTask> {
     let variables = overrides.iter().flat_map(types::ContainerOverride::environment);
     Some(FoundTask {
         task: TaskArn(task.task_arn()?.to_owned()),
-        cluster: cluster.to_owned(),
+        site: site.clone(),
         started_by: started_by.to_owned(),
         created_at: task.created_at().and_then(instant),
         tags: task.tags().iter().map(|tag| (tag.key(), tag.value())).filter_map(ours(TAG)).collect(),

@@ -25,6 +25,7 @@ use std::future::Future;
 pub use self::client::AwsEcs;
 pub use self::connect::{ConnectError, Settings, Timeouts};
 pub use self::search::PAGES_MAX;
+use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{FoundTask, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 
@@ -78,7 +79,7 @@ pub trait Ecs: Clone + Send + Sync + 'static {
     /// Nothing is known; ask again.
     fn describe_tasks(
         &self,
-        cluster: &str,
+        site: &Site,
         tasks: &[TaskArn],
     ) -> impl Future<Output = Result<Described, CallError>> + Send;
 
@@ -87,8 +88,7 @@ pub trait Ecs: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing is known of the page; ask again.
-    fn live_tasks(&self, cluster: &str, page: Option<&str>)
-    -> impl Future<Output = Result<LivePage, CallError>> + Send;
+    fn live_tasks(&self, site: &Site, page: Option<&str>) -> impl Future<Output = Result<LivePage, CallError>> + Send;
 
     /// Sends StopTask.
     ///
@@ -96,7 +96,7 @@ pub trait Ecs: Clone + Send + Sync + 'static {
     /// ECS did not accept it; ask again.
     fn stop_task(
         &self,
-        cluster: &str,
+        site: &Site,
         task: &TaskArn,
         reason: &str,
     ) -> impl Future<Output = Result<(), CallError>> + Send;

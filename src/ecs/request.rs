@@ -16,6 +16,8 @@ use crate::engine::launch::LaunchRequest;
 pub(super) fn fill(call: RunTaskFluentBuilder, request: &LaunchRequest) -> RunTaskFluentBuilder {
     let LaunchRequest { client_token, started_by, task } = request;
     let TaskSpec {
+        // It chose the client.
+        target: _,
         cluster,
         task_definition,
         capacity,

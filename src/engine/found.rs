@@ -94,9 +94,10 @@ fn run_of(
     tasks.sort_by_key(|launched| std::cmp::Reverse(launched.generation));
     let mut tasks = tasks.into_iter();
     let Launched { generation, task } = tasks.next()?;
-    if task.cluster != definition.task.cluster {
+    if task.site != definition.task.site() {
         // The job has moved since; its task has not.
-        Arc::make_mut(&mut definition).task.cluster.clone_from(&task.cluster);
+        let spec = &mut Arc::make_mut(&mut definition).task;
+        (spec.target, spec.cluster) = (Arc::clone(&task.site.target), task.site.cluster.clone());
     }
     let launch = FoundLaunch {
         generation,

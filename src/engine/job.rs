@@ -199,9 +199,56 @@ pub enum OnUnknown {
     Rerun,
 }
 
+/// An account and region of ECS, and the way there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Target {
+    /// Its name in the configuration; none for that of `[ecs]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The region; none if it is whatever the daemon's own is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The role that is assumed there; none for the daemon's own credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// What the role's trust policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// The endpoint; none for the region's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+impl Target {
+    fn is_own(self: &Arc<Target>) -> bool {
+        **self == Target::default()
+    }
+}
+
+/// Where tasks run: what one client and one poller are for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site {
+    /// The account and region.
+    pub target: Arc<Target>,
+    /// Short name or ARN of the cluster.
+    pub cluster: String,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target.name {
+            Some(name) => write!(f, "{} of target {name}", self.cluster),
+            None => f.write_str(&self.cluster),
+        }
+    }
+}
+
 /// What RunTask is asked for, in ECS's terms and nesting. Source: Amazon ECS API reference, RunTask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
+    /// The account and region; frozen with the rest, so that a reload never moves what is in flight.
+    #[serde(default, skip_serializing_if = "Target::is_own")]
+    pub target: Arc<Target>,
     /// Short name or ARN of the cluster.
     pub cluster: String,
     /// `family`, `family:revision` or an ARN.
@@ -230,6 +277,34 @@ pub struct TaskSpec {
     pub add_tags: bool,
     /// Whether the `TENACRON_*` variables are added to each container override.
     pub add_environment: bool,
+}
+
+impl TaskSpec {
+    /// A task definition on a cluster of the daemon's own account and region, with nothing else said.
+    pub fn new(cluster: &str, task_definition: &str) -> TaskSpec {
+        TaskSpec {
+            target: Arc::default(),
+            cluster: cluster.to_owned(),
+            task_definition: task_definition.to_owned(),
+            capacity: Capacity::ClusterDefault,
+            platform_version: None,
+            network: None,
+            containers: Vec::new(),
+            overrides: TaskOverride::default(),
+            group: None,
+            tags: BTreeMap::new(),
+            propagate_tags: None,
+            enable_ecs_managed_tags: false,
+            enable_execute_command: false,
+            add_tags: true,
+            add_environment: true,
+        }
+    }
+
+    /// Where it runs.
+    pub fn site(&self) -> Site {
+        Site { target: Arc::clone(&self.target), cluster: self.cluster.clone() }
+    }
 }
 
 /// Launch type and capacity provider strategy exclude each other.

@@ -4,29 +4,14 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
-use super::job::{Admission, Capacity, Definition, Job, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec};
+use super::job::{Admission, Definition, Job, JobName, Limits, OnUnknown, Success, TaskSpec};
 use super::retry::RetryPolicy;
 use super::schedule::{Dst, Schedule};
 
 /// One task, the default policy, no limits.
 pub(crate) fn definition() -> Definition {
     Definition {
-        task: TaskSpec {
-            cluster: "main".into(),
-            task_definition: "hello".into(),
-            capacity: Capacity::ClusterDefault,
-            platform_version: None,
-            network: None,
-            containers: Vec::new(),
-            overrides: TaskOverride::default(),
-            group: None,
-            tags: [].into(),
-            propagate_tags: None,
-            enable_ecs_managed_tags: false,
-            enable_execute_command: false,
-            add_tags: true,
-            add_environment: true,
-        },
+        task: TaskSpec::new("main", "hello"),
         retry: RetryPolicy::default(),
         limits: Limits::default(),
         success: Success::Essential,

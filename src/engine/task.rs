@@ -9,8 +9,10 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::job::Site;
+
 /// The ARN of an ECS task.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskArn(pub String);
 
@@ -76,7 +78,7 @@ pub enum SearchAnswer {
 }
 
 /// One task as DescribeTasks showed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskFacts {
     /// Which task.
     pub task: TaskArn,
@@ -125,8 +127,8 @@ pub struct ContainerFacts {
 pub struct FoundTask {
     /// Which task.
     pub task: TaskArn,
-    /// The cluster, by the name that it was asked for.
-    pub cluster: String,
+    /// Where, with the cluster by the name that it was asked for.
+    pub site: Site,
     /// By whom it says that it was started.
     pub started_by: String,
     /// When it was created.

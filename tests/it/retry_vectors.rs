@@ -7,9 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use tenacron::engine::failure::{ErrorName, Failure};
-use tenacron::engine::job::{
-    Capacity, Definition, Instance, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec,
-};
+use tenacron::engine::job::{Definition, Instance, JobName, Limits, OnUnknown, Success, TaskSpec};
 use tenacron::engine::retry::{Decision, Jitter, Retrier, RetryPolicy};
 use tenacron::engine::run::{Action, Event, Firing, Outcome, Run, State, Trigger};
 use tenacron::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
@@ -170,22 +168,7 @@ impl Play {
     fn new(policy: RetryPolicy) -> Play {
         let now = DateTime::from_timestamp(1_750_000_000, 0).unwrap();
         let definition = Definition {
-            task: TaskSpec {
-                cluster: "main".into(),
-                task_definition: "hello".into(),
-                capacity: Capacity::ClusterDefault,
-                platform_version: None,
-                network: None,
-                containers: Vec::new(),
-                overrides: TaskOverride::default(),
-                group: None,
-                tags: [].into(),
-                propagate_tags: None,
-                enable_ecs_managed_tags: false,
-                enable_execute_command: false,
-                add_tags: true,
-                add_environment: true,
-            },
+            task: TaskSpec::new("main", "hello"),
             retry: policy,
             limits: Limits { attempt_timeout: Some(ATTEMPT_TIMEOUT), ..Limits::default() },
             success: Success::All,

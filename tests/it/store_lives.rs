@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tenacron::engine::job::{
-    Capacity, ContainerOverride, Definition, Instance, JobName, Limits, Network, OnUnknown, Overlap, Success,
-    TaskOverride, TaskSpec,
+    Capacity, ContainerOverride, Definition, Instance, JobName, Limits, Network, OnUnknown, Overlap, Success, TaskSpec,
 };
 use tenacron::engine::retry::RetryPolicy;
 use tenacron::engine::run::{
@@ -36,20 +35,12 @@ pub(crate) fn definition() -> Arc<Definition> {
     let network = Network { subnets: vec!["subnet-1".into()], security_groups: vec![], assign_public_ip: true };
     Arc::new(Definition {
         task: TaskSpec {
-            cluster: "batch".into(),
-            task_definition: "hello:7".into(),
             capacity: Capacity::LaunchType("FARGATE".into()),
-            platform_version: None,
             network: Some(network),
             containers: vec![container],
-            overrides: TaskOverride::default(),
-            group: None,
             tags: BTreeMap::from([("team".to_owned(), "data".to_owned())]),
-            propagate_tags: None,
             enable_ecs_managed_tags: true,
-            enable_execute_command: false,
-            add_tags: true,
-            add_environment: true,
+            ..TaskSpec::new("batch", "hello:7")
         },
         retry: RetryPolicy::default(),
         limits: Limits {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::Driver;
 use crate::engine::admit;
 use crate::engine::found::{self, Findings, Stray};
-use crate::engine::job::JobName;
+use crate::engine::job::{JobName, Site};
 use crate::engine::run::Event;
 use crate::engine::task::FoundTask;
 
@@ -25,8 +25,8 @@ pub struct TakenIn {
 
 impl Driver {
     /// Where the jobs run their tasks.
-    pub fn clusters(&self) -> BTreeSet<String> {
-        self.jobs.values().map(|entry| entry.job.definition.task.cluster.clone()).collect()
+    pub fn sites(&self) -> BTreeSet<Site> {
+        self.jobs.values().map(|entry| entry.job.definition.task.site()).collect()
     }
 
     /// Takes over the runs whose tasks were found. They are new to the store, and are saved with the next batch.

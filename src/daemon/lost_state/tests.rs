@@ -9,7 +9,7 @@ use super::*;
 use crate::daemon::DaemonError;
 use crate::daemon::tests::until;
 use crate::ecs::Described;
-use crate::engine::job::{Instance, Job};
+use crate::engine::job::{Instance, Job, Site};
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Firing, Run, RunId, Status, Trigger};
 use crate::engine::samples;
@@ -54,7 +54,7 @@ impl Ecs for Cluster {
         panic!("nothing is looked up")
     }
 
-    async fn describe_tasks(&self, _cluster: &str, tasks: &[TaskArn]) -> Result<Described, CallError> {
+    async fn describe_tasks(&self, _site: &Site, tasks: &[TaskArn]) -> Result<Described, CallError> {
         let facts = tasks.iter().map(|task| TaskFacts {
             task: task.clone(),
             last_status: "RUNNING".into(),
@@ -67,7 +67,7 @@ impl Ecs for Cluster {
         Ok(Described { facts: facts.collect(), missing: Vec::new() })
     }
 
-    async fn live_tasks(&self, _cluster: &str, page: Option<&str>) -> Result<LivePage, CallError> {
+    async fn live_tasks(&self, _site: &Site, page: Option<&str>) -> Result<LivePage, CallError> {
         let asked = self.asked.fetch_add(1, Ordering::SeqCst);
         match &self.mood {
             Mood::Pages(pages) => {
@@ -83,7 +83,7 @@ impl Ecs for Cluster {
         }
     }
 
-    async fn stop_task(&self, _cluster: &str, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
+    async fn stop_task(&self, _site: &Site, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
         panic!("nothing is stopped")
     }
 }
@@ -104,7 +104,7 @@ fn page_with(minutes: i64) -> (LivePage, RunId) {
     let request = Launch::freeze(&run, 1, scheduled_at).request;
     let found = FoundTask {
         task: TaskArn(format!("task/{minutes}")),
-        cluster: request.task.cluster,
+        site: request.task.site(),
         started_by: request.started_by,
         created_at: Some(scheduled_at),
         tags: request.task.tags,

@@ -12,7 +12,7 @@ use super::{Frail, WITHIN, no_connection, settings, until};
 use crate::daemon::driver::Report;
 use crate::daemon::{Daemon, DaemonError, Mailbox, clock, inbox};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
-use crate::engine::job::{Instance, JobName};
+use crate::engine::job::{Instance, JobName, Site};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
@@ -84,17 +84,17 @@ impl Ecs for Watched {
         std::future::pending().await
     }
 
-    async fn describe_tasks(&self, _cluster: &str, tasks: &[TaskArn]) -> Result<Described, CallError> {
+    async fn describe_tasks(&self, _site: &Site, tasks: &[TaskArn]) -> Result<Described, CallError> {
         self.looks.send_modify(|looks| *looks += 1);
         let looks = *self.looks.borrow();
         Ok(Described { facts: tasks.iter().map(|task| self.facts(task, looks)).collect(), missing: Vec::new() })
     }
 
-    async fn live_tasks(&self, _cluster: &str, _page: Option<&str>) -> Result<LivePage, CallError> {
+    async fn live_tasks(&self, _site: &Site, _page: Option<&str>) -> Result<LivePage, CallError> {
         Ok(LivePage::default())
     }
 
-    async fn stop_task(&self, _cluster: &str, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
+    async fn stop_task(&self, _site: &Site, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
         std::future::pending().await
     }
 }

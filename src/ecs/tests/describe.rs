@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::stub::{Reply, Seen, Stub, ok, refusal};
-use super::{DEFINITION, TASK, adapter, arn, full_request};
+use super::{DEFINITION, TASK, adapter, arn, full_request, main};
 use crate::ecs::{CallError, Described, Ecs as _};
 use crate::engine::task::{ContainerFacts, SearchAnswer, TaskArn, TaskFacts};
 
@@ -41,7 +41,7 @@ async fn flags_with(definition: Reply, count: usize, times: usize) -> (Vec<Descr
     let mut answers = Vec::new();
     for _time in 0..times {
         // Clones share what they know.
-        answers.push(ecs.clone().describe_tasks("main", &tasks).await.unwrap());
+        answers.push(ecs.clone().describe_tasks(&main(), &tasks).await.unwrap());
     }
     (answers, stub)
 }
@@ -75,7 +75,7 @@ async fn stopped_task_is_shown_with_every_fact() {
         _ => definition(),
     })
     .await;
-    let described = adapter(&stub.endpoint).describe_tasks("main", &[TaskArn(TASK.into())]).await.unwrap();
+    let described = adapter(&stub.endpoint).describe_tasks(&main(), &[TaskArn(TASK.into())]).await.unwrap();
     let container = |name: &str, essential: bool, exit_code: Option<i32>, reason: Option<&str>| ContainerFacts {
         name: name.into(),
         essential: Some(essential),
@@ -111,7 +111,7 @@ async fn live_task_has_no_flags_and_costs_no_second_call() {
         "containers": [{ "name": "worker" }],
     }] })))
     .await;
-    let described = adapter(&stub.endpoint).describe_tasks("main", &[TaskArn(TASK.into())]).await.unwrap();
+    let described = adapter(&stub.endpoint).describe_tasks(&main(), &[TaskArn(TASK.into())]).await.unwrap();
     let worker = ContainerFacts { name: "worker".into(), essential: None, exit_code: None, reason: None };
     let facts = TaskFacts {
         task: TaskArn(TASK.into()),
@@ -138,7 +138,7 @@ async fn missing_is_told_other_failures_and_strangers_are_left_out() {
         ],
     })))
     .await;
-    let described = adapter(&stub.endpoint).describe_tasks("main", &[arn(1), arn(2)]).await.unwrap();
+    let described = adapter(&stub.endpoint).describe_tasks(&main(), &[arn(1), arn(2)]).await.unwrap();
     assert_eq!(described, Described { facts: vec![], missing: vec![arn(1)] });
 }
 
@@ -147,9 +147,9 @@ async fn too_many_tasks_and_none_are_not_sent() {
     let stub = Stub::always(Reply::Close).await;
     let ecs = adapter(&stub.endpoint);
     let many: Vec<TaskArn> = (0..101).map(arn).collect();
-    let refused = ecs.describe_tasks("main", &many).await.unwrap_err();
+    let refused = ecs.describe_tasks(&main(), &many).await.unwrap_err();
     assert_eq!(refused.message, "DescribeTasks takes 100 tasks, not 101");
-    assert_eq!(ecs.describe_tasks("main", &[]).await, Ok(Described::default()));
+    assert_eq!(ecs.describe_tasks(&main(), &[]).await, Ok(Described::default()));
     assert!(stub.seen().is_empty());
 }
 
@@ -163,11 +163,11 @@ async fn errors_say_what_was_called_and_whether_to_slow_down() {
     ] {
         let ecs = adapter(&Stub::always(reply).await.endpoint);
         let error = |operation: &str| CallError { throttled, message: format!("{operation} {message}") };
-        assert_eq!(ecs.describe_tasks("main", &[arn(1)]).await, Err(error("DescribeTasks")));
-        assert_eq!(ecs.stop_task("main", &arn(1), "time-out").await, Err(error("StopTask")));
+        assert_eq!(ecs.describe_tasks(&main(), &[arn(1)]).await, Err(error("DescribeTasks")));
+        assert_eq!(ecs.stop_task(&main(), &arn(1), "time-out").await, Err(error("StopTask")));
     }
     let ecs = adapter(&Stub::always(Reply::Close).await.endpoint);
-    let error = ecs.describe_tasks("main", &[arn(1)]).await.unwrap_err();
+    let error = ecs.describe_tasks(&main(), &[arn(1)]).await.unwrap_err();
     assert!(!error.throttled && error.message.starts_with("DescribeTasks got no answer: "), "{error}");
 }
 
@@ -309,8 +309,8 @@ async fn any_error_of_a_look_up_is_no_answer() {
 async fn task_is_stopped_with_a_reason_of_limited_length() {
     let stub = Stub::always(ok(json!({ "task": { "taskArn": TASK } }))).await;
     let ecs = adapter(&stub.endpoint);
-    assert_eq!(ecs.stop_task("main", &TaskArn(TASK.into()), "timeout of 1 h").await, Ok(()));
-    assert_eq!(ecs.stop_task("main", &TaskArn(TASK.into()), &"ö".repeat(300)).await, Ok(()));
+    assert_eq!(ecs.stop_task(&main(), &TaskArn(TASK.into()), "timeout of 1 h").await, Ok(()));
+    assert_eq!(ecs.stop_task(&main(), &TaskArn(TASK.into()), &"ö".repeat(300)).await, Ok(()));
     let seen = stub.seen();
     assert_eq!(seen[0].json(), json!({ "cluster": "main", "task": TASK, "reason": "timeout of 1 h" }));
     assert_eq!(seen[1].json()["reason"], "ö".repeat(255));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::stub::{Reply, Seen, Stub, ok, refusal};
-use super::{TASK, adapter, arn};
+use super::{TASK, adapter, arn, main};
 use crate::ecs::{Ecs as _, LivePage};
 use crate::engine::task::{FoundTask, TaskArn};
 
@@ -33,10 +33,10 @@ async fn a_live_task_is_shown_with_its_marks_and_nothing_else() {
         ] },
     });
     let stub = page_of(vec![task], Some("more")).await;
-    let page = adapter(&stub.endpoint).live_tasks("main", Some("here")).await;
+    let page = adapter(&stub.endpoint).live_tasks(&main(), Some("here")).await;
     let found = FoundTask {
         task: TaskArn(TASK.into()),
-        cluster: "main".into(),
+        site: main(),
         started_by: "tenacron/6f1c9e0a".into(),
         created_at: Some("2026-11-23T02:13:20.345Z".parse().unwrap()),
         tags: [("tenacron:job".to_owned(), "nightly".to_owned())].into(),
@@ -56,7 +56,7 @@ async fn tasks_of_others_are_counted_only_and_those_not_shown_as_well() {
     gone["gone"] = json!(true);
     let tasks = vec![task(1, json!("tenacron/1")), task(2, json!("AWS Step Functions")), task(3, Value::Null), gone];
     let stub = page_of(tasks, None).await;
-    let page = adapter(&stub.endpoint).live_tasks("main", None).await.unwrap();
+    let page = adapter(&stub.endpoint).live_tasks(&main(), None).await.unwrap();
     let found: Vec<&TaskArn> = page.found.iter().map(|found| &found.task).collect();
     assert_eq!((page.listed, page.unseen, found, page.next), (4, 1, vec![&arn(1)], None));
 }
@@ -64,7 +64,7 @@ async fn tasks_of_others_are_counted_only_and_those_not_shown_as_well() {
 #[tokio::test]
 async fn an_empty_cluster_costs_one_call() {
     let stub = page_of(vec![], Some("")).await;
-    assert_eq!(adapter(&stub.endpoint).live_tasks("main", None).await, Ok(LivePage::default()));
+    assert_eq!(adapter(&stub.endpoint).live_tasks(&main(), None).await, Ok(LivePage::default()));
     assert_eq!(stub.operations(), ["ListTasks"]);
 }
 
@@ -77,7 +77,7 @@ async fn any_error_leaves_the_page_to_be_asked_for_again() {
                 _ => ok(json!({ "taskArns": [TASK] })),
             })
             .await;
-            let error = adapter(&stub.endpoint).live_tasks("main", None).await.unwrap_err();
+            let error = adapter(&stub.endpoint).live_tasks(&main(), None).await.unwrap_err();
             assert!(error.message.starts_with(failing), "{error}");
         }
     }

@@ -9,6 +9,7 @@ mod wire;
 use std::time::Duration;
 
 use super::{AwsEcs, Timeouts};
+use crate::engine::job::{Site, TaskSpec};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::TaskArn;
 
@@ -20,6 +21,10 @@ const AMPLE: Duration = Duration::from_secs(30);
 
 fn adapter(endpoint: &str) -> AwsEcs {
     AwsEcs::local_within(endpoint, Timeouts { connect: AMPLE, attempt: AMPLE, operation: AMPLE }).unwrap()
+}
+
+fn main() -> Site {
+    TaskSpec::new("main", "nightly:7").site()
 }
 
 fn arn(n: usize) -> TaskArn {

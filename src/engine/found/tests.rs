@@ -39,10 +39,11 @@ fn launched(instance: &Instance, generation: u32) -> FoundTask {
     let firing = Firing::of_schedule(&nightly(), now() - minutes(10), Trigger::Schedule);
     let (run, _) = Run::due(firing, instance.clone(), Arc::new(definition()), now());
     let request = Launch::freeze(&run, generation, now()).request;
+    let site = request.task.site();
     let environment = request.task.containers.into_iter().flat_map(|container| container.environment);
     FoundTask {
         task: TaskArn(format!("task/{generation}")),
-        cluster: request.task.cluster,
+        site,
         started_by: request.started_by,
         created_at: Some(now() - minutes(10) + TimeDelta::seconds(i64::from(generation))),
         tags: request.task.tags,

@@ -12,6 +12,7 @@ use super::demand;
 use super::random::Random;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::{Event, RunId};
+use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
 
 /// How long ECS shows a task that has stopped.
@@ -290,7 +291,7 @@ impl FakeEcs {
         let live = self.tasks.iter().filter(|task| task.is_visible(now) && !task.is_stopped(now));
         let found = live.map(|task| FoundTask {
             task: task.arn.clone(),
-            cluster: "main".into(),
+            site: samples::definition().task.site(),
             started_by: task.started_by.clone(),
             created_at: Some(task.created_at),
             tags: task.tags.clone(),
