@@ -58,16 +58,15 @@ fn resource_requirement(table: &Table<'_>) -> Option<ResourceRequirement> {
     let amount = table.required("value", |value| {
         let amount = value.string()?;
         let is_number = amount.parse::<u32>().is_ok_and(|number| number > 0);
-        match kind {
-            Some("NeuronDevice") if amount != "ALL" => {
-                value.refuse("bad-value", "ECS gives all Neuron devices: \"ALL\"")
-            }
-            _ if !is_number && amount != "ALL" => value.refuse(
-                "bad-value",
-                format!("expected a number such as \"1\", or \"ALL\", found \"{}\"", shown(&amount)),
-            ),
-            _ => Some(amount),
+        let expected = match kind? {
+            "NeuronDevice" => "\"ALL\"",
+            _ if is_number => return Some(amount),
+            _ => "a number such as \"1\", or \"ALL\"",
+        };
+        if amount == "ALL" {
+            return Some(amount);
         }
+        value.refuse("bad-value", format!("expected {expected}, found \"{}\"", shown(&amount)))
     });
     Some(ResourceRequirement { value: amount?, kind: kind?.to_owned() })
 }
