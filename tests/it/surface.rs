@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::harness::{Ended, SETTINGS, Site, aws};
+use super::harness::{Ended, Process, SETTINGS, Site, aws};
 use super::tap::Tap;
 
 /// Two jobs that use every key of a launch between them: some keys are for Fargate, some for instances.
@@ -72,11 +72,11 @@ fn site() -> Site {
 }
 
 /// The request of a job without the two members that are its own in every run.
-fn request(site: &Site, tap: &Tap, job: &str) -> Value {
+fn request(site: &Site, daemon: &Process, tap: &Tap, job: &str) -> Value {
     let known = tap.requests().len();
     let ended = site.run(&["trigger", job]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    tap.wait_for("the launch", |call| call.operation == "RunTask");
+    daemon.wait_for_job(job, "task launched");
     let requests = tap.requests();
     assert_eq!(requests.len(), known + 1);
     let mut body = requests[known].clone();
@@ -166,10 +166,10 @@ fn every_key_of_a_launch_reaches_ecs_as_it_was_written() {
     let (_endpoint, url) = site.endpoint_in(&ENVIRONMENT);
     let tap = Tap::before(&url);
     let daemon = site.daemon_with(&[&aws(&tap.url)[..], &ENVIRONMENT].concat(), &["run"]);
-    assert_eq!(request(&site, &tap, "fargate"), fargate());
+    assert_eq!(request(&site, &daemon, &tap, "fargate"), fargate());
     // The shell in the container saw the variable by its name, and its value came from the environment of the daemon.
     daemon.wait_for_job("fargate", "run succeeded");
-    assert_eq!(request(&site, &tap, "instances"), instances());
+    assert_eq!(request(&site, &daemon, &tap, "instances"), instances());
     daemon.wait_for_job("instances", "run succeeded");
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
 }
@@ -183,7 +183,13 @@ fn validate_reads_the_environment_of_its_own_process_and_keeps_it_to_itself() {
     assert_eq!(ended.code, Some(78));
     let told = format!("{}{}", ended.stdout, ended.stderr);
     assert!(told.contains("jobs.fargate.cluster: the environment variable STAGE is not set"), "{told}");
-    assert!(told.contains("tenacron.toml:18:11"), "{told}");
+    let line = std::fs::read_to_string(site.path("tenacron.toml"))
+        .expect("text")
+        .lines()
+        .position(|line| line.starts_with("cluster = \"$"))
+        .expect("it is there")
+        + 1;
+    assert!(told.contains(&format!("tenacron.toml:{line}:11")), "{told}");
     let ended = Ended::of(site.command(&["validate"]).env("STAGE", "open sesame").env("TOKEN", "sesame"));
     let told = format!("{}{}", ended.stdout, ended.stderr);
     assert_eq!(ended.code, Some(78));
