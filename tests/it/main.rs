@@ -34,5 +34,6 @@ mod store_faults;
 mod store_hands;
 mod store_lives;
 mod store_schemas;
+mod surface;
 mod tap;
 mod tidy;
