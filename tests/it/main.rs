@@ -26,6 +26,7 @@ mod reload;
 mod restart;
 mod retry_vectors;
 mod schema;
+mod several;
 mod slots;
 mod state_faults;
 mod store;
