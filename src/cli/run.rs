@@ -16,7 +16,8 @@ use super::signals::{listen_for, outlive_full_files, stop_on_signals};
 use super::{Context, local};
 use crate::config::{self, Config, Look};
 use crate::daemon::{Daemon, DaemonError, Settings, clock};
-use crate::ecs::{self, AwsEcs};
+use crate::ecs::{self, AwsEcs, EventQueue};
+use crate::engine::job::Target;
 use crate::local::Handle;
 use crate::observe;
 use crate::store::StoreError;
@@ -51,8 +52,13 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let hangups = listen_for(SignalKind::hangup())?;
     let endpoint = if arguments.local { Some(LocalEndpoint::start(&config, &places).await?) } else { None };
     let ecs = connect(&config, endpoint.as_ref()).await?;
+    let event_queues = match (&config.ecs.events_queue, &endpoint) {
+        (Some(url), None) => vec![ecs.event_queue(&Target::default(), url).await],
+        // The local endpoint tells no queue.
+        (Some(_), Some(_)) | (None, _) => Vec::new(),
+    };
     let local = endpoint.as_ref().map(|endpoint| endpoint.handle.clone());
-    let ended = serve(Parts { config, places, store, ecs, local, hangups, read }, stop).await;
+    let ended = serve(Parts { config, places, store, ecs, event_queues, local, hangups, read }, stop).await;
     if let Some(endpoint) = endpoint {
         endpoint.stop().await;
     }
@@ -65,6 +71,7 @@ struct Parts {
     places: Places,
     store: SqliteStore,
     ecs: AwsEcs,
+    event_queues: Vec<EventQueue>,
     /// The local ECS endpoint, if there is one.
     local: Option<Handle>,
     hangups: Signal,
@@ -72,7 +79,7 @@ struct Parts {
 }
 
 async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
-    let Parts { config, places, store, ecs, local, hangups, read } = parts;
+    let Parts { config, places, store, ecs, event_queues, local, hangups, read } = parts;
     let listen_failed = |error: ListenError| Failed::new(Exit::Unavailable, observe::chain(&error));
     let control = ControlSocket::bind(&places.control_socket).await.map_err(listen_failed)?;
     let tcp = match config.http_listen {
@@ -89,6 +96,7 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
         poll_interval: config.ecs.poll_interval,
         max_running: config.max_running,
         groups: config.groups,
+        event_queues,
     };
     let daemon_failed = |error| daemon_failed(error, &places);
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;

@@ -95,6 +95,11 @@ fn attempt_lines(attempt: &AttemptObject) -> Vec<String> {
         let reason = container.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
         lines.push(format!("  container {}: {essential}exit code {exit}{reason}", container.name));
     }
+    for tail in &attempt.log_tail {
+        let note = tail.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+        lines.push(format!("  log of {}{note}", tail.container));
+        lines.extend(tail.lines.iter().map(|line| format!("    | {line}")));
+    }
     if let (Some(retrier), Some(delay)) = (attempt.retrier, attempt.retry_delay_seconds) {
         lines.push(format!("  retry    retry[{retrier}] waits {delay} s"));
     }

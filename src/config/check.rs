@@ -64,6 +64,7 @@ fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
         success: own.success.or(&defaults.success),
         accept_stop_codes: own.accept_stop_codes.or(&defaults.accept_stop_codes),
         on_unknown: own.on_unknown.or(&defaults.on_unknown),
+        log_tail: own.log_tail.or(&defaults.log_tail),
     }
 }
 
@@ -114,6 +115,7 @@ fn definition(said: JobFile) -> Option<Definition> {
         success: said.success.or_default(Success::Essential)?,
         accept_stop_codes: said.accept_stop_codes.or_default(Vec::new())?,
         on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
+        log_tail: said.log_tail.or_default(0)?,
         task: TaskSpec {
             target: Arc::default(),
             cluster: said.cluster.optional()??,

@@ -15,6 +15,7 @@ use chrono_tz::Tz;
 use crate::engine::job::{
     Capacity, Catchup, ContainerOverride, Instance, Network, OnUnknown, Overlap, Success, TaskOverride,
 };
+use crate::engine::log_tail::LINES_MAX;
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Exceptions, Gap, Moment};
 
@@ -79,6 +80,7 @@ pub(super) struct JobFile {
     pub(super) success: Field<Success>,
     pub(super) accept_stop_codes: Field<Vec<String>>,
     pub(super) on_unknown: Field<OnUnknown>,
+    pub(super) log_tail: Field<u16>,
 }
 
 /// `[jobs.NAME]`.
@@ -140,6 +142,7 @@ fn common(table: &Table<'_>) -> JobFile {
         accept_stop_codes: table.get("accept_stop_codes", |value| value.list(stop_code)),
         on_unknown: table
             .get("on_unknown", |value| value.word(&[("fail", OnUnknown::Fail), ("rerun", OnUnknown::Rerun)])),
+        log_tail: table.get("log_tail", |value| value.integer(0..=i64::from(LINES_MAX))),
     }
 }
 
@@ -262,13 +265,31 @@ fn ecs(table: &Table<'_>) -> Option<EcsSettings> {
         rate => value.refuse("bad-value", format!("{rate} is not above 0 and at most {LAUNCH_RATE_MAX}")),
     });
     let launch_burst = table.get("launch_burst", |value| value.integer(1..=LAUNCH_BURST_MAX));
+    let events_queue = table.get("events_queue", queue);
     Some(EcsSettings {
         region: region.optional()?,
         endpoint: endpoint.optional()?,
         poll_interval: poll_interval.or_default(preset.poll_interval)?,
         launch_rate: launch_rate.or_default(preset.launch_rate)?,
         launch_burst: launch_burst.or_default(preset.launch_burst)?,
+        events_queue: events_queue.optional()?,
     })
+}
+
+/// The URL of an SQS queue, whose path is the account and the name.
+fn queue(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let parts: Vec<&str> = rest.split('/').collect();
+    if parts.len() != 3 || parts.iter().any(|part| part.is_empty()) || text.contains(char::is_whitespace) {
+        let message = format!(
+            "expected the URL of an SQS queue such as \"https://sqs.eu-central-1.amazonaws.com/123456789012/tenacron\", \
+             found \"{}\"",
+            shown(&text)
+        );
+        return value.refuse("bad-value", message);
+    }
+    Some(text)
 }
 
 fn endpoint(value: &Value<'_>) -> Option<String> {

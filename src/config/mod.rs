@@ -86,6 +86,8 @@ pub struct EcsSettings {
     pub launch_rate: f64,
     /// How many RunTask calls may go out at once, 1 to 10000.
     pub launch_burst: u32,
+    /// The SQS queue of task state changes; none if tasks are only polled.
+    pub events_queue: Option<String>,
 }
 
 impl Default for EcsSettings {
@@ -97,6 +99,7 @@ impl Default for EcsSettings {
             poll_interval: Duration::from_secs(5),
             launch_rate: 20.0,
             launch_burst: 20,
+            events_queue: None,
         }
     }
 }

@@ -15,6 +15,7 @@
 mod act;
 pub mod clock;
 pub mod driver;
+mod events;
 mod inbox;
 mod lost_state;
 mod mailbox;
@@ -35,12 +36,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::driver::{Driver, Report, Setup};
+use self::events::{Followed, Listener};
 use self::inbox::Inbox;
 pub use self::mailbox::{Health, Mailbox, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
 use self::watch::Watcher;
-use crate::ecs::Ecs;
+use crate::ecs::{Ecs, EventQueue};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job};
 use crate::engine::run::{RunId, in_words};
@@ -78,6 +80,8 @@ pub struct Settings {
     pub max_running: Option<u32>,
     /// How many of each group.
     pub groups: BTreeMap<String, u32>,
+    /// Queues of task state changes.
+    pub event_queues: Vec<EventQueue>,
 }
 
 /// Why the daemon ended other than by being told to.
@@ -115,6 +119,8 @@ pub struct Daemon<S, E> {
     pulse: Arc<Pulse>,
     tracker: TaskTracker,
     pollers: CancellationToken,
+    /// They begin after the first turn.
+    listeners: Vec<Listener>,
     committed_at: DateTime<Utc>,
     /// On an empty store: whom to ask for tasks of one that is gone.
     looks_first: Option<E>,
@@ -136,14 +142,22 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         );
         let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
         let bucket = Bucket::new(settings.launch_rate, settings.launch_burst, now);
-        let Settings { instance, jobs, max_running, groups, .. } = settings;
+        let Settings { instance, jobs, max_running, groups, event_queues, .. } = settings;
         let slots = Slots::new(max_running, groups);
         let driver = Driver::new(Setup { instance, term: store.term(), jobs, bucket, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
         let (mailbox, letters, pulse) = mailbox::open();
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
-        let watcher =
-            Watcher::new(ecs.clone(), settings.poll_interval, sender.clone(), tracker.clone(), pollers.clone());
+        let followed = Followed::with_queues(event_queues.len());
+        let watcher = Watcher::new(
+            ecs.clone(),
+            settings.poll_interval,
+            sender.clone(),
+            tracker.clone(),
+            pollers.clone(),
+            followed.clone(),
+        );
+        let listeners = event_queues.into_iter().map(|queue| Listener::new(queue, followed.clone())).collect();
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
         let committed_at = now;
         let daemon = Daemon {
@@ -156,6 +170,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             pulse,
             tracker,
             pollers,
+            listeners,
             committed_at,
             looks_first,
         };
@@ -178,6 +193,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let mut arrived = Vec::new();
         while !stop.is_cancelled() {
             self.turn(std::mem::take(&mut arrived), false, &stop).await?;
+            self.listen();
             let next = self.driver.next_turn_at();
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -194,6 +210,19 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
         }
         self.leave(arrived, &stop).await
+    }
+
+    /// Begins to listen to the queues. What was in flight is followed by then; an event of any other task is not kept.
+    fn listen(&mut self) {
+        for listener in self.listeners.drain(..) {
+            let stop = self.pollers.clone();
+            self.tracker.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = listener.run() => {}
+                }
+            });
+        }
     }
 
     async fn turn(

@@ -12,7 +12,7 @@ use aws_sdk_ecs::config::Config;
 use super::answer::{Unfulfilled, Witness};
 use super::connect::{self, ConnectError, Settings, Timeouts};
 use super::essential::{EssentialTable, Essentials};
-use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, facts, live, request, search};
+use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, TaskEvent, facts, live, request, search};
 use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
@@ -120,6 +120,10 @@ impl Ecs for AwsEcs {
         });
         let facts = Box::pin(self.with_essentials(shown.collect())).await;
         Ok(Described { facts, missing })
+    }
+
+    async fn with_flags(&self, _site: &Site, event: TaskEvent) -> Option<TaskFacts> {
+        Box::pin(self.with_essentials(vec![(event.facts, event.task_definition)])).await.pop()
     }
 
     async fn live_tasks(&self, site: &Site, page: Option<&str>) -> Result<LivePage, CallError> {

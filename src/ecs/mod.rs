@@ -12,6 +12,7 @@ mod answer;
 mod client;
 mod connect;
 mod essential;
+mod events;
 mod facts;
 mod http;
 mod live;
@@ -24,6 +25,7 @@ use std::future::Future;
 
 pub use self::client::AwsEcs;
 pub use self::connect::{ConnectError, Settings, Timeouts};
+pub use self::events::{EventQueue, LONG_POLL_SECONDS, MESSAGES_MAX, Message, TaskEvent, Unreadable};
 pub use self::search::PAGES_MAX;
 use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
@@ -82,6 +84,13 @@ pub trait Ecs: Clone + Send + Sync + 'static {
         site: &Site,
         tasks: &[TaskArn],
     ) -> impl Future<Output = Result<Described, CallError>> + Send;
+
+    /// Adds the essential flags to what an event said of a stopped task; none if they could not be read just now. Where
+    /// tasks have no definitions, an event says all there is.
+    fn with_flags(&self, site: &Site, event: TaskEvent) -> impl Future<Output = Option<TaskFacts>> + Send {
+        let _site = site;
+        std::future::ready(Some(event.facts))
+    }
 
     /// Lists a page of the tasks of a cluster that shall run, and shows those that a Tenacron launched. At most
     /// [`PAGES_MAX`] pages are to be asked for.

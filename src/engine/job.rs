@@ -163,6 +163,14 @@ pub struct Definition {
     pub accept_stop_codes: Vec<String>,
     /// What to do when it can no longer be known whether a launch happened.
     pub on_unknown: OnUnknown,
+    /// How many of the last lines of each failed container are kept; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_tail: u16,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it a reference")]
+fn is_zero(lines: &u16) -> bool {
+    *lines == 0
 }
 
 /// Limits of time; none means no limit.

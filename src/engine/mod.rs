@@ -15,6 +15,7 @@ pub mod forecast;
 pub mod found;
 pub mod job;
 pub mod launch;
+pub mod log_tail;
 pub mod outcome;
 pub mod overrides;
 pub mod pause;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::driver::JobView;
+use crate::engine::log_tail::LogTail;
 use crate::engine::pause::Pause;
 use crate::engine::run::{Attempt, Entry};
 use crate::engine::task::ContainerFacts;
@@ -64,10 +65,18 @@ pub struct RunObject {
 
 impl From<RunStory> for RunObject {
     fn from(story: RunStory) -> RunObject {
+        let mut log_tails = story.log_tails;
         RunObject {
             summary: story.summary,
             waits_for: None,
-            attempt_list: story.attempts.into_iter().map(AttemptObject::from).collect(),
+            attempt_list: story
+                .attempts
+                .into_iter()
+                .map(|attempt| {
+                    let log_tail = log_tails.remove(&attempt.attempt).unwrap_or_default();
+                    AttemptObject { log_tail, ..AttemptObject::from(attempt) }
+                })
+                .collect(),
             events: story.entries,
         }
     }
@@ -91,6 +100,8 @@ pub struct AttemptObject {
     pub retrier: Option<usize>,
     pub retry_delay_seconds: Option<f64>,
     pub containers: Vec<ContainerFacts>,
+    #[serde(default)]
+    pub log_tail: Vec<LogTail>,
 }
 
 impl From<Attempt> for AttemptObject {
@@ -114,6 +125,7 @@ impl From<Attempt> for AttemptObject {
             retrier: attempt.retrier,
             retry_delay_seconds: attempt.retry_delay.map(|delay| delay.as_secs_f64()),
             containers: attempt.containers,
+            log_tail: Vec::new(),
         }
     }
 }

@@ -122,6 +122,7 @@ async fn start(store: &MemoryStore, ecs: &Cluster) -> (Daemon<MemoryStore, Clust
         poll_interval: Duration::from_secs(1),
         max_running: None,
         groups: BTreeMap::new(),
+        event_queues: Vec::new(),
     };
     Daemon::start(settings, store.clone(), ecs.clone()).await.unwrap()
 }
