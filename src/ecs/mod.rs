@@ -4,12 +4,13 @@
 //! retried by the SDK behind our back, because the engine must see every answer to RunTask once, and the client token is
 //! part of the request, never an afterthought.
 //!
-//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `http.rs` is the HTTP client beneath the
+//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `clients.rs` keeps a client for each target, `http.rs` is the HTTP client beneath the
 //! SDK, `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
 //! launch, `live.rs` lists the live tasks that a Tenacron launched, `essential.rs` remembers which containers are essential.
 
 mod answer;
 mod client;
+mod clients;
 mod connect;
 mod essential;
 mod facts;
