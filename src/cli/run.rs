@@ -173,7 +173,12 @@ async fn connect(config: &Config, endpoint: Option<&LocalEndpoint>) -> Result<Aw
     let connected = match endpoint {
         Some(endpoint) => AwsEcs::local(&format!("http://{}", endpoint.address)),
         None => {
-            let settings = ecs::Settings { region: config.ecs.region.clone(), endpoint: config.ecs.endpoint.clone() };
+            let settings = ecs::Settings {
+                instance: config.instance.clone(),
+                region: config.ecs.region.clone(),
+                endpoint: config.ecs.endpoint.clone(),
+                targets: Vec::new(),
+            };
             AwsEcs::connect(&settings).await
         }
     };

@@ -108,14 +108,7 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(queue: EventQueue, followed: Followed) -> Listener {
-        Listener {
-            queue,
-            followed,
-            kept: HashMap::new(),
-            done: Vec::new(),
-            warned: HashSet::new(),
-            was_read: false,
-        }
+        Listener { queue, followed, kept: HashMap::new(), done: Vec::new(), warned: HashSet::new(), was_read: false }
     }
 
     /// Listens until the future is dropped. What was received and not deleted is received again.

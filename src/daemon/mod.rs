@@ -17,6 +17,7 @@ pub mod clock;
 pub mod driver;
 mod events;
 mod inbox;
+mod log_tail;
 mod lost_state;
 mod mailbox;
 mod perform;
@@ -38,6 +39,7 @@ use tokio_util::task::TaskTracker;
 use self::driver::{Driver, Report, Setup};
 use self::events::{Followed, Listener};
 use self::inbox::Inbox;
+use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
@@ -45,6 +47,7 @@ use self::watch::Watcher;
 use crate::ecs::{Ecs, EventQueue};
 use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job};
+use crate::engine::log_tail::{Wanted, wanted};
 use crate::engine::run::{RunId, in_words};
 use crate::engine::slots::Slots;
 use crate::observe;
@@ -121,6 +124,7 @@ pub struct Daemon<S, E> {
     pollers: CancellationToken,
     /// They begin after the first turn.
     listeners: Vec<Listener>,
+    log_tails: mpsc::UnboundedSender<Wanted>,
     committed_at: DateTime<Utc>,
     /// On an empty store: whom to ask for tasks of one that is gone.
     looks_first: Option<E>,
@@ -158,6 +162,14 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             followed.clone(),
         );
         let listeners = event_queues.into_iter().map(|queue| Listener::new(queue, followed.clone())).collect();
+        let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
+        let stop = pollers.clone();
+        tracker.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = fetcher.run() => {}
+            }
+        });
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
         let committed_at = now;
         let daemon = Daemon {
@@ -171,6 +183,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             tracker,
             pollers,
             listeners,
+            log_tails,
             committed_at,
             looks_first,
         };
@@ -245,6 +258,10 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             self.driver.forget(&duplicates, now);
             for save in batch.runs.iter().filter(|save| !duplicates.contains(&save.run.id)) {
                 observe::transition(save);
+                for wanted in wanted(&save.run, &save.entries) {
+                    // It ends with the daemon only.
+                    drop(self.log_tails.send(wanted));
+                }
             }
             batch.audit.iter().for_each(observe::carried_out);
         }

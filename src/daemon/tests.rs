@@ -91,7 +91,14 @@ pub(in crate::daemon) async fn until(is_so: impl AsyncFn() -> bool) {
 async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
     let (sender, mut reports) = mpsc::channel(8);
     let stop = CancellationToken::new();
-    let mut watcher = Watcher::new(Frail::default(), Duration::from_secs(1), sender, TaskTracker::new(), stop.clone(), Followed::default());
+    let mut watcher = Watcher::new(
+        Frail::default(),
+        Duration::from_secs(1),
+        sender,
+        TaskTracker::new(),
+        stop.clone(),
+        Followed::default(),
+    );
     let task = TaskArn("task/1".into());
     watcher.watch(samples::definition().task.site(), task.clone(), RunId::from_text("run"));
     let second = tokio::time::timeout(WITHIN, reports.recv()).await.expect("a second look");
@@ -104,7 +111,14 @@ async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
 async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
     let (sender, mut reports) = mpsc::channel(8);
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let watcher = Watcher::new(Frail::default(), Duration::from_secs(1), sender.clone(), tracker.clone(), stop.clone(), Followed::default());
+    let watcher = Watcher::new(
+        Frail::default(),
+        Duration::from_secs(1),
+        sender.clone(),
+        tracker.clone(),
+        stop.clone(),
+        Followed::default(),
+    );
     let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
     let (job, now) = (samples::job("@daily"), clock::now());
     let firing = Firing::of_schedule(&job.name, now, Trigger::Schedule);

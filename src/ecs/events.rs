@@ -76,8 +76,12 @@ pub enum Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Unreadable::NoEvent => "it is no event as EventBridge sends it; the rule's target must not transform its input",
-            Unreadable::OtherEvent => "it is another event than ECS Task State Change; the rule's pattern can keep it out",
+            Unreadable::NoEvent => {
+                "it is no event as EventBridge sends it; the rule's target must not transform its input"
+            }
+            Unreadable::OtherEvent => {
+                "it is another event than ECS Task State Change; the rule's pattern can keep it out"
+            }
             Unreadable::NoTask => "its event names no task",
         })
     }
@@ -92,8 +96,7 @@ impl EventQueue {
             .operation_timeout(CALL_WITHIN)
             .build();
         // Whoever listens waits between its tries.
-        let config =
-            Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
+        let config = Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
         EventQueue { client: Client::from_conf(config), url: url.to_owned() }
     }
 
@@ -278,8 +281,7 @@ mod tests {
         let mut bare = event();
         bare["detail"] = json!({ "taskArn": "task/1", "version": 1, "lastStatus": "PENDING", "startedAt": "soon" });
         let read = TaskEvent::parse(&bare.to_string()).unwrap();
-        let facts =
-            TaskFacts { task: TaskArn("task/1".into()), last_status: "PENDING".into(), ..TaskFacts::default() };
+        let facts = TaskFacts { task: TaskArn("task/1".into()), last_status: "PENDING".into(), ..TaskFacts::default() };
         assert_eq!(read, TaskEvent { version: 1, facts, task_definition: None });
     }
 

@@ -25,4 +25,5 @@ pub mod run;
 pub(crate) mod samples;
 pub mod schedule;
 pub mod slots;
+pub mod target;
 pub mod task;
