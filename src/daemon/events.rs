@@ -75,7 +75,7 @@ impl Followed {
     }
 
     /// Tells the poller of the task, unless it was told as much. False if nobody follows the task.
-    fn tell(&self, event: TaskEvent) -> bool {
+    pub(super) fn tell(&self, event: TaskEvent) -> bool {
         let mut tasks = self.tasks();
         let Some(follower) = tasks.get_mut(&event.facts.task) else { return false };
         if event.version > follower.version {

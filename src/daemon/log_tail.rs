@@ -28,7 +28,7 @@ const TOO_MANY: &str = "too many other attempts failed at the same time";
 const TOO_LATE: &str = "they did not come within 5 seconds";
 const ABORTED: &str = "the call was aborted";
 
-/// A note of what was fetched, as the store takes it.
+/// What was fetched, as the store takes it.
 type Fetched = (RunId, u32, Vec<LogTail>);
 
 /// Fetches log tails.
@@ -88,10 +88,13 @@ impl<S: Store, E: Ecs> Fetcher<S, E> {
     }
 
     async fn keep(&self, log_tails: Vec<Fetched>) {
+        let kept: Vec<(RunId, u32)> = log_tails.iter().map(|(run, attempt, _)| (run.clone(), *attempt)).collect();
         let batch = Batch { log_tails, ..Batch::empty(self.store.term(), clock::now()) };
-        if let Err(error) = self.store.commit(batch).await {
+        match self.store.commit(batch).await {
+            // The lines themselves are the user's, and none of the daemon's log.
+            Ok(_) => kept.iter().for_each(|(run, attempt)| tracing::info!(%run, attempt, "log tail kept")),
             // The daemon's loop meets the same fault, and says what follows.
-            tracing::warn!(error = observe::chain(&error), "a log tail could not be kept");
+            Err(error) => tracing::warn!(error = observe::chain(&error), "log tail could not be kept"),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The loop itself: that a call which panics takes nothing with it, and (in `saving.rs`) what it does while its store
-//! fails.
+//! The loop itself: that a call which panics takes nothing with it, (in `saving.rs`) what it does while its store fails,
+//! and (in `push.rs`) what task events and log tails change.
 
+mod push;
 mod saving;
 
 use std::collections::BTreeMap;

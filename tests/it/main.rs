@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
+mod aws;
 mod bad_input;
 mod boto3;
 mod commands;
@@ -21,6 +22,7 @@ mod harness;
 mod licences;
 mod lost_state;
 mod main_job;
+mod push;
 mod python;
 mod reload;
 mod restart;

@@ -97,7 +97,7 @@ fn listen(mut client: TcpStream, mut server: TcpStream, calls: &Sender<Call>) {
 }
 
 /// The first request if it is there as a whole, and where it ends.
-fn first_call(bytes: &[u8]) -> Option<(Call, usize)> {
+pub(crate) fn first_call(bytes: &[u8]) -> Option<(Call, usize)> {
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
     let header = |name: &str| {

@@ -3,6 +3,8 @@
 mod describe;
 mod launch;
 mod live;
+mod logs;
+mod queue;
 mod stub;
 mod wire;
 
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 
+use self::stub::Stub;
 use super::clients::Clients;
 use super::{AwsEcs, Timeouts, http};
 use crate::engine::job::{Site, Target, TaskSpec};
@@ -39,6 +42,12 @@ fn bare() -> SdkConfig {
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(http::client_without_proxy())
         .build()
+}
+
+/// What the clients of other services begin with, all of them at this endpoint.
+fn with_endpoint(stub: &Stub) -> SdkConfig {
+    let config = super::connect::shared_local().into_builder();
+    config.endpoint_url(&stub.endpoint).build()
 }
 
 fn main() -> Site {
