@@ -19,7 +19,8 @@ use serde::Deserialize;
 
 use super::CallError;
 use super::answer::{Unfulfilled, one_line};
-use crate::engine::task::{ContainerFacts, TaskArn, TaskFacts};
+use super::evidence;
+use crate::engine::task::{ContainerFacts, TaskArn, TaskFacts, TaskTimes};
 
 /// How many messages one call receives or deletes. Source: Amazon SQS API reference, ReceiveMessage and
 /// DeleteMessageBatch.
@@ -162,7 +163,12 @@ struct Detail {
     task_definition_arn: Option<String>,
     stop_code: Option<String>,
     stopped_reason: Option<String>,
+    created_at: Option<String>,
+    pull_started_at: Option<String>,
+    pull_stopped_at: Option<String>,
     started_at: Option<String>,
+    stopping_at: Option<String>,
+    execution_stopped_at: Option<String>,
     stopped_at: Option<String>,
     #[serde(default)]
     containers: Vec<Container>,
@@ -183,6 +189,7 @@ impl TaskEvent {
         if (event.source.as_str(), event.detail_type.as_str()) != ("aws.ecs", "ECS Task State Change") {
             return Err(Unreadable::OtherEvent);
         }
+        let described = evidence::stopped_task(&event.detail).map(|(_, text)| text);
         let detail: Detail = serde_json::from_value(event.detail).map_err(|_| Unreadable::NoTask)?;
         let containers = detail.containers.into_iter().map(|container| ContainerFacts {
             name: container.name,
@@ -195,17 +202,25 @@ impl TaskEvent {
             last_status: detail.last_status,
             stop_code: detail.stop_code,
             stopped_reason: detail.stopped_reason.as_deref().map(one_line),
-            started_at: detail.started_at.as_deref().and_then(instant),
-            stopped_at: detail.stopped_at.as_deref().and_then(instant),
+            times: TaskTimes {
+                created_at: instant(detail.created_at),
+                pull_started_at: instant(detail.pull_started_at),
+                pull_stopped_at: instant(detail.pull_stopped_at),
+                started_at: instant(detail.started_at),
+                stopping_at: instant(detail.stopping_at),
+                execution_stopped_at: instant(detail.execution_stopped_at),
+                stopped_at: instant(detail.stopped_at),
+            },
             containers: containers.collect(),
+            described,
         };
         Ok(TaskEvent { version: detail.version, facts, task_definition: detail.task_definition_arn })
     }
 }
 
 /// An instant that can't be read is one that ECS left out.
-fn instant(sent: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(sent).ok().map(DateTime::<Utc>::from)
+fn instant(sent: Option<String>) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(&sent?).ok().map(DateTime::<Utc>::from)
 }
 
 #[cfg(test)]
@@ -264,8 +279,11 @@ mod tests {
         assert!(facts.task.0.ends_with("c13b4cb40f1f4fe4a2971f76ae5a47ad"));
         assert_eq!(facts.stop_code.as_deref(), Some("EssentialContainerExited"));
         assert_eq!(facts.stopped_reason.as_deref(), Some("Essential container in task exited"));
-        assert_eq!(facts.started_at, "2026-01-23T17:57:40.500Z".parse().ok());
-        assert_eq!(facts.stopped_at, "2026-01-23T17:57:58Z".parse().ok());
+        assert_eq!(facts.times.created_at, "2026-01-23T17:57:34.402Z".parse().ok());
+        assert_eq!(facts.times.started_at, "2026-01-23T17:57:40.500Z".parse().ok());
+        assert_eq!(facts.times.stopped_at, "2026-01-23T17:57:58Z".parse().ok());
+        let described: Value = serde_json::from_str(&facts.described.unwrap()).unwrap();
+        assert_eq!(described, event()["detail"], "it is the evidence, if ECS has forgotten the task");
         let container = |name: &str, exit_code, reason: Option<&str>| ContainerFacts {
             name: name.into(),
             essential: None,

@@ -15,6 +15,7 @@ mod clients;
 mod connect;
 mod essential;
 mod events;
+mod evidence;
 mod facts;
 mod http;
 mod live;

@@ -45,7 +45,7 @@ pub struct Wanted {
     pub site: Site,
     /// Its task.
     pub task: TaskArn,
-    /// The task definition as it was asked for.
+    /// The ARN of its task definition; if ECS did not tell it, what was asked for.
     pub task_definition: String,
     /// The containers that did not end well.
     pub containers: Vec<String>,
@@ -58,6 +58,13 @@ impl Wanted {
     pub fn without_lines(&self, note: &str) -> Vec<LogTail> {
         self.containers.iter().map(|container| LogTail::without_lines(container, note)).collect()
     }
+}
+
+/// What is read of the evidence.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    task_definition_arn: Option<String>,
 }
 
 /// What is wanted of the attempts whose tasks, by these new entries of the run's history, ended badly.
@@ -79,12 +86,15 @@ fn of_attempt(run: &Run, number: u32, lines: u16) -> Option<Wanted> {
     let wrote = |exit_code: Option<i32>| exit_code.map_or(attempt.started_at.is_some(), |code| code != 0);
     let containers = attempt.containers.iter().filter(|container| wrote(container.exit_code));
     let containers: Vec<String> = containers.map(|container| container.name.clone()).collect();
+    let task = attempt.task.clone()?;
+    let described = attempt.ends.iter().find(|end| end.task == task).and_then(|end| end.described.as_deref());
+    let told = described.and_then(|text| serde_json::from_str::<Described>(text).ok()?.task_definition_arn);
     (!containers.is_empty()).then_some(Wanted {
         run: run.id.clone(),
         attempt: number,
         site: run.definition.task.site(),
-        task: attempt.task.clone()?,
-        task_definition: run.definition.task.task_definition.clone(),
+        task,
+        task_definition: told.unwrap_or_else(|| run.definition.task.task_definition.clone()),
         containers,
         lines,
     })
@@ -128,7 +138,7 @@ mod tests {
     use crate::engine::job::{Definition, Instance};
     use crate::engine::run::{Event, Firing, Step, Trigger};
     use crate::engine::samples;
-    use crate::engine::task::{ContainerFacts, LaunchAnswer, TaskFacts};
+    use crate::engine::task::{ContainerFacts, LaunchAnswer, TaskFacts, TaskTimes};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_750_000_000 + seconds, 0).unwrap()
@@ -145,16 +155,17 @@ mod tests {
         let firing = Firing::of_schedule(&job.name, now, Trigger::Schedule);
         let (mut run, mut entries) = Run::due(firing, Instance::new("test").unwrap(), definition, now);
         let task = TaskArn("task/1".into());
+        let launched = LaunchAnswer::Launched { tasks: vec![task.clone()], failures: Vec::new() };
         let ended = TaskFacts {
-            task: task.clone(),
+            task,
             last_status: "STOPPED".into(),
             stop_code: Some("EssentialContainerExited".into()),
-            started_at: started.then(|| at(1)),
-            stopped_at: Some(at(2)),
+            times: TaskTimes { started_at: started.then(|| at(1)), stopped_at: Some(at(2)), ..TaskTimes::default() },
             containers,
+            described: started.then(|| r#"{ "taskDefinitionArn": "arn:nightly:7", "more": 1 }"#.into()),
             ..TaskFacts::default()
         };
-        for event in [Event::Permitted, Event::Answered(LaunchAnswer::Launched { task }), Event::Observed(ended)] {
+        for event in [Event::Permitted, Event::Answered(launched), Event::Observed(ended)] {
             let Ok(Step::Changed(more)) = run.step(event, at(3)) else { panic!("{run:?}") };
             assert_eq!(wanted(&run, &entries), [], "nothing before the end");
             entries = more;
@@ -173,6 +184,7 @@ mod tests {
         assert_eq!(containers(&asked), ["app", "proxy"]);
         let asked = asked.into_iter().next().unwrap();
         assert_eq!((asked.attempt, asked.lines, asked.task), (1, 20, TaskArn("task/1".into())));
+        assert_eq!(asked.task_definition, "arn:nightly:7", "the revision that ran");
         assert_eq!(after(0, true, ended()), [], "nobody asked for them");
         assert_eq!(after(20, true, vec![container("app", Some(0))]), [], "it went well");
     }
