@@ -28,9 +28,10 @@ pub const MESSAGES_MAX: usize = 10;
 /// How long a call waits for a first message, in seconds; the longest that SQS allows. Source: Amazon SQS API reference,
 /// ReceiveMessage, `WaitTimeSeconds`.
 pub const LONG_POLL_SECONDS: i32 = 20;
-/// How long a message that was received stays out of sight, in seconds, whatever the queue's own setting: after that it is
-/// received again, unless it was deleted.
-const OUT_OF_SIGHT_SECONDS: i32 = 60;
+/// How long a message that was received stays out of sight, in seconds, whatever the queue's own setting; then it is received
+/// again, unless it was deleted. Shorter than `LOST_AFTER` of `engine/run`: a daemon that died with a message must find it at
+/// its next start before it gives up its task.
+const OUT_OF_SIGHT_SECONDS: i32 = 20;
 /// How long a call may take: the long poll and a little more.
 const CALL_WITHIN: Duration = Duration::from_secs(30);
 /// To make the connection, TLS included.

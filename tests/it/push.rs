@@ -98,9 +98,12 @@ fn an_event_is_no_verdict_and_what_is_of_no_use_leaves_the_queue() {
 #[test]
 fn a_task_that_ecs_has_forgotten_ends_with_the_exit_code_of_its_event() {
     let (on, site) = (Aws::start(), site(&with_queue(), ""));
+    // The first daemon must leave no poll behind that would take the message with it.
+    on.fail_queue(Some((500, json!({ "__type": "InternalError", "message": "not yet" }))));
     let daemon = start(&site, &on);
     let run = trigger(&site, &daemon);
     daemon.end(Signal::KILL);
+    on.fail_queue(None);
     on.show(Shown::Missing);
     let receipt = on.send(&event(6, Shown::Stopped(3)).to_string());
     let daemon = start(&site, &on);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tenacron::engine::log_tail::LogTail;
 use tenacron::engine::pause::{Pause, Scope};
-use tenacron::engine::run::{Event, Run, Status};
+use tenacron::engine::run::{Event, Run, State, Status};
 use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
 use tenacron::store::{Audit, Batch, Mark, Store};
 
@@ -49,7 +49,23 @@ async fn make(to: &Path) {
 
 /// The runs of a fixture as its program knew them. A schema that adds to a run says here what older ones lack.
 fn lives(schema: usize) -> Vec<(&'static str, Life)> {
-    if schema == 1 { lives_of_schema_1() } else { every_life() }
+    let mut lives = if schema == 1 { lives_of_schema_1() } else { every_life() };
+    if schema < 3 {
+        lives.iter_mut().for_each(|(_, life)| leave_out_since_schema_3(&mut life.run));
+    }
+    lives
+}
+
+/// When an attempt was due, how each of its tasks ended, and of a task that shall stop since when, and whether it had started.
+fn leave_out_since_schema_3(run: &mut Run) {
+    for attempt in &mut run.attempts {
+        (attempt.due_at, attempt.ends) = (None, Vec::new());
+    }
+    if matches!(run.state, State::Stopping { .. }) {
+        let mut stored = serde_json::to_value(&run.state).unwrap();
+        (stored["since"], stored["started"]) = (serde_json::Value::Null, false.into());
+        run.state = serde_json::from_value(stored).unwrap();
+    }
 }
 
 /// Marks of schema 1 count no failures.

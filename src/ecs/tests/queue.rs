@@ -32,7 +32,7 @@ async fn messages_are_received_ten_at_a_time_by_a_long_poll() {
     let read = messages[0].body.as_ref().unwrap();
     assert_eq!((read.version, read.facts.task.0.as_str(), read.facts.last_status.as_str()), (3, TASK, "RUNNING"));
     assert_eq!(messages[1].body, Err(Unreadable::NoEvent));
-    let asked = json!({ "QueueUrl": URL, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20, "VisibilityTimeout": 60 });
+    let asked = json!({ "QueueUrl": URL, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20, "VisibilityTimeout": 20 });
     assert_eq!(stub.seen()[0].json(), asked);
     assert_eq!(stub.operations(), ["ReceiveMessage"]);
 }
