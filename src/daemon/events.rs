@@ -81,7 +81,7 @@ impl Followed {
         if event.version > follower.version {
             follower.version = event.version;
             // A poller ends with the daemon only.
-            drop(follower.poller.send(Order::Look(event)));
+            drop(follower.poller.send(Order::Look(Box::new(event))));
         }
         true
     }

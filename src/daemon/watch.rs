@@ -44,7 +44,7 @@ pub(super) enum Order {
     Watch(TaskArn, RunId),
     Unwatch(TaskArn),
     /// The task has changed: look at it now.
-    Look(TaskEvent),
+    Look(Box<TaskEvent>),
 }
 
 impl<E: Ecs> Watcher<E> {
@@ -168,7 +168,7 @@ impl<E: Ecs> Poller<E> {
                     return;
                 }
                 if event.facts.is_stopped() {
-                    self.ended.insert(task.clone(), event);
+                    self.ended.insert(task.clone(), *event);
                 }
                 self.changed.insert(task);
                 self.look_at.get_or_insert(Instant::now() + CALL_PAUSE);

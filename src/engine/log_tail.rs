@@ -73,9 +73,12 @@ pub fn wanted(run: &Run, entries: &[Entry]) -> Vec<Wanted> {
     if lines == 0 {
         return Vec::new();
     }
-    let ended = entries.iter().filter_map(|entry| match &entry.event {
-        HistoryEvent::TaskFailed { attempt, .. } | HistoryEvent::TaskTimedOut { attempt, .. } => Some(*attempt),
-        _ => None,
+    let ended = entries.iter().filter_map(|entry| {
+        let (HistoryEvent::TaskFailed { attempt, .. } | HistoryEvent::TaskTimedOut { attempt, .. }) = &entry.event
+        else {
+            return None;
+        };
+        Some(*attempt)
     });
     ended.filter_map(|number| of_attempt(run, number, lines)).collect()
 }
