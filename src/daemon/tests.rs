@@ -132,11 +132,11 @@ async fn a_target_that_never_answers_holds_up_no_other() {
     let silent = samples::definition().task.site();
     for _ in 0..=STOPS_MAX {
         let (run, site, task) = (run.clone(), silent.clone(), task.clone());
-        performer.perform(Act::Stop { run, site, task, reason: "over".into() });
+        performer.perform(Act::Stop { run, site, tasks: vec![task], reason: "over".into() });
     }
     let answers = Target { name: Some(ANSWERS.into()), ..Target::default() };
     let site = Site { target: Arc::new(answers), ..silent };
-    performer.perform(Act::Stop { run, site, task, reason: "over".into() });
+    performer.perform(Act::Stop { run, site, tasks: vec![task], reason: "over".into() });
     let reported = tokio::time::timeout(WITHIN, reports.recv()).await.expect("an answer").expect("a report");
-    assert_eq!(reported.first().map(|report| &report.event), Some(&Event::StopAsked));
+    assert_eq!(reported.first().map(|report| &report.event), Some(&Event::StopAsked { accepted: true }));
 }

@@ -13,6 +13,7 @@ mod client;
 mod clients;
 mod connect;
 mod essential;
+mod evidence;
 mod facts;
 mod http;
 mod live;
