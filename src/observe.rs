@@ -80,12 +80,13 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
             let by = request.as_ref().map(|request| request.asker.by.as_str());
             tracing::info!(job, run, trigger, scheduled_at, by, "run recorded");
         }
-        HistoryEvent::TaskScheduled { attempt, generation, cluster, task_definition, client_token, resend } => {
+        HistoryEvent::TaskScheduled { attempt, generation, target, cluster, task_definition, client_token, resend } => {
             tracing::info!(
                 job,
                 run,
                 attempt,
                 generation,
+                target,
                 cluster,
                 task_definition,
                 client_token,

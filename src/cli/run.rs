@@ -13,11 +13,10 @@ use super::exit::{Exit, Failed};
 use super::follow::{Follower, Kept};
 use super::places::Places;
 use super::signals::{listen_for, outlive_full_files, stop_on_signals};
-use super::{Context, local};
+use super::{Context, local, targets};
 use crate::config::{self, Config, Look};
 use crate::daemon::{Daemon, DaemonError, Settings, clock};
 use crate::ecs::{self, AwsEcs, EventQueue};
-use crate::engine::job::Target;
 use crate::local::Handle;
 use crate::observe;
 use crate::store::StoreError;
@@ -38,7 +37,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
     // From before it is read: what changes meanwhile is read again.
     let read = config::look(&context.config);
-    let (config, warnings) = context.load()?;
+    let (mut config, warnings) = context.load()?;
     observe::start_logging();
     outlive_full_files()?;
     observe::warnings(warnings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
@@ -52,11 +51,11 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let hangups = listen_for(SignalKind::hangup())?;
     let endpoint = if arguments.local { Some(LocalEndpoint::start(&config, &places).await?) } else { None };
     let ecs = connect(&config, endpoint.as_ref()).await?;
-    let event_queues = match (&config.ecs.events_queue, &endpoint) {
-        (Some(url), None) => vec![ecs.event_queue(&Target::default(), url).await],
-        // The local endpoint tells no queue.
-        (Some(_), Some(_)) | (None, _) => Vec::new(),
-    };
+    if !arguments.local {
+        targets::settle(&mut config, ecs.own());
+        targets::check(&ecs, targets::of(&config));
+    }
+    let event_queues = if arguments.local { Vec::new() } else { targets::event_queues(&config, &ecs).await };
     let local = endpoint.as_ref().map(|endpoint| endpoint.handle.clone());
     let ended = serve(Parts { config, places, store, ecs, event_queues, local, hangups, read }, stop).await;
     if let Some(endpoint) = endpoint {
@@ -88,6 +87,8 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
     };
     let http = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
     let (path, kept) = (config.path.clone(), Kept::of(&config));
+    let (own, named) = (ecs.own().clone(), config.targets.keys().cloned().collect::<Vec<_>>());
+    let calls = ecs.clone();
     let settings = Settings {
         instance: config.instance,
         jobs: config.jobs.into_values().map(Arc::new).collect(),
@@ -102,7 +103,7 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
     let (reloads, asks) = mpsc::channel(RELOADS_MAX);
     let listeners = CancellationToken::new();
-    let follower = Follower { path, kept, mailbox: mailbox.clone(), endpoint: local, asks, hangups, read };
+    let follower = Follower { path, kept, mailbox: mailbox.clone(), ecs: calls, endpoint: local, asks, hangups, read };
     let following = tokio::spawn(follower.run(listeners.clone()));
     let router = api::router(Sources { store, mailbox, reloads });
     let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
@@ -112,6 +113,9 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
         state = %places.state.display(),
         control_socket = %places.control_socket.display(),
         http = http.map(tracing::field::display),
+        region = own.region,
+        endpoint = own.endpoint,
+        targets = (!named.is_empty()).then(|| named.join(", ")),
         "daemon started"
     );
     let ended = daemon.run(stop).await.map_err(daemon_failed);
@@ -177,7 +181,7 @@ async fn connect(config: &Config, endpoint: Option<&LocalEndpoint>) -> Result<Aw
                 instance: config.instance.clone(),
                 region: config.ecs.region.clone(),
                 endpoint: config.ecs.endpoint.clone(),
-                targets: Vec::new(),
+                targets: targets::of(config),
             };
             AwsEcs::connect(&settings).await
         }

@@ -23,6 +23,7 @@ use super::EcsSettings;
 use super::reader::{At, Field, Table, Value};
 use super::report::{one_of, shown};
 use super::retry;
+use super::targets::{self, Targets};
 use super::task;
 use super::when::{self, Expression};
 
@@ -55,6 +56,7 @@ pub(super) struct JobFile {
     pub(super) timezone: Field<Tz>,
     pub(super) dst_gap: Field<Gap>,
     pub(super) dst_overlap: Field<schedule::Overlap>,
+    pub(super) target: Field<String>,
     pub(super) cluster: Field<String>,
     pub(super) task_definition: Field<String>,
     pub(super) count: Field<u32>,
@@ -112,6 +114,7 @@ fn common(table: &Table<'_>) -> JobFile {
         timezone: table.get("timezone", when::zone),
         dst_gap: table.get("dst_gap", |value| value.word(&[("after", Gap::After), ("skip", Gap::Skip)])),
         dst_overlap: table.get("dst_overlap", |value| value.word(&[("first", Shown::First), ("both", Shown::Both)])),
+        target: text("target"),
         cluster: text("cluster"),
         task_definition: text("task_definition"),
         count: table.get("count", |value| value.integer(1..=i64::from(COUNT_MAX))),
@@ -181,6 +184,7 @@ pub(super) struct SettingsFile {
     pub(super) control_socket: Field<Option<PathBuf>>,
     pub(super) http_listen: Field<Option<SocketAddr>>,
     pub(super) ecs: Field<EcsSettings>,
+    pub(super) targets: Field<Targets>,
     pub(super) max_running: Field<u32>,
     pub(super) groups: Field<BTreeMap<String, At<u32>>>,
     pub(super) defaults: Field<JobFile>,
@@ -199,6 +203,7 @@ pub(super) fn settings(whole: &Table<'_>, folder: &Path) -> SettingsFile {
             .get("control", |value| value.table(|table| table.get("socket", |value| socket(value, folder)).optional())),
         http_listen: whole.get("http", |value| value.table(|table| table.get("listen", listen).optional())),
         ecs: whole.get("ecs", |value| value.table(ecs)),
+        targets: whole.get("targets", targets::targets),
         max_running: whole.get("max_running", max_running),
         groups: whole.get("groups", groups),
         defaults: whole.get("defaults", |value| value.table(|table| Some(defaults(table)))),
@@ -281,7 +286,7 @@ fn ecs(table: &Table<'_>) -> Option<EcsSettings> {
 }
 
 /// The URL of an SQS queue, whose path is the account and the name.
-fn queue(value: &Value<'_>) -> Option<String> {
+pub(super) fn queue(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     let parts: Vec<&str> = rest.split('/').collect();
@@ -296,7 +301,7 @@ fn queue(value: &Value<'_>) -> Option<String> {
     Some(text)
 }
 
-fn endpoint(value: &Value<'_>) -> Option<String> {
+pub(super) fn endpoint(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     if host.is_empty() || text.contains(char::is_whitespace) {

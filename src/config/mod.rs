@@ -3,8 +3,8 @@
 //! [`load`] reads one file and `jobs.d/*.toml` beside it and answers with a [`Config`], or with every mistake of every file
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
-//! (`syntax.rs`), the tree is read key by key (`reader.rs`) into what each file says (`file.rs`, `task.rs`, `retry.rs`,
-//! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`), of which some things can be proved
+//! (`syntax.rs`), the tree is read key by key (`reader.rs`) into what each file says (`file.rs`, `targets.rs`, `task.rs`,
+//! `retry.rs`, `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`), of which some things can be proved
 //! (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put
 //! down in one report (`report.rs`) with its place, and the way goes on.
 //!
@@ -26,6 +26,7 @@ mod render;
 mod report;
 mod retry;
 mod syntax;
+mod targets;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -35,9 +36,10 @@ mod when;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::job::{Instance, Job, JobName};
+use crate::engine::job::{Instance, Job, JobName, Target};
 use crate::local::TaskDefinition;
 
 pub use report::{Finding, Level};
@@ -63,6 +65,10 @@ pub struct Config {
     pub http_listen: Option<SocketAddr>,
     /// How ECS is talked to.
     pub ecs: EcsSettings,
+    /// Further accounts and regions, by name; a target without a region has that of [`Config::ecs`].
+    pub targets: BTreeMap<String, Arc<Target>>,
+    /// The SQS queues of task state changes of those that have one.
+    pub target_queues: BTreeMap<String, String>,
     /// How many runs may live at once.
     pub max_running: Option<u32>,
     /// How many runs of a group may live at once.

@@ -76,9 +76,9 @@ impl AwsEcs {
         self.clients.own()
     }
 
-    /// Takes over `[targets]` as a reload has changed them.
-    pub fn configure(&self, targets: Vec<Target>) {
-        self.clients.configure(targets);
+    /// Takes over `[targets]` as a reload has read them. Answers with those that are new or have changed.
+    pub fn configure(&self, targets: Vec<Target>) -> Vec<Target> {
+        self.clients.configure(targets)
     }
 
     /// Whether a target has credentials now: its role, if it has one, is assumed.

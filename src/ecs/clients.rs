@@ -36,13 +36,14 @@ struct Known {
 impl Clients {
     /// Clients that begin with what the own account's do.
     pub(super) fn new(shared: SdkConfig, own: Target, targets: Vec<Target>, session: String) -> Clients {
+        let configured = in_full(targets, &own);
         Clients {
             own,
             shared,
             session,
             timeouts: Timeouts::default(),
             is_local: false,
-            known: RwLock::new(Known { configured: targets.into(), made: HashMap::new() }),
+            known: RwLock::new(Known { configured, made: HashMap::new() }),
         }
     }
 
@@ -57,13 +58,15 @@ impl Clients {
         &self.own
     }
 
-    /// Takes over `[targets]` as they are now.
-    pub(super) fn configure(&self, targets: Vec<Target>) {
-        self.change(|known| {
-            if *known.configured != *targets {
-                *known = Known { configured: targets.into(), made: HashMap::new() };
-            }
-        });
+    /// Takes over `[targets]` as they are now. Answers with those that are new or have changed.
+    pub(super) fn configure(&self, targets: Vec<Target>) -> Vec<Target> {
+        let targets = in_full(targets, &self.own);
+        let known = self.look(|known| Arc::clone(&known.configured));
+        let new = targets.iter().filter(|target| !known.contains(target)).cloned().collect();
+        if *known != *targets {
+            self.change(|known| *known = Known { configured: targets, made: HashMap::new() });
+        }
+        new
     }
 
     /// The client of a target.
@@ -114,4 +117,9 @@ impl Clients {
     fn change(&self, change: impl FnOnce(&mut Known)) {
         change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// With a region each: targets are told apart by it.
+fn in_full(targets: Vec<Target>, own: &Target) -> Arc<[Target]> {
+    targets.iter().map(|target| target.in_region(own.region.as_deref())).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! `valid.rs` holds what loads and what it becomes, `mistakes.rs` each mistake with its code and place,
 //! `proofs.rs` doubts that take more than one key to see, `rendered.rs` some of
-//! them letter by letter, `files.rs` trouble with files and hostile bytes.
+//! them letter by letter, `targets.rs` the targets, `files.rs` trouble with files and hostile bytes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ mod mistakes;
 mod proofs;
 mod rendered;
 mod schema;
+mod targets;
 mod valid;
 
 /// Enough around a job for it to be valid and without a warning.
