@@ -16,6 +16,7 @@ mod act;
 pub mod clock;
 pub mod driver;
 mod inbox;
+mod lag;
 mod lost_state;
 mod mailbox;
 mod perform;
@@ -36,13 +37,14 @@ use tokio_util::task::TaskTracker;
 
 use self::driver::{Driver, Report, Setup};
 use self::inbox::Inbox;
+use self::lag::Lag;
 pub use self::mailbox::{Health, Mailbox, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
-use self::watch::Watcher;
+use self::watch::{Pace, Watcher};
 use crate::ecs::Ecs;
-use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job};
+use crate::engine::quota::Quotas;
 use crate::engine::run::{RunId, in_words};
 use crate::engine::slots::Slots;
 use crate::observe;
@@ -68,12 +70,14 @@ pub struct Settings {
     pub instance: Instance,
     /// The jobs.
     pub jobs: Vec<Arc<Job>>,
-    /// RunTask calls a second.
+    /// RunTask calls a second, of each account and region.
     pub launch_rate: f64,
-    /// RunTask calls at once.
+    /// RunTask calls at once, likewise.
     pub launch_burst: u32,
     /// The pause between two looks at the same task.
     pub poll_interval: Duration,
+    /// DescribeTasks calls a second, of each account and region.
+    pub describe_rate: f64,
     /// How many runs may live at once.
     pub max_running: Option<u32>,
     /// How many of each group.
@@ -113,6 +117,7 @@ pub struct Daemon<S, E> {
     letters: mpsc::Receiver<Letter>,
     tray: Tray,
     pulse: Arc<Pulse>,
+    lag: Lag,
     tracker: TaskTracker,
     pollers: CancellationToken,
     committed_at: DateTime<Utc>,
@@ -135,15 +140,15 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             "state loaded"
         );
         let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
-        let bucket = Bucket::new(settings.launch_rate, settings.launch_burst, now);
-        let Settings { instance, jobs, max_running, groups, .. } = settings;
-        let slots = Slots::new(max_running, groups);
-        let driver = Driver::new(Setup { instance, term: store.term(), jobs, bucket, slots }, loaded, now);
+        let Settings { instance, jobs, launch_rate, launch_burst, poll_interval, describe_rate, max_running, groups } =
+            settings;
+        let (quotas, slots) = (Quotas::new(launch_rate, launch_burst), Slots::new(max_running, groups));
+        let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
         let (mailbox, letters, pulse) = mailbox::open();
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
-        let watcher =
-            Watcher::new(ecs.clone(), settings.poll_interval, sender.clone(), tracker.clone(), pollers.clone());
+        let pace = Pace { poll_interval, describe_rate };
+        let watcher = Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone());
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
         let committed_at = now;
         let daemon = Daemon {
@@ -154,6 +159,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             letters,
             tray: Tray::default(),
             pulse,
+            lag: Lag::default(),
             tracker,
             pollers,
             committed_at,
@@ -226,7 +232,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         for act in self.driver.acts(clock::now()) {
             self.performer.perform(act);
         }
-        self.pulse.turned(now, self.driver.living_runs());
+        let launches = self.driver.launch_queues(now);
+        self.lag.heed(&launches, now);
+        self.pulse.turned(now, self.driver.living_runs(), launches);
         Ok(())
     }
 

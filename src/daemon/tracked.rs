@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::act::Act;
+use super::driver::Queued;
 use crate::engine::job::Site;
 use crate::engine::run::{Action, Entry, Run};
 use crate::engine::task::TaskArn;
@@ -24,8 +25,12 @@ pub(super) struct Tracked {
     pub(super) is_dirty: bool,
     /// A call for it is under way, so no other is ordered.
     pub(super) is_calling: bool,
-    /// The task that is being polled for it.
-    watched: Option<TaskArn>,
+    /// The task that is being polled for it, and from when on often.
+    watched: Option<(TaskArn, Option<DateTime<Utc>>)>,
+    /// Where it waits for a launch permit.
+    pub(super) queued: Option<Queued>,
+    /// Whether something else than a permit kept it from its first launch.
+    pub(super) was_held: bool,
     /// Where it stands in `wakes`.
     pub(super) wake_at: Option<DateTime<Utc>>,
 }
@@ -52,6 +57,8 @@ impl Tracked {
             is_dirty: false,
             is_calling: false,
             watched: None,
+            queued: None,
+            was_held: false,
             wake_at: None,
         }
     }
@@ -77,16 +84,19 @@ impl Tracked {
 
     /// Polling follows the run's task.
     pub(super) fn watch(&mut self, acts: &mut Vec<Act>) {
-        let wanted = self.run.followed_task();
-        if self.watched.as_ref() == wanted {
+        let wanted = self.run.followed_task().map(|task| (task, self.run.may_stop_from()));
+        if self.watched.as_ref().map(|(task, from)| (task, *from)) == wanted {
             return;
         }
-        let wanted = wanted.cloned();
-        if let Some(task) = std::mem::replace(&mut self.watched, wanted.clone()) {
+        let wanted = wanted.map(|(task, from)| (task.clone(), from));
+        let before = std::mem::replace(&mut self.watched, wanted.clone());
+        if let Some((task, _)) = before
+            && wanted.as_ref().is_none_or(|(wanted, _)| *wanted != task)
+        {
             acts.push(Act::Unwatch { site: self.site(), task });
         }
-        if let Some(task) = wanted {
-            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task });
+        if let Some((task, often_from)) = wanted {
+            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task, often_from });
         }
     }
 

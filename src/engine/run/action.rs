@@ -8,6 +8,9 @@ use super::super::launch::Launch;
 use super::super::task::TaskArn;
 use super::{Run, State, StopWhy};
 
+/// How long before a limit of its time a task may be about to stop.
+const NEAR_LIMIT: TimeDelta = TimeDelta::minutes(1);
+
 /// The soonest that an instant can be which is still to come.
 const AT_ONCE: TimeDelta = TimeDelta::milliseconds(1);
 
@@ -81,6 +84,20 @@ impl Run {
             State::Waiting { until, .. } => [Some(*until), self.deadline],
         };
         instants.into_iter().flatten().filter(|instant| *instant > now).min()
+    }
+
+    /// From when on its task may stop at any moment: when it was asked to, or shortly before a limit.
+    pub fn may_stop_from(&self) -> Option<DateTime<Utc>> {
+        match &self.state {
+            State::Running { .. } => {
+                let limit = [self.deadline, self.attempt_deadline()].into_iter().flatten().min()?;
+                limit.checked_sub_signed(NEAR_LIMIT)
+            }
+            State::Stopping { known_since, .. } => Some(*known_since),
+            State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
+                None
+            }
+        }
     }
 
     /// When `attempt_timeout` of the newest attempt is over.
