@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::Pace;
@@ -26,6 +26,8 @@ pub(super) struct Budget {
     poll_interval: Duration,
     /// One caller at a time waits for its instant; the semaphore is fair to those behind it.
     turn: Semaphore,
+    /// Wakes that one when its instant has come nearer.
+    changed: Notify,
     calls: Mutex<Calls>,
 }
 
@@ -45,7 +47,7 @@ impl Budget {
             Calls { last_at: None, next_at: Instant::now(), pause: Duration::ZERO, throttled_at: None, throttles: 0 };
         let Pace { poll_interval, describe_rate } = pace;
         let spacing = Duration::try_from_secs_f64(describe_rate.recip()).unwrap_or(Duration::MAX);
-        Budget { spacing, poll_interval, turn: Semaphore::new(1), calls: Mutex::new(calls) }
+        Budget { spacing, poll_interval, turn: Semaphore::new(1), changed: Notify::new(), calls: Mutex::new(calls) }
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -61,8 +63,11 @@ impl Budget {
             if next_at <= Instant::now() {
                 break;
             }
-            // It may be put off meanwhile.
-            tokio::time::sleep_until(next_at).await;
+            // It may be another one meanwhile.
+            tokio::select! {
+                () = tokio::time::sleep_until(next_at) => {}
+                () = self.changed.notified() => {}
+            }
         }
         let mut calls = self.calls();
         let now = Instant::now();
@@ -80,6 +85,7 @@ impl Budget {
         calls.pause = if halved > self.poll_interval { halved } else { Duration::ZERO };
         if let Some(last_at) = calls.last_at {
             calls.next_at = last_at + self.spacing.max(calls.pause);
+            self.changed.notify_one();
         }
     }
 

@@ -220,7 +220,8 @@ async fn a_few_tasks_are_looked_at_together_and_long_runners_half_as_often() {
     bench.until(60.0).await;
     let calls = bench.calls(0.0, 60.0);
     assert_eq!(times(&calls), [0.2, 5.2, 10.2, 15.2, 20.2, 30.2, 40.2, 50.2]);
-    assert!(calls.iter().all(|(_, _, asked)| *asked == tasks), "one call shows them all");
+    let is_whole = |(_, _, asked): &Call| asked.len() == 3 && tasks.iter().all(|task| asked.contains(task));
+    assert!(calls.iter().all(is_whole), "one call shows them all");
     // One of them is to be stopped: it is looked at soon, and often.
     let stopping = RunId::from_text("main-0");
     bench.watcher.watch(site("main"), tasks[0].clone(), stopping, Some(clock::now()));

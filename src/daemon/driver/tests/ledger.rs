@@ -165,7 +165,8 @@ impl World {
         for id in self.in_line().intersection(&self.stood_in_line) {
             let run = &self.driver.runs[id].run;
             let Some(due_at) = self.launch_due_at(run) else { continue };
-            let passed_by = left.iter().find(|(key, at, _)| *key == key_of(run) && *at > due_at);
+            let passed_by =
+                left.iter().find(|(key, at, _)| *key == key_of(run) && *at > due_at).map(|(_, at, run)| (at, &run.id));
             demand(passed_by.is_none(), || format!("{id}, due at {due_at}, was passed by {passed_by:?}"));
         }
     }

@@ -67,7 +67,7 @@ fn a_throttle_slows_every_launch_of_its_account_and_costs_its_run_one_retry() {
     let own = queue_of(&queues, &QuotaKey::default());
     assert!(own.slowed && own.rate < 6.0, "the answers to the first burst count once, and halve it: {own:?}");
     assert!(own.waiting > 10 && own.since == Some(seven()), "{own:?}");
-    world.run_until(seven() + seconds(3));
+    world.run_until(seven() + TimeDelta::milliseconds(3_050));
     // A burst, and ten in the second since.
     assert_eq!(started(&world, "b").len(), 20, "another account goes on as fast as ever");
     world.run_until(seven() + seconds(50));
@@ -99,8 +99,9 @@ fn a_full_queue_of_one_account_holds_up_no_other_also_where_slots_are_few() {
         world.room = Room { max_running, ..Room::default() };
         world.restart();
         // Of its own account the daemon may launch one task each 100 s.
-        use_up(&mut world, 0.01);
-        world.run_until(seven() + minutes(2));
+        let now = world.wall();
+        world.driver.quotas.bucket(QuotaKey::default(), now).set_quota(0.01, 1, now);
+        world.run_until(seven() + seconds(90));
         assert_eq!(started(&world, "b").len(), 10, "{max_running:?}");
         assert_eq!(started(&world, "a").len(), 1);
         world.settle();
