@@ -25,6 +25,8 @@ use super::retry;
 use super::task;
 use super::when::{self, Expression};
 
+/// Source: Amazon ECS API reference, RunTask, `count`.
+const COUNT_MAX: u32 = 10;
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(500);
 const LAUNCH_RATE_MAX: f64 = 1_000.0;
 const LAUNCH_BURST_MAX: i64 = 10_000;
@@ -56,6 +58,7 @@ pub(super) struct JobFile {
     pub(super) dst_overlap: Field<schedule::Overlap>,
     pub(super) cluster: Field<String>,
     pub(super) task_definition: Field<String>,
+    pub(super) count: Field<u32>,
     pub(super) capacity: Field<Capacity>,
     pub(super) platform_version: Field<String>,
     pub(super) network: Field<Network>,
@@ -111,6 +114,7 @@ fn common(table: &Table<'_>) -> JobFile {
         dst_overlap: table.get("dst_overlap", |value| value.word(&[("first", Shown::First), ("both", Shown::Both)])),
         cluster: text("cluster"),
         task_definition: text("task_definition"),
+        count: table.get("count", |value| value.integer(1..=i64::from(COUNT_MAX))),
         capacity: task::capacity(table),
         platform_version: text("platform_version"),
         network: table.get("network", |value| value.table(task::network)),

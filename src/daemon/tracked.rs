@@ -25,8 +25,10 @@ pub(super) struct Tracked {
     pub(super) is_dirty: bool,
     /// A call for it is under way, so no other is ordered.
     pub(super) is_calling: bool,
-    /// The task that is being polled for it, and from when on often.
-    watched: Option<(TaskArn, Option<DateTime<Utc>>)>,
+    /// The tasks that are being polled for it.
+    watched: Vec<TaskArn>,
+    /// From when on that is done often.
+    watched_often_from: Option<DateTime<Utc>>,
     /// Where it waits for a launch permit.
     pub(super) queued: Option<Queued>,
     /// Whether something else than a permit kept it from its first launch.
@@ -56,7 +58,8 @@ impl Tracked {
             entries: Vec::new(),
             is_dirty: false,
             is_calling: false,
-            watched: None,
+            watched: Vec::new(),
+            watched_often_from: None,
             queued: None,
             was_held: false,
             wake_at: None,
@@ -82,22 +85,21 @@ impl Tracked {
         self.run.definition.task.site()
     }
 
-    /// Polling follows the run's task.
+    /// Polling follows the run's tasks.
     pub(super) fn watch(&mut self, acts: &mut Vec<Act>) {
-        let wanted = self.run.followed_task().map(|task| (task, self.run.may_stop_from()));
-        if self.watched.as_ref().map(|(task, from)| (task, *from)) == wanted {
+        let often_from = self.run.may_stop_from();
+        let is_otherwise = often_from != self.watched_often_from;
+        if !is_otherwise && self.run.followed().map(|followed| &followed.task).eq(&self.watched) {
             return;
         }
-        let wanted = wanted.map(|(task, from)| (task.clone(), from));
-        let before = std::mem::replace(&mut self.watched, wanted.clone());
-        if let Some((task, _)) = before
-            && wanted.as_ref().is_none_or(|(wanted, _)| *wanted != task)
-        {
-            acts.push(Act::Unwatch { site: self.site(), task });
+        let wanted: Vec<TaskArn> = self.run.followed().map(|followed| followed.task.clone()).collect();
+        for task in self.watched.iter().filter(|task| !wanted.contains(task)) {
+            acts.push(Act::Unwatch { site: self.site(), task: task.clone() });
         }
-        if let Some((task, often_from)) = wanted {
-            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task, often_from });
+        for task in wanted.iter().filter(|task| is_otherwise || !self.watched.contains(task)) {
+            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task: task.clone(), often_from });
         }
+        (self.watched, self.watched_often_from) = (wanted, often_from);
     }
 
     /// The call that the run's state asks for, unless one is under way.
@@ -109,7 +111,10 @@ impl Tracked {
         let act = match self.run.action(now) {
             Action::Launch(launch) => Act::Launch { run, launch: launch.clone() },
             Action::Find(launch) => Act::Find { run, launch: launch.clone() },
-            Action::Stop { task, reason } => Act::Stop { run, site: self.site(), task: task.clone(), reason },
+            Action::Stop { tasks, reason } => {
+                let tasks = tasks.iter().map(|followed| followed.task.clone()).collect();
+                Act::Stop { run, site: self.site(), tasks, reason }
+            }
             Action::Begin | Action::Watch(_) | Action::Rest => return None,
         };
         self.is_calling = true;

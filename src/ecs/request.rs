@@ -12,7 +12,7 @@ use aws_sdk_ecs::types;
 use crate::engine::job::{Capacity, CapacityProvider, ContainerOverride, Network, TaskOverride, TaskSpec};
 use crate::engine::launch::LaunchRequest;
 
-/// Puts a launch into a call. One task: more would share one token, one answer and one outcome.
+/// Puts a launch into a call.
 pub(super) fn fill(call: RunTaskFluentBuilder, request: &LaunchRequest) -> RunTaskFluentBuilder {
     let LaunchRequest { client_token, started_by, task } = request;
     let TaskSpec {
@@ -20,6 +20,7 @@ pub(super) fn fill(call: RunTaskFluentBuilder, request: &LaunchRequest) -> RunTa
         target: _,
         cluster,
         task_definition,
+        count,
         capacity,
         platform_version,
         network: awsvpc,
@@ -35,7 +36,8 @@ pub(super) fn fill(call: RunTaskFluentBuilder, request: &LaunchRequest) -> RunTa
         add_environment: _,
     } = task;
     // Set whatever else changes here: a call without it is given a random token by the SDK, and starts a second task.
-    let call = call.client_token(client_token.as_str()).started_by(started_by).count(1);
+    let call =
+        call.client_token(client_token.as_str()).started_by(started_by).count(i32::try_from(*count).unwrap_or(1));
     let call = match capacity {
         Capacity::ClusterDefault => call,
         Capacity::LaunchType(name) => call.launch_type(types::LaunchType::from(name.as_str())),

@@ -253,6 +253,9 @@ pub struct TaskSpec {
     pub cluster: String,
     /// `family`, `family:revision` or an ARN.
     pub task_definition: String,
+    /// How many tasks one launch starts, 1 to 10; the run succeeds only if all do.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
     /// On what it runs.
     pub capacity: Capacity,
     /// Fargate's platform version.
@@ -279,6 +282,15 @@ pub struct TaskSpec {
     pub add_environment: bool,
 }
 
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
 impl TaskSpec {
     /// A task definition on a cluster of the daemon's own account and region, with nothing else said.
     pub fn new(cluster: &str, task_definition: &str) -> TaskSpec {
@@ -286,6 +298,7 @@ impl TaskSpec {
             target: Arc::default(),
             cluster: cluster.to_owned(),
             task_definition: task_definition.to_owned(),
+            count: 1,
             capacity: Capacity::ClusterDefault,
             platform_version: None,
             network: None,

@@ -24,9 +24,9 @@ pub(super) fn next_look_in(
     poll_interval: Duration,
     now: DateTime<Utc>,
 ) -> Duration {
-    let has_run_for_long = facts.started_at.is_some_and(|at| now - at >= YOUNG_FOR);
+    let has_run_for_long = facts.times.started_at.is_some_and(|at| now - at >= YOUNG_FOR);
     // On the way down it is DEACTIVATING, STOPPING, DEPROVISIONING. Source: Amazon ECS developer guide, "Task lifecycle".
-    if !has_run_for_long || facts.last_status != "RUNNING" {
+    if !has_run_for_long || facts.times.stopping_at.is_some() || facts.last_status != "RUNNING" {
         return poll_interval;
     }
     let pause = (poll_interval * LONG_RUNNER).min(LONG_RUNNER_MAX.max(poll_interval));
@@ -37,6 +37,7 @@ pub(super) fn next_look_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::task::TaskTimes;
 
     #[test]
     fn a_long_runner_is_looked_at_half_as_often_until_something_is_expected_of_it() {
@@ -44,7 +45,10 @@ mod tests {
         let (usual, seconds) = (Duration::from_secs(5), Duration::from_secs);
         let facts = |last_status: &str, age: Option<i64>| TaskFacts {
             last_status: last_status.into(),
-            started_at: age.map(|seconds| now - TimeDelta::seconds(seconds)),
+            times: TaskTimes {
+                started_at: age.map(|seconds| now - TimeDelta::seconds(seconds)),
+                ..TaskTimes::default()
+            },
             ..TaskFacts::default()
         };
         let pause = |facts: &TaskFacts, often_in: Option<i64>| {
@@ -57,7 +61,10 @@ mod tests {
         for last_status in ["DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "OF_THE_FUTURE"] {
             assert_eq!(pause(&facts(last_status, Some(9_000)), None), usual, "it goes down");
         }
-        let long = facts("RUNNING", Some(120));
+        let mut long = facts("RUNNING", Some(120));
+        long.times.stopping_at = Some(now);
+        assert_eq!(pause(&long, None), usual, "it begins to");
+        long.times.stopping_at = None;
         assert_eq!(pause(&long, None), seconds(10));
         assert_eq!(pause(&long, Some(3_600)), seconds(10));
         assert_eq!(pause(&long, Some(7)), seconds(7), "then it is looked at often");

@@ -12,7 +12,7 @@ use crate::ecs::{CallError, Described, LivePage};
 use crate::engine::job::Target;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::Event;
-use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskFacts};
+use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskFacts, TaskTimes};
 
 /// A call, by when it left after the beginning, and what it asked for.
 type Call = (Duration, String, Vec<TaskArn>);
@@ -66,7 +66,7 @@ impl Counting {
         TaskFacts {
             task: task.clone(),
             last_status: last_status.into(),
-            started_at: age.map(|age| clock::now() - age),
+            times: TaskTimes { started_at: age.map(|age| clock::now() - age), ..TaskTimes::default() },
             ..TaskFacts::default()
         }
     }

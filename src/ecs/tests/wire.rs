@@ -20,7 +20,7 @@ async fn launched_stub() -> Stub {
 async fn every_field_of_a_launch_is_on_the_wire() {
     let stub = launched_stub().await;
     let answer = adapter(&stub.endpoint).run_task(&full_request()).await;
-    assert_eq!(answer, LaunchAnswer::Launched { task: TaskArn(TASK.into()) });
+    assert_eq!(answer, LaunchAnswer::Launched { tasks: vec![TaskArn(TASK.into())], failures: Vec::new() });
     let seen = stub.seen();
     let [seen] = seen.as_slice() else { panic!("{seen:?}") };
     assert_eq!(seen.operation, "RunTask");

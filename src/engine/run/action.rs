@@ -5,10 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::launch::Launch;
-use super::super::task::TaskArn;
-use super::{Run, State, StopWhy};
+use super::{Run, State, StopWhy, Tasks};
 
-/// How long before a limit of its time a task may be about to stop.
+/// How long before a limit of its time a task counts as one that may be about to stop.
 const NEAR_LIMIT: TimeDelta = TimeDelta::minutes(1);
 
 /// The soonest that an instant can be which is still to come.
@@ -26,13 +25,13 @@ pub enum Action<'a> {
     Launch(&'a Launch),
     /// Look for a task of this launch.
     Find(&'a Launch),
-    /// Follow this task.
-    Watch(&'a TaskArn),
-    /// Ask this task to stop, and follow it.
+    /// Follow these tasks.
+    Watch(&'a Tasks),
+    /// Ask these tasks to stop, and follow them.
     Stop {
-        /// The task.
-        task: &'a TaskArn,
-        /// What people see as the task's stopped reason.
+        /// The tasks.
+        tasks: &'a Tasks,
+        /// What people see as the tasks' stopped reason.
         reason: String,
     },
     /// Nothing until [`Run::wake_at`].
@@ -48,11 +47,11 @@ impl Run {
             State::Seeking { look_at, .. } if *look_at <= now => {
                 self.launch.as_ref().map_or(Action::Rest, Action::Find)
             }
-            State::Running { task, .. } => Action::Watch(task),
-            State::Stopping { task, why, ask_at, .. } if *ask_at <= now => {
-                Action::Stop { task, reason: self.stop_reason(why) }
+            State::Running { tasks } => Action::Watch(tasks),
+            State::Stopping { tasks, why, ask_at, .. } if *ask_at <= now => {
+                Action::Stop { tasks, reason: self.stop_reason(why) }
             }
-            State::Stopping { task, .. } => Action::Watch(task),
+            State::Stopping { tasks, .. } => Action::Watch(tasks),
             State::Waiting { until, look_first: false, .. } if *until <= now => Action::Begin,
             State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => Action::Rest,
         }
@@ -86,14 +85,14 @@ impl Run {
         instants.into_iter().flatten().filter(|instant| *instant > now).min()
     }
 
-    /// From when on its task may stop at any moment: when it was asked to, or shortly before a limit.
+    /// From when on its tasks may stop at any moment: when they were asked to, or shortly before a limit.
     pub fn may_stop_from(&self) -> Option<DateTime<Utc>> {
         match &self.state {
             State::Running { .. } => {
                 let limit = [self.deadline, self.attempt_deadline()].into_iter().flatten().min()?;
                 limit.checked_sub_signed(NEAR_LIMIT)
             }
-            State::Stopping { known_since, .. } => Some(*known_since),
+            State::Stopping { tasks, since, .. } => since.or_else(|| tasks.iter().map(|task| task.known_since).min()),
             State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
                 None
             }

@@ -94,11 +94,13 @@ impl World {
                 let after = if is_slow { self.random.seconds(3, 45) } else { soon };
                 (run, after, Event::Sought(answer))
             }
-            Act::Stop { run, task, reason, .. } => {
+            Act::Stop { run, tasks, reason, .. } => {
                 let is_saved = matches!(self.stored(&run), State::Stopping { .. });
                 demand(is_saved, || format!("{run}: stopping what is not saved"));
-                self.ecs.stop(&task, &reason, &mut self.random, self.real, self.skew);
-                (run, soon, Event::StopAsked)
+                for task in &tasks {
+                    self.ecs.stop(task, &reason, &mut self.random, self.real, self.skew);
+                }
+                (run, soon, Event::StopAsked { accepted: true })
             }
             Act::Watch { .. } | Act::Unwatch { .. } => unreachable!("these are no calls"),
         };

@@ -14,7 +14,9 @@ use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::quota::{QuotaKey, quota_key};
 use crate::engine::run::{Event, RunId};
-use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
+use crate::engine::task::{
+    ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts, TaskTimes,
+};
 
 /// How long ECS shows a task that has stopped.
 const MEMORY: TimeDelta = TimeDelta::hours(1);
@@ -92,8 +94,12 @@ impl FakeTask {
             last_status: last_status.into(),
             stop_code: stopped.then(|| self.stop_code.to_owned()),
             stopped_reason: self.stopped_reason.clone().filter(|_| stopped),
-            started_at: started.then_some(self.runs_at),
-            stopped_at: self.stops_at.filter(|_| stopped),
+            times: TaskTimes {
+                started_at: started.then_some(self.runs_at),
+                stopped_at: self.stops_at.filter(|_| stopped),
+                ..TaskTimes::default()
+            },
+            described: None,
             containers: vec![container],
         }
     }
@@ -232,13 +238,16 @@ impl FakeEcs {
             return if conflicts {
                 LaunchAnswer::Conflict { tasks: vec![task], message: "the token is in use".into() }
             } else {
-                LaunchAnswer::Launched { task }
+                LaunchAnswer::Launched { tasks: vec![task], failures: Vec::new() }
             };
         }
         let task = (fate != Fate::Nothing).then(|| self.start(request, random, now, fate));
         let answered = task.filter(|_| fate == Fate::Task);
         self.tokens.insert(key, Token { request: request.clone(), task: answered, at: now });
-        answered.map_or_else(failures, |task| LaunchAnswer::Launched { task: self.tasks[task].arn.clone() })
+        answered.map_or_else(failures, |task| LaunchAnswer::Launched {
+            tasks: vec![self.tasks[task].arn.clone()],
+            failures: Vec::new(),
+        })
     }
 
     fn start(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>, fate: Fate) -> usize {
