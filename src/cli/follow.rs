@@ -27,7 +27,7 @@ const LOOK_EACH: Duration = Duration::from_secs(1);
 
 /// The settings that a running daemon keeps, by their keys, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept([(&'static str, String); 9]);
+pub(super) struct Kept([(&'static str, String); 10]);
 
 impl Kept {
     pub(super) fn of(config: &Config) -> Kept {
@@ -40,6 +40,7 @@ impl Kept {
             ("ecs.region", format!("{:?}", ecs.region)),
             ("ecs.endpoint", format!("{:?}", ecs.endpoint)),
             ("ecs.poll_interval", format!("{:?}", ecs.poll_interval)),
+            ("ecs.describe_rate", format!("{:?}", ecs.describe_rate)),
             ("ecs.events_queue", format!("{:?}", ecs.events_queue)),
             ("targets.*.events_queue", format!("{target_queues:?}")),
         ])

@@ -95,6 +95,7 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
         launch_rate: config.ecs.launch_rate,
         launch_burst: config.ecs.launch_burst,
         poll_interval: config.ecs.poll_interval,
+        describe_rate: config.ecs.describe_rate,
         max_running: config.max_running,
         groups: config.groups,
         event_queues,

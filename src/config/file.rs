@@ -32,6 +32,8 @@ const COUNT_MAX: u32 = 10;
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(500);
 const LAUNCH_RATE_MAX: f64 = 1_000.0;
 const LAUNCH_BURST_MAX: i64 = 10_000;
+/// ECS's own read quota, which consoles and deploy tools share. Source: "Request throttling for the Amazon ECS API".
+const DESCRIBE_RATE_MAX: f64 = 20.0;
 /// What ECS puts into `stopCode`, but for `EssentialContainerExited`, which needs no permission. Source: Amazon ECS API
 /// reference, Task.
 const STOP_CODES: [&str; 7] = [
@@ -274,6 +276,10 @@ fn ecs(table: &Table<'_>) -> Option<EcsSettings> {
         rate => value.refuse("bad-value", format!("{rate} is not above 0 and at most {LAUNCH_RATE_MAX}")),
     });
     let launch_burst = table.get("launch_burst", |value| value.integer(1..=LAUNCH_BURST_MAX));
+    let describe_rate = table.get("describe_rate", |value| match value.number()? {
+        rate if rate > 0.0 && rate <= DESCRIBE_RATE_MAX => Some(rate),
+        rate => value.refuse("bad-value", format!("{rate} is not above 0 and at most {DESCRIBE_RATE_MAX}")),
+    });
     let events_queue = table.get("events_queue", queue);
     Some(EcsSettings {
         region: region.optional()?,
@@ -281,6 +287,7 @@ fn ecs(table: &Table<'_>) -> Option<EcsSettings> {
         poll_interval: poll_interval.or_default(preset.poll_interval)?,
         launch_rate: launch_rate.or_default(preset.launch_rate)?,
         launch_burst: launch_burst.or_default(preset.launch_burst)?,
+        describe_rate: describe_rate.or_default(preset.describe_rate)?,
         events_queue: events_queue.optional()?,
     })
 }

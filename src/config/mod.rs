@@ -88,16 +88,18 @@ pub struct EcsSettings {
     pub endpoint: Option<String>,
     /// How often tasks are looked at, 500 ms at least.
     pub poll_interval: Duration,
-    /// RunTask calls a second, above 0 and at most 1000.
+    /// RunTask calls a second of each account and region, above 0 and at most 1000.
     pub launch_rate: f64,
     /// How many RunTask calls may go out at once, 1 to 10000.
     pub launch_burst: u32,
+    /// DescribeTasks calls a second of each account and region, above 0 and at most 20.
+    pub describe_rate: f64,
     /// The SQS queue of task state changes; none if tasks are only polled.
     pub events_queue: Option<String>,
 }
 
 impl Default for EcsSettings {
-    /// Fargate's own launch quota, and a look every five seconds.
+    /// Fargate's own launch quota, and a look every five seconds with a tenth of the read quota.
     fn default() -> EcsSettings {
         EcsSettings {
             region: None,
@@ -105,6 +107,7 @@ impl Default for EcsSettings {
             poll_interval: Duration::from_secs(5),
             launch_rate: 20.0,
             launch_burst: 20,
+            describe_rate: 2.0,
             events_queue: None,
         }
     }

@@ -1,5 +1,7 @@
 //! What goes between the driver and the shell: reports in, acts out.
 
+use chrono::{DateTime, Utc};
+
 use crate::engine::job::Site;
 use crate::engine::launch::Launch;
 use crate::engine::run::{Event, RunId};
@@ -44,7 +46,7 @@ pub enum Act {
         /// What people see as their stopped reason.
         reason: String,
     },
-    /// Poll a task; report [`Event::Observed`] and [`Event::Missing`].
+    /// Poll a task; report [`Event::Observed`] and [`Event::Missing`]. Said again when it is to be polled otherwise.
     Watch {
         /// For which run.
         run: RunId,
@@ -52,6 +54,8 @@ pub enum Act {
         site: Site,
         /// Which task.
         task: TaskArn,
+        /// From when on it may stop at any moment, whatever it shows; none if nothing is known to stop it.
+        often_from: Option<DateTime<Utc>>,
     },
     /// Poll it no longer.
     Unwatch {

@@ -48,16 +48,14 @@ struct Follower {
 }
 
 impl Followed {
-    /// Nothing is followed yet, and so many queues are about to be read.
-    pub(super) fn with_queues(queues: usize) -> Followed {
-        let followed = Followed::default();
-        followed.0.unread.store(queues, Ordering::SeqCst);
-        followed
+    /// So many queues are about to be read.
+    pub(super) fn await_queues(&self, queues: usize) {
+        self.0.unread.store(queues, Ordering::SeqCst);
     }
 
     /// A poller follows a task.
     pub(super) fn add(&self, task: TaskArn, poller: UnboundedSender<Order>) {
-        self.tasks().insert(task, Follower { poller, version: i64::MIN });
+        self.tasks().entry(task).or_insert(Follower { poller, version: i64::MIN });
     }
 
     /// Nobody follows a task any more.
@@ -92,6 +90,12 @@ impl Followed {
     }
 }
 
+/// One listener for each queue. Until a queue has been read once, no task counts as missing.
+pub(super) fn listeners(queues: Vec<EventQueue>, followed: &Followed) -> Vec<Listener> {
+    followed.await_queues(queues.len());
+    queues.into_iter().map(|queue| Listener::new(queue, followed.clone())).collect()
+}
+
 /// Listens to one queue.
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -107,7 +111,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(queue: EventQueue, followed: Followed) -> Listener {
+    fn new(queue: EventQueue, followed: Followed) -> Listener {
         Listener { queue, followed, kept: HashMap::new(), done: Vec::new(), warned: HashSet::new(), was_read: false }
     }
 

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod driver;
 mod events;
 mod inbox;
+mod lag;
 mod log_tail;
 mod lost_state;
 mod mailbox;
@@ -37,17 +38,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::driver::{Driver, Report, Setup};
-use self::events::{Followed, Listener};
+use self::events::Listener;
 use self::inbox::Inbox;
+use self::lag::Lag;
 use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
-use self::watch::Watcher;
+use self::watch::{Pace, Watcher};
 use crate::ecs::{Ecs, EventQueue};
-use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job};
 use crate::engine::log_tail::{Wanted, wanted};
+use crate::engine::quota::Quotas;
 use crate::engine::run::{RunId, in_words};
 use crate::engine::slots::Slots;
 use crate::observe;
@@ -73,12 +75,14 @@ pub struct Settings {
     pub instance: Instance,
     /// The jobs.
     pub jobs: Vec<Arc<Job>>,
-    /// RunTask calls a second.
+    /// RunTask calls a second, of each account and region.
     pub launch_rate: f64,
-    /// RunTask calls at once.
+    /// RunTask calls at once, likewise.
     pub launch_burst: u32,
     /// The pause between two looks at the same task.
     pub poll_interval: Duration,
+    /// DescribeTasks calls a second, of each account and region.
+    pub describe_rate: f64,
     /// How many runs may live at once.
     pub max_running: Option<u32>,
     /// How many of each group.
@@ -120,6 +124,7 @@ pub struct Daemon<S, E> {
     letters: mpsc::Receiver<Letter>,
     tray: Tray,
     pulse: Arc<Pulse>,
+    lag: Lag,
     tracker: TaskTracker,
     pollers: CancellationToken,
     /// They begin after the first turn.
@@ -145,31 +150,18 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             "state loaded"
         );
         let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
-        let bucket = Bucket::new(settings.launch_rate, settings.launch_burst, now);
-        let Settings { instance, jobs, max_running, groups, event_queues, .. } = settings;
-        let slots = Slots::new(max_running, groups);
-        let driver = Driver::new(Setup { instance, term: store.term(), jobs, bucket, slots }, loaded, now);
+        let Settings { instance, jobs, launch_rate, launch_burst, poll_interval, describe_rate, .. } = settings;
+        let (quotas, slots) =
+            (Quotas::new(launch_rate, launch_burst), Slots::new(settings.max_running, settings.groups));
+        let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
         let (mailbox, letters, pulse) = mailbox::open();
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
-        let followed = Followed::with_queues(event_queues.len());
-        let watcher = Watcher::new(
-            ecs.clone(),
-            settings.poll_interval,
-            sender.clone(),
-            tracker.clone(),
-            pollers.clone(),
-            followed.clone(),
-        );
-        let listeners = event_queues.into_iter().map(|queue| Listener::new(queue, followed.clone())).collect();
+        let pace = Pace { poll_interval, describe_rate };
+        let watcher = Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone());
+        let listeners = events::listeners(settings.event_queues, &watcher.followed());
         let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
-        let stop = pollers.clone();
-        tracker.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = fetcher.run() => {}
-            }
-        });
+        tracker.spawn(pollers.clone().run_until_cancelled_owned(fetcher.run()));
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
         let committed_at = now;
         let daemon = Daemon {
@@ -180,6 +172,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             letters,
             tray: Tray::default(),
             pulse,
+            lag: Lag::default(),
             tracker,
             pollers,
             listeners,
@@ -228,13 +221,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
     /// Begins to listen to the queues. What was in flight is followed by then; an event of any other task is not kept.
     fn listen(&mut self) {
         for listener in self.listeners.drain(..) {
-            let stop = self.pollers.clone();
-            self.tracker.spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = listener.run() => {}
-                }
-            });
+            self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(listener.run()));
         }
     }
 
@@ -272,7 +259,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         for act in self.driver.acts(clock::now()) {
             self.performer.perform(act);
         }
-        self.pulse.turned(now, self.driver.living_runs());
+        let launches = self.driver.launch_queues(now);
+        self.lag.heed(&launches, now);
+        self.pulse.turned(now, self.driver.living_runs(), launches);
         Ok(())
     }
 

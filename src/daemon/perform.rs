@@ -68,7 +68,7 @@ impl<E: Ecs> Performer<E> {
     pub(super) fn perform(&mut self, act: Act) {
         let ecs = self.ecs.clone();
         match act {
-            Act::Watch { run, site, task } => self.watcher.watch(site, task, run),
+            Act::Watch { run, site, task, often_from } => self.watcher.watch(site, task, run, often_from),
             Act::Unwatch { site, task } => self.watcher.unwatch(site, task),
             Act::Launch { run, launch } => {
                 let lost = LaunchAnswer::NoAnswer { sent: true, message: ABORTED.into() };

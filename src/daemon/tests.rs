@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::driver::Act;
-use super::events::Followed;
 use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer, STOPS_MAX};
-use super::watch::Watcher;
+use super::watch::{Pace, Watcher};
 use super::{Settings, clock};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::{Instance, Site, Target};
@@ -28,7 +27,7 @@ use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
 /// How often something is looked at that is waited for.
 const BEAT: Duration = Duration::from_millis(10);
 /// Far longer than anything takes, on a clock that does not really wait.
-const WITHIN: Duration = Duration::from_secs(600);
+pub(in crate::daemon) const WITHIN: Duration = Duration::from_secs(600);
 
 /// The target at which stops are answered.
 const ANSWERS: &str = "answers";
@@ -66,7 +65,11 @@ impl Ecs for Frail {
     }
 }
 
-fn no_connection() -> LaunchAnswer {
+fn pace() -> Pace {
+    Pace { poll_interval: Duration::from_secs(1), describe_rate: 20.0 }
+}
+
+pub(in crate::daemon) fn no_connection() -> LaunchAnswer {
     LaunchAnswer::NoAnswer { sent: false, message: "connection refused".into() }
 }
 
@@ -77,6 +80,7 @@ fn settings() -> Settings {
         launch_rate: 20.0,
         launch_burst: 20,
         poll_interval: Duration::from_secs(1),
+        describe_rate: 20.0,
         max_running: None,
         groups: BTreeMap::new(),
         event_queues: Vec::new(),
@@ -98,16 +102,9 @@ pub(in crate::daemon) async fn until(is_so: impl AsyncFn() -> bool) {
 async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
     let (sender, mut reports) = mpsc::channel(8);
     let stop = CancellationToken::new();
-    let mut watcher = Watcher::new(
-        Frail::default(),
-        Duration::from_secs(1),
-        sender,
-        TaskTracker::new(),
-        stop.clone(),
-        Followed::default(),
-    );
+    let mut watcher = Watcher::new(Frail::default(), pace(), sender, TaskTracker::new(), stop.clone());
     let task = TaskArn("task/1".into());
-    watcher.watch(samples::definition().task.site(), task.clone(), RunId::from_text("run"));
+    watcher.watch(samples::definition().task.site(), task.clone(), RunId::from_text("run"), None);
     let second = tokio::time::timeout(WITHIN, reports.recv()).await.expect("a second look");
     let reported = second.expect("a report");
     assert_eq!(reported.first().map(|report| &report.event), Some(&Event::Missing(task)));
@@ -118,14 +115,7 @@ async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
 async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
     let (sender, mut reports) = mpsc::channel(8);
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let watcher = Watcher::new(
-        Frail::default(),
-        Duration::from_secs(1),
-        sender.clone(),
-        tracker.clone(),
-        stop.clone(),
-        Followed::default(),
-    );
+    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone());
     let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
     let (job, now) = (samples::job("@daily"), clock::now());
     let firing = Firing::of_schedule(&job.name, now, Trigger::Schedule);
@@ -143,14 +133,7 @@ async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
 async fn a_target_that_never_answers_holds_up_no_other() {
     let (sender, mut reports) = mpsc::channel(8);
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let watcher = Watcher::new(
-        Frail::default(),
-        Duration::from_secs(1),
-        sender.clone(),
-        tracker.clone(),
-        stop.clone(),
-        Followed::default(),
-    );
+    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone());
     let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
     let (run, task) = (RunId::from_text("run"), TaskArn("task/1".into()));
     let silent = samples::definition().task.site();

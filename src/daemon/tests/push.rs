@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::daemon::driver::Report;
+use crate::daemon::events::Followed;
 use crate::daemon::log_tail::{Fetcher, WAITING_MAX};
 use crate::ecs::TaskEvent;
 use crate::engine::log_tail::{LogTail, Wanted};
@@ -95,10 +96,11 @@ impl Scene {
     fn new(queues: usize, status: Option<&'static str>) -> Scene {
         let ecs = Told { status: Arc::new(Mutex::new(status)), ..Told::default() };
         let (sender, reports) = mpsc::channel(64);
-        let (followed, tracker) = (Followed::with_queues(queues), TaskTracker::new());
-        let stop = CancellationToken::new();
-        let mut watcher = Watcher::new(ecs.clone(), FAR, sender, tracker, stop, followed.clone());
-        watcher.watch(samples::definition().task.site(), task(1), RunId::from_text("run"));
+        let pace = Pace { poll_interval: FAR, describe_rate: 2.0 };
+        let mut watcher = Watcher::new(ecs.clone(), pace, sender, TaskTracker::new(), CancellationToken::new());
+        let followed = watcher.followed();
+        followed.await_queues(queues);
+        watcher.watch(samples::definition().task.site(), task(1), RunId::from_text("run"), None);
         Scene { ecs, followed, watcher, reports }
     }
 
