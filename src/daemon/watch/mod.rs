@@ -11,7 +11,6 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -20,21 +19,12 @@ use tokio_util::task::TaskTracker;
 
 use self::budget::Budget;
 use self::poller::{Order, Poller};
-use super::driver::Report;
+use super::act::{Pace, Report};
 use crate::ecs::Ecs;
 use crate::engine::job::Site;
 use crate::engine::quota::{QuotaKey, quota_key};
 use crate::engine::run::RunId;
 use crate::engine::task::TaskArn;
-
-/// How often ECS is asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// The pause between two looks at a task of which something is expected.
-    pub(super) poll_interval: Duration,
-    /// DescribeTasks calls a second, of each account and region; positive.
-    pub(super) describe_rate: f64,
-}
 
 /// Tells the pollers what to follow, and starts one when a site is first heard of.
 #[derive(Debug)]
@@ -68,6 +58,16 @@ impl<E: Ecs> Watcher<E> {
     /// Follows a task no longer.
     pub(super) fn unwatch(&mut self, site: Site, task: TaskArn) {
         self.order(site, Order::Unwatch(task));
+    }
+
+    /// Polls at another pace from now on.
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        if pace == std::mem::replace(&mut self.pace, pace) {
+            return;
+        }
+        self.budgets.values().for_each(|budget| budget.set_pace(pace));
+        let sites: Vec<Site> = self.sites.keys().cloned().collect();
+        sites.into_iter().for_each(|site| self.order(site, Order::Pace(pace.poll_interval)));
     }
 
     fn order(&mut self, site: Site, order: Order) {

@@ -32,6 +32,8 @@ pub(super) enum Order {
     Watch { task: TaskArn, run: RunId, often_from: Option<DateTime<Utc>> },
     /// Follow it no longer.
     Unwatch(TaskArn),
+    /// Look so often from now on.
+    Pace(Duration),
 }
 
 #[derive(Debug)]
@@ -113,6 +115,13 @@ impl<E: Ecs> Poller<E> {
                     self.due.remove(&(known.due_at, task.clone()));
                 }
                 self.due.insert((due_at, task));
+            }
+            Order::Pace(poll_interval) => {
+                self.poll_interval = poll_interval;
+                let latest = Instant::now() + poll_interval;
+                let late: Vec<TaskArn> =
+                    self.due.iter().filter(|(due_at, _)| *due_at > latest).map(|(_, task)| task.clone()).collect();
+                late.iter().for_each(|task| self.put_off(task, latest));
             }
             Order::Unwatch(task) => {
                 if let Some(known) = self.followed.remove(&task) {
