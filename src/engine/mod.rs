@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod overrides;
 pub mod pause;
 pub mod quota;
+pub mod resources;
 pub mod retry;
 pub mod run;
 #[cfg(test)]
