@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{local, targets};
 use crate::config::{self, Config, Look};
-use crate::daemon::driver::{Changes, Command, Done, NewJobs};
+use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
 use crate::daemon::{Mailbox, ReloadState, clock};
 use crate::ecs::AwsEcs;
 use crate::engine::job::Target;
@@ -27,7 +27,7 @@ const LOOK_EACH: Duration = Duration::from_secs(1);
 
 /// The settings that a running daemon keeps, by their keys, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept([(&'static str, String); 10]);
+pub(super) struct Kept([(&'static str, String); 8]);
 
 impl Kept {
     pub(super) fn of(config: &Config) -> Kept {
@@ -39,8 +39,6 @@ impl Kept {
             ("http.listen", format!("{http_listen:?}")),
             ("ecs.region", format!("{:?}", ecs.region)),
             ("ecs.endpoint", format!("{:?}", ecs.endpoint)),
-            ("ecs.poll_interval", format!("{:?}", ecs.poll_interval)),
-            ("ecs.describe_rate", format!("{:?}", ecs.describe_rate)),
             ("ecs.events_queue", format!("{:?}", ecs.events_queue)),
             ("targets.*.events_queue", format!("{target_queues:?}")),
         ])
@@ -147,6 +145,7 @@ impl Follower {
             jobs: config.jobs.into_values().map(Arc::new).collect(),
             launch_rate: config.ecs.launch_rate,
             launch_burst: config.ecs.launch_burst,
+            pace: Pace { poll_interval: config.ecs.poll_interval, describe_rate: config.ecs.describe_rate },
             max_running: config.max_running,
             groups: config.groups,
         };

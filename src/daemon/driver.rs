@@ -40,7 +40,7 @@ pub use self::jobs::JobView;
 use self::line::Lines;
 pub(super) use self::line::Queued;
 pub use self::permits::LaunchQueue;
-pub use super::act::{Act, Report};
+pub use super::act::{Act, Pace, Report};
 use super::tracked::Tracked;
 
 /// What a driver is built from, beside what the store holds.
@@ -85,6 +85,8 @@ pub struct Driver {
     audit: Vec<Audit>,
     /// When somebody last asked for a run, as it is named.
     asked_at: DateTime<Utc>,
+    /// At which pace tasks are polled from now on, if that is new.
+    new_pace: Option<Pace>,
     /// What people want, for the next turn.
     orders: Vec<Command>,
     /// What became of it, in the same order.
@@ -129,6 +131,7 @@ impl Driver {
             changed_pauses: BTreeSet::new(),
             audit: Vec::new(),
             asked_at: DateTime::<Utc>::MIN_UTC,
+            new_pace: None,
             orders: Vec::new(),
             answers: Vec::new(),
             moved_marks: BTreeSet::new(),
@@ -299,7 +302,7 @@ impl Driver {
     pub fn acts(&mut self, now: DateTime<Utc>) -> Vec<Act> {
         // A commit may have taken long.
         self.heed_clock(now);
-        let mut acts = Vec::new();
+        let mut acts: Vec<Act> = self.new_pace.take().map(Act::Pace).into_iter().collect();
         for id in std::mem::take(&mut self.touched) {
             let Some(tracked) = self.runs.get_mut(&id) else { continue };
             if tracked.is_dirty {

@@ -37,7 +37,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::driver::{Driver, Report, Setup};
+use self::driver::{Driver, Pace, Report, Setup};
 use self::events::Listener;
 use self::inbox::Inbox;
 use self::lag::Lag;
@@ -45,7 +45,7 @@ use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
-use self::watch::{Pace, Watcher};
+use self::watch::Watcher;
 use crate::ecs::{Ecs, EventQueue};
 use crate::engine::job::{Instance, Job};
 use crate::engine::log_tail::{Wanted, wanted};

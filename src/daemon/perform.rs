@@ -69,6 +69,7 @@ impl<E: Ecs> Performer<E> {
         let ecs = self.ecs.clone();
         match act {
             Act::Watch { run, site, task, often_from } => self.watcher.watch(site, task, run, often_from),
+            Act::Pace(pace) => self.watcher.set_pace(pace),
             Act::Unwatch { site, task } => self.watcher.unwatch(site, task),
             Act::Launch { run, launch } => {
                 let lost = LaunchAnswer::NoAnswer { sent: true, message: ABORTED.into() };

@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::driver::Act;
+use super::driver::{Act, Pace};
 use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer, STOPS_MAX};
-use super::watch::{Pace, Watcher};
+use super::watch::Watcher;
 use super::{Settings, clock};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::{Instance, Site, Target};

@@ -140,6 +140,7 @@ impl Driver {
             changes.added.push(name);
         }
         self.quotas.set(new.launch_rate, new.launch_burst, now);
+        self.new_pace = Some(new.pace);
         self.slots.set_limits(new.max_running, new.groups);
         self.call_all_back(now);
         changes

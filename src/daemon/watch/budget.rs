@@ -11,19 +11,19 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-use super::Pace;
+use crate::daemon::act::Pace;
 
 /// The longest pause between two calls while ECS throttles, unless the usual one between two looks is longer.
 pub(super) const THROTTLED_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// By what part of itself that pause is cut at most, so that many daemons do not come back together.
 const JITTER: f64 = 0.25;
 
+/// The longest pause between two calls, however low the rate: an instant must not lie beyond all clocks.
+const SPACING_MAX: Duration = Duration::from_secs(86_400);
+
 /// Who may call when.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Between two calls.
-    spacing: Duration,
-    poll_interval: Duration,
     /// One caller at a time waits for its instant; the semaphore is fair to those behind it.
     turn: Semaphore,
     /// Wakes that one when its instant has come nearer.
@@ -33,21 +33,28 @@ pub(super) struct Budget {
 
 #[derive(Debug)]
 struct Calls {
+    pace: Pace,
     last_at: Option<Instant>,
     next_at: Instant,
-    /// Between two calls, on top of the spacing; zero unless ECS throttles.
+    /// Between two calls while ECS throttles, else zero.
     pause: Duration,
     throttled_at: Option<Instant>,
     throttles: u64,
 }
 
+impl Calls {
+    /// When a call may follow on one of then.
+    fn after(&self, last_at: Instant) -> Instant {
+        let spacing = Duration::try_from_secs_f64(self.pace.describe_rate.recip()).unwrap_or(SPACING_MAX);
+        last_at + spacing.min(SPACING_MAX).max(self.pause)
+    }
+}
+
 impl Budget {
     pub(super) fn new(pace: Pace) -> Budget {
-        let calls =
-            Calls { last_at: None, next_at: Instant::now(), pause: Duration::ZERO, throttled_at: None, throttles: 0 };
-        let Pace { poll_interval, describe_rate } = pace;
-        let spacing = Duration::try_from_secs_f64(describe_rate.recip()).unwrap_or(Duration::MAX);
-        Budget { spacing, poll_interval, turn: Semaphore::new(1), changed: Notify::new(), calls: Mutex::new(calls) }
+        let (next_at, pause) = (Instant::now(), Duration::ZERO);
+        let calls = Calls { pace, last_at: None, next_at, pause, throttled_at: None, throttles: 0 };
+        Budget { turn: Semaphore::new(1), changed: Notify::new(), calls: Mutex::new(calls) }
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -72,7 +79,21 @@ impl Budget {
         let mut calls = self.calls();
         let now = Instant::now();
         calls.last_at = Some(now);
-        calls.next_at = now + self.spacing.max(calls.pause);
+        calls.next_at = calls.after(now);
+    }
+
+    /// Calls at another pace from now on.
+    pub(super) fn set_pace(&self, pace: Pace) {
+        let mut calls = self.calls();
+        calls.pace = pace;
+        self.come_nearer(&mut calls);
+    }
+
+    fn come_nearer(&self, calls: &mut Calls) {
+        if let Some(last_at) = calls.last_at {
+            calls.next_at = calls.after(last_at);
+            self.changed.notify_one();
+        }
     }
 
     /// A call that left at `called_at` was answered. One that had left before a throttle says nothing of what came after.
@@ -82,11 +103,8 @@ impl Budget {
             return;
         }
         let halved = calls.pause / 2;
-        calls.pause = if halved > self.poll_interval { halved } else { Duration::ZERO };
-        if let Some(last_at) = calls.last_at {
-            calls.next_at = last_at + self.spacing.max(calls.pause);
-            self.changed.notify_one();
-        }
+        calls.pause = if halved > calls.pace.poll_interval { halved } else { Duration::ZERO };
+        self.come_nearer(&mut calls);
     }
 
     /// A call that left at `called_at` was throttled. One that had left before the pause grew is no news.
@@ -97,8 +115,8 @@ impl Budget {
         }
         let now = Instant::now();
         calls.throttles += 1;
-        let most = THROTTLED_PAUSE_MAX.max(self.poll_interval);
-        calls.pause = (calls.pause.max(self.poll_interval) * 2).min(most);
+        let usual = calls.pace.poll_interval;
+        calls.pause = (calls.pause.max(usual) * 2).min(THROTTLED_PAUSE_MAX.max(usual));
         calls.throttled_at = Some(now);
         calls.next_at = now + calls.pause.mul_f64(1.0 - JITTER * draw(calls.throttles));
     }

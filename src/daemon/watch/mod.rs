@@ -11,7 +11,6 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -21,22 +20,13 @@ use tokio_util::task::TaskTracker;
 use self::budget::Budget;
 pub(super) use self::poller::Order;
 use self::poller::Poller;
-use super::driver::Report;
+use super::act::{Pace, Report};
 use super::events::Followed;
 use crate::ecs::Ecs;
 use crate::engine::job::Site;
 use crate::engine::quota::{QuotaKey, quota_key};
 use crate::engine::run::RunId;
 use crate::engine::task::TaskArn;
-
-/// How often ECS is asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// The pause between two looks at a task of which something is expected.
-    pub(super) poll_interval: Duration,
-    /// DescribeTasks calls a second, of each account and region; positive.
-    pub(super) describe_rate: f64,
-}
 
 /// Tells the pollers what to follow, and starts one when a site is first heard of.
 #[derive(Debug)]
@@ -80,6 +70,15 @@ impl<E: Ecs> Watcher<E> {
     pub(super) fn unwatch(&mut self, site: Site, task: TaskArn) {
         self.followed.remove(&task);
         send(&self.poller(site), Order::Unwatch(task));
+    }
+
+    /// Polls at another pace from now on.
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        if pace == std::mem::replace(&mut self.pace, pace) {
+            return;
+        }
+        self.budgets.values().for_each(|budget| budget.set_pace(pace));
+        self.sites.values().for_each(|poller| send(poller, Order::Pace(pace.poll_interval)));
     }
 
     fn poller(&mut self, site: Site) -> mpsc::UnboundedSender<Order> {

@@ -35,6 +35,8 @@ pub(in crate::daemon) enum Order {
     Unwatch(TaskArn),
     /// It has changed: look at it now.
     Look(Box<TaskEvent>),
+    /// Look so often from now on.
+    Pace(Duration),
 }
 
 #[derive(Debug)]
@@ -132,6 +134,13 @@ impl<E: Ecs> Poller<E> {
                     known.ended = Some(event);
                 }
                 self.put_off(&task, due_at);
+            }
+            Order::Pace(poll_interval) => {
+                self.poll_interval = poll_interval;
+                let latest = Instant::now() + poll_interval;
+                let late: Vec<TaskArn> =
+                    self.due.iter().filter(|(due_at, _)| *due_at > latest).map(|(_, task)| task.clone()).collect();
+                late.iter().for_each(|task| self.put_off(task, latest));
             }
             Order::Unwatch(task) => {
                 if let Some(known) = self.followed.remove(&task) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -252,6 +253,19 @@ async fn a_task_is_followed_from_its_launch_and_no_longer_than_told() {
     bench.watch("main", 2);
     bench.until(70.0).await;
     assert_eq!(times(&bench.calls(60.0, 70.0)), [65.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_pace_counts_from_now_on() {
+    let mut bench = Bench::new(2.0);
+    bench.watch("main", 0);
+    bench.until(6.0).await;
+    bench.watcher.set_pace(Pace { poll_interval: Duration::from_secs(1), describe_rate: 0.5 });
+    bench.until(12.0).await;
+    assert_eq!(times(&bench.calls(0.0, 12.0)), [0.2, 5.2, 7.2, 9.2, 11.2], "the budget allows no more");
+    bench.watcher.set_pace(Pace { poll_interval: Duration::from_secs(1), describe_rate: 10.0 });
+    bench.until(15.0).await;
+    assert_eq!(times(&bench.calls(12.0, 15.0)), [12.2, 13.2, 14.2]);
 }
 
 #[tokio::test(start_paused = true)]
