@@ -31,6 +31,9 @@ const CREDENTIALS_WAIT: Duration = Duration::from_secs(20);
 /// The longest name of a session. Source: AWS STS API reference, AssumeRole, `RoleSessionName`.
 const SESSION_NAME_MAX: usize = 64;
 
+/// What of the SDK is not logged unless it is asked for: of each refused role it says what the line of the call says.
+pub const QUIET: &str = "aws_config::sts=error";
+
 /// What the configuration says about ECS; all else is found by the SDK's own chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

@@ -25,7 +25,7 @@ mod tests;
 use std::future::Future;
 
 pub use self::client::AwsEcs;
-pub use self::connect::{ConnectError, Settings, Timeouts};
+pub use self::connect::{ConnectError, QUIET, Settings, Timeouts};
 pub use self::search::PAGES_MAX;
 use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;

@@ -33,5 +33,7 @@ mod store_faults;
 mod store_hands;
 mod store_lives;
 mod store_schemas;
+mod sts;
 mod tap;
+mod targets;
 mod tidy;
