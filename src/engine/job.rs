@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::resources::{
+    EnvironmentFile, PlacementConstraint, PlacementStrategy, ResourceRequirement, VolumeConfiguration,
+};
 use super::retry::RetryPolicy;
 use super::schedule::Schedule;
 
@@ -224,6 +227,15 @@ pub struct TaskSpec {
     pub containers: Vec<ContainerOverride>,
     /// What differs for the task as a whole.
     pub overrides: TaskOverride,
+    /// Which container instances will do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement_constraints: Vec<PlacementConstraint>,
+    /// Which of them are preferred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement_strategy: Vec<PlacementStrategy>,
+    /// The volumes that are configured at launch; ECS takes one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volume_configurations: Vec<VolumeConfiguration>,
     /// The task group.
     pub group: Option<String>,
     /// The user's tags.
@@ -262,6 +274,9 @@ impl TaskSpec {
             network: None,
             containers: Vec::new(),
             overrides: TaskOverride::default(),
+            placement_constraints: Vec::new(),
+            placement_strategy: Vec::new(),
+            volume_configurations: Vec::new(),
             group: None,
             tags: BTreeMap::new(),
             propagate_tags: None,
@@ -327,6 +342,12 @@ pub struct ContainerOverride {
     pub memory: Option<i32>,
     /// Soft limit, in MiB.
     pub memory_reservation: Option<i32>,
+    /// Files of variables, in the place of the task definition's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment_files: Vec<EnvironmentFile>,
+    /// Devices, in the place of the task definition's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resource_requirements: Vec<ResourceRequirement>,
 }
 
 /// What differs for the task as a whole.

@@ -162,17 +162,20 @@ impl Run {
 
     /// What the attempt failed by, now that none of its tasks lives: the first task that failed, or that there were too few.
     fn failure_of_tasks(&self) -> Option<Failure> {
-        let wanted = self.tasks_wanted();
+        let (wanted, known) = (self.tasks_wanted(), self.ended_tasks().count());
+        let named = format!("ECS named {known} of {wanted} tasks");
         let mut failures = self.ended_tasks().filter_map(|end| end.failure.as_ref());
         if let Some(first) = failures.next() {
             let count = 1 + failures.count();
-            let of_all = |cause: &str| format!("{count} of {wanted} tasks failed; the first: {cause}");
+            let of_all = |cause: &str| match known < wanted {
+                true => format!("{count} of {wanted} tasks failed; the first: {cause}; {named}"),
+                false => format!("{count} of {wanted} tasks failed; the first: {cause}"),
+            };
             let cause = if wanted == 1 { first.cause.clone() } else { of_all(&first.cause) };
             return Some(Failure { cause, ..first.clone() });
         }
-        let known = self.ended_tasks().count();
         let shortage = self.attempts.last().and_then(|attempt| attempt.shortage.clone());
-        let too_few = || Failure::new(ErrorName::ECS_UNKNOWN, format!("ECS named {known} of {wanted} tasks"));
+        let too_few = || Failure::new(ErrorName::ECS_UNKNOWN, named);
         (known < wanted).then(|| shortage.unwrap_or_else(too_few).with_base(ErrorName::ECS_EXCEPTION))
     }
 
@@ -231,7 +234,12 @@ impl Run {
     /// to be launched.
     fn fail_or_look(&mut self, failure: Failure, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         if self.ended_tasks().count() < self.tasks_wanted() {
-            return self.seek(Seek::Ghost { failure }, "ECS named fewer tasks than were asked for", now);
+            // Where nobody knows what became of the others and ECS may have forgotten them, they are not launched again.
+            let is_explained = self.attempts.last().is_some_and(|attempt| attempt.shortage.is_some());
+            let is_failed = self.ended_tasks().any(|end| end.failure.is_some());
+            let is_young = self.launch.as_ref().is_some_and(|launch| launch.may_be_resent(now));
+            let why = if is_explained || is_failed || is_young { Seek::Ghost { failure } } else { Seek::TooOld };
+            return self.seek(why, "ECS named fewer tasks than were asked for", now);
         }
         self.fail_attempt(failure, Next::Fresh, now)
     }

@@ -85,6 +85,14 @@ fn fewer_tasks_than_asked_for_are_no_success_even_if_ecs_says_nothing_of_the_oth
 }
 
 #[test]
+fn tasks_of_which_ecs_may_have_forgotten_are_not_launched_again() {
+    let mut scene = Scene::sent(several(2));
+    scene.on(no_answer(true)).at(10).on(Event::Permitted).on(placed(&[1], &[])).at(3_600).on(exited(1, 0));
+    scene.find_nothing();
+    assert_eq!((scene.run.status(), scene.error()), (Status::Unknown, "Tenacron.LaunchUnknown"));
+}
+
+#[test]
 fn a_limit_stops_all_that_live_and_the_retry_waits_for_the_last() {
     let limits = Limits { attempt_timeout: seconds(30), ..Limits::default() };
     let mut scene = Scene::sent(Definition { limits, ..several(3) });
