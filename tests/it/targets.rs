@@ -105,7 +105,8 @@ fn tasks_are_launched_followed_and_stopped_at_the_target_of_their_job() {
         session: "tenacron-test".into(),
     };
     let asked = sts.asked();
-    assert!(!asked.is_empty() && asked.iter().all(|one| *one == assumed), "{asked:?}");
+    assert!(asked.iter().all(|one| *one == assumed), "{asked:?}");
+    assert!((1..=2).contains(&asked.len()), "at start, and once for all calls: {asked:?}");
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
 }
 
@@ -184,7 +185,8 @@ fn a_target_that_never_answers_holds_up_no_other() {
     let home = trigger(&site, "home");
     wait_for_run(&daemon, &home, "run succeeded");
     let shown = site.json(&["show", &away]);
-    assert_eq!((&shown["status"], &shown["attempts"]), (&json!("launching"), &json!(1)), "{shown}");
+    // On a slow machine its first launch may have been given up meanwhile.
+    assert!(["launching", "waiting"].contains(&shown["status"].as_str().expect("a status")), "{shown}");
 }
 
 #[test]
