@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     // From before it is read: what changes meanwhile is read again.
     let read = config::look(&context.config);
     let (mut config, warnings) = context.load()?;
-    observe::start_logging();
+    observe::start_logging(ecs::QUIET);
     outlive_full_files()?;
     observe::warnings(warnings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
     let mut places = Places::of(&config, arguments.local);

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use aws_config::identity::IdentityCache;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
@@ -30,6 +31,9 @@ const CREDENTIALS_WAIT: Duration = Duration::from_secs(20);
 
 /// The longest name of a session. Source: AWS STS API reference, AssumeRole, `RoleSessionName`.
 const SESSION_NAME_MAX: usize = 64;
+
+/// What of the SDK is not logged unless it is asked for: of each refused role it says what the line of the call says.
+pub const QUIET: &str = "aws_config::sts=error";
 
 /// What the configuration says about ECS; all else is found by the SDK's own chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,9 +104,9 @@ pub enum ConnectError {
 /// Finds out what the SDK's chain knows, and checks it: what every client of the daemon's own account begins with. The
 /// endpoint of `[ecs]` is not in it, for it is that of ECS alone.
 pub(super) async fn shared(settings: &Settings) -> Result<SdkConfig, ConnectError> {
-    match settings.endpoint.as_deref() {
-        Some(endpoint) => drop(checked_endpoint(endpoint)?),
-        None => check_environment(|variable| std::env::var(variable).ok())?,
+    settings.endpoint.as_deref().map(checked_endpoint).transpose()?;
+    if settings.endpoint.is_none() || settings.targets.iter().any(|target| target.endpoint.is_none()) {
+        check_environment(|variable| std::env::var(variable).ok())?;
     }
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http::client_with_env_proxy());
     if let Some(region) = &settings.region {
@@ -140,7 +144,9 @@ pub(super) async fn shared_for(own: &SdkConfig, target: &Target, session: &str, 
         role = role.external_id(external_id);
     }
     let role = SharedCredentialsProvider::new(role.build().await);
-    config.into_builder().credentials_provider(role).build()
+    // A cache of its own: the common one has room for few roles, and one that is full has them assumed for each call.
+    let cache = IdentityCache::lazy().build();
+    config.into_builder().credentials_provider(role).identity_cache(cache).build()
 }
 
 /// The name of a session, as CloudTrail shows it.
@@ -236,6 +242,13 @@ mod tests {
             .region(region.map(Region::new))
             .credentials_provider(SharedCredentialsProvider::new(provider))
             .build()
+    }
+
+    #[test]
+    fn sessions_of_the_longest_instance_have_a_name_that_sts_takes() {
+        let name = |instance: &str| session_name(&Instance::new(instance).unwrap());
+        assert_eq!(name("prod.eu"), "tenacron-prod.eu");
+        assert_eq!(name(&"x".repeat(64)).len(), SESSION_NAME_MAX);
     }
 
     #[tokio::test]

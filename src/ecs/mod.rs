@@ -28,7 +28,7 @@ mod tests;
 use std::future::Future;
 
 pub use self::client::AwsEcs;
-pub use self::connect::{ConnectError, Settings, Timeouts};
+pub use self::connect::{ConnectError, QUIET, Settings, Timeouts};
 pub use self::events::{EventQueue, LONG_POLL_SECONDS, MESSAGES_MAX, Message, TaskEvent, Unreadable};
 pub use self::search::PAGES_MAX;
 use crate::engine::job::Site;

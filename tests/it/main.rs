@@ -36,6 +36,8 @@ mod store_faults;
 mod store_hands;
 mod store_lives;
 mod store_schemas;
+mod sts;
 mod surface;
 mod tap;
+mod targets;
 mod tidy;

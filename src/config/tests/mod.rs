@@ -2,8 +2,8 @@
 //!
 //! `valid.rs` holds what loads and what it becomes, `mistakes.rs` each mistake with its code and place,
 //! `proofs.rs` doubts that take more than one key to see, `rendered.rs` some of
-//! them letter by letter, `targets.rs` the targets, `files.rs` trouble with files and hostile bytes, `surface.rs` the limits
-//! of what is launched, `variables.rs` values from the environment.
+//! them letter by letter, `files.rs` trouble with files and hostile bytes, `surface.rs` the limits of what is launched,
+//! `targets.rs` where that is, `variables.rs` values from the environment.
 
 use std::fs;
 use std::path::PathBuf;
