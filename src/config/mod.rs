@@ -16,6 +16,7 @@
 //! is bounded by a count.
 
 mod check;
+mod exit_codes;
 mod file;
 mod load;
 mod local;

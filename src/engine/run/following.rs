@@ -102,7 +102,7 @@ impl Run {
         } else {
             outcome::judge(facts, &self.definition)
         };
-        let exit_code = outcome::exit_code(facts, self.definition.success);
+        let exit_code = outcome::exit_code(facts, &self.definition);
         let mut events = Vec::new();
         if matches!(self.state, State::Running { started: false, .. }) && facts.started_at.is_some() {
             // It began and ended between two looks; the history tells both.
@@ -122,6 +122,7 @@ impl Run {
                 events.push(HistoryEvent::TaskSucceeded { attempt: self.attempt_number(), exit_code });
                 events.extend(self.finish(Outcome::Succeeded, now));
             }
+            Verdict::Skipped { reason } => events.extend(self.finish(Outcome::Skipped { reason, covers: None }, now)),
             Verdict::Failed(failure) => events.extend(self.attempt_ended(failure, facts.stopped_at, now)),
         }
         events
