@@ -64,6 +64,8 @@ fn holds(list: &BTreeSet<u8>, code: Option<i32>) -> bool {
 mod tests {
     use super::*;
     use crate::engine::failure::ErrorName;
+    use crate::engine::job::Definition;
+    use crate::engine::samples;
 
     fn ended(exit_code: Option<i32>) -> Failure {
         Failure { exit_code, ..Failure::new(ErrorName::TASK_FAILED, "") }
@@ -97,6 +99,16 @@ mod tests {
         let codes = ExitCodes { succeed: [3].into(), skip: [255].into(), ..ExitCodes::default() };
         assert!(codes.is_success(Some(0)) && codes.is_success(Some(3)) && !codes.is_success(Some(259)));
         assert!(codes.is_skip(Some(255)) && !codes.is_skip(Some(-1)) && !codes.is_skip(None));
+    }
+
+    #[test]
+    fn a_definition_without_them_is_stored_as_before_and_reads_back() {
+        let plain = samples::definition();
+        let stored = serde_json::to_value(&plain).unwrap();
+        assert!(stored.get("exit_codes").is_none(), "{stored}");
+        assert_eq!(serde_json::from_value::<Definition>(stored).unwrap(), plain);
+        let failure = serde_json::to_value(ended(None)).unwrap();
+        assert!(failure.get("exit_code").is_none(), "{failure}");
     }
 
     #[test]
