@@ -104,6 +104,7 @@ fn outcome(value: &Value<'_>) -> Option<Outcome> {
             table.get("failure_after_create", |value| value.string().map(Outcome::FailureAfterCreate)),
             table.get("task_failed_to_start", |value| value.string().map(Outcome::TaskFailedToStart)),
             table.get("spot_interruption", |value| value.duration().map(|after| Outcome::SpotInterruption { after })),
+            table.get("slow_start", |value| value.duration().map(Outcome::SlowStart)),
             table.get("stopped", |value| value.table(stopped)),
             table.get("out_of_memory", |value| value.duration().map(|after| Outcome::OutOfMemory { after })),
             table.get("forgotten", |value| value.duration().map(|after| Outcome::Forgotten { after })),

@@ -113,6 +113,8 @@ pub enum Outcome {
     },
     /// Answered like `Failure`, yet the task was created: a ghost that only `startedBy` finds.
     FailureAfterCreate(String),
+    /// The task is created and stays PENDING for this time, or until it is stopped; then it runs.
+    SlowStart(Duration),
     /// The task is created and stops before any container started, for this reason.
     TaskFailedToStart(String),
     /// The task runs and is interrupted as Spot tasks are.

@@ -75,6 +75,14 @@ impl Supervisor {
         self.endpoint.update(&self.task, |task, now| task.pend(now)).await;
         let interruption = match launched.fate {
             Fate::Run | Fate::RunUnseen(_) => None,
+            Fate::RunLate(delay) => {
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    () = requested.cancelled() => {}
+                    () = self.endpoint.closing.cancelled() => {}
+                }
+                None
+            }
             // An interruption too far away for the clock never comes.
             Fate::Interrupt(kind, after) => Instant::now().checked_add(after).map(|at| (kind, at)),
             Fate::FailToStart(reason) => {

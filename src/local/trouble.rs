@@ -35,6 +35,8 @@ pub(super) enum Fate {
     Run,
     /// It runs, and so many calls of DescribeTasks are throttled.
     RunUnseen(u32),
+    /// It runs after this time.
+    RunLate(Duration),
     FailToStart(String),
     Interrupt(Interruption, Duration),
 }
@@ -89,6 +91,7 @@ pub(super) fn decide(outcome: Outcome) -> Decision {
         Outcome::Failure { reason, detail } => Decision::Fail(Failure { arn: None, reason, detail }),
         Outcome::FailureAfterCreate(reason) => create(Fate::Run, Delivery::Failure(Failure::of(&reason))),
         Outcome::PartialFailure { started, reason } => create(Fate::Run, Delivery::Some { started, reason }),
+        Outcome::SlowStart(delay) => create(Fate::RunLate(delay), Delivery::Prompt),
         Outcome::TaskFailedToStart(reason) => create(Fate::FailToStart(reason), Delivery::Prompt),
         Outcome::SpotInterruption { after } => {
             let code = Some(SPOT_INTERRUPTION.to_owned());

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod boto3;
+mod classification;
 mod commands;
 mod crash;
 mod dialects;

@@ -97,7 +97,10 @@ async fn any_stop_code_and_reason_can_be_scripted_and_memory_is_told_by_the_cont
     ];
     let mut sidecar = shell("sidecar", "sleep 60");
     sidecar.essential = false;
-    let local = Local::of(vec![sidecar, shell("app", "trap '' TERM; sleep 60")], outcomes);
+    // It outlives SIGTERM, so that only SIGKILL ends it.
+    let mut app = shell("app", "trap '' TERM; while :; do sleep 0.01; done");
+    app.stop_timeout = Duration::from_millis(50);
+    let local = Local::of(vec![sidecar, app], outcomes);
     let retired = local.run_to_end(json!({})).await;
     assert_eq!((&retired["stopCode"], &retired["stoppedReason"]), (&json!("TerminationNotice"), &json!(maintenance)));
     let silent = local.run_to_end(json!({})).await;
