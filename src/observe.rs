@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::engine::hint::hint;
 use crate::engine::run::{HistoryEvent, in_words};
+use crate::engine::task::TaskArn;
 use crate::store::{Audit, RunSave};
 
 /// The environment variable that chooses what is logged.
@@ -70,6 +71,10 @@ pub fn carried_out(audit: &Audit) {
     tracing::info!(action, by, job, run, detail, "command carried out");
 }
 
+fn in_one(tasks: &[TaskArn]) -> String {
+    tasks.iter().map(|task| task.0.as_str()).collect::<Vec<_>>().join(" ")
+}
+
 /// `hint` is about the failure that the run shows now: only the entry that ends a run is sure to be about the same.
 fn log_entry(job: &str, run: &str, event: &HistoryEvent, hint: Option<&str>) {
     match event {
@@ -91,16 +96,24 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent, hint: Option<&str>) {
                 "launch recorded"
             );
         }
-        HistoryEvent::TaskSubmitted { attempt, task_arn } => {
-            tracing::info!(job, run, attempt, %task_arn, "task launched")
+        HistoryEvent::TaskSubmitted { attempt, task_arn, others } => {
+            tracing::info!(job, run, attempt, %task_arn, "task launched");
+            others.iter().for_each(|task_arn| tracing::info!(job, run, attempt, %task_arn, "task launched"));
         }
         HistoryEvent::TaskSubmitFailed { attempt, error, cause, ambiguous } => {
             tracing::warn!(job, run, attempt, %error, cause, ambiguous, "launch failed");
         }
         HistoryEvent::TaskAdopted { attempt, task_arn, others, reason } => {
-            tracing::warn!(job, run, attempt, %task_arn, ?others, reason, "task adopted");
+            tracing::warn!(job, run, attempt, %task_arn, others = in_one(others), reason, "task adopted");
         }
         HistoryEvent::TaskStarted { attempt, task_arn } => tracing::info!(job, run, attempt, %task_arn, "task started"),
+        HistoryEvent::TaskEnded { attempt, task_arn, exit_code, cause, living } => {
+            tracing::info!(job, run, attempt, %task_arn, exit_code, cause, living, "task ended");
+        }
+        HistoryEvent::TaskStopOverdue { attempt, task_arns, since } => {
+            let (since, task_arns) = (in_words(*since), in_one(task_arns));
+            tracing::error!(job, run, attempt, task_arns, since, "task does not stop");
+        }
         HistoryEvent::TaskSucceeded { attempt, exit_code } => {
             tracing::info!(job, run, attempt, exit_code, "task succeeded");
         }

@@ -74,7 +74,7 @@ fn a_key_of_a_job_replaces_the_whole_default() {
 #[test]
 fn a_strategy_of_the_job_replaces_a_launch_type_of_the_defaults_and_the_other_way_round() {
     let spot = "capacity_provider_strategy = [{ capacity_provider = 'FARGATE_SPOT' }]";
-    let rest = "[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\n";
+    let rest = "[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\nnetwork = { subnets = ['s'] }\n";
     let strategy = definition(&format!("{AROUND}launch_type = 'FARGATE'\n{rest}{spot}\n")).task.capacity;
     assert!(matches!(strategy, Capacity::Strategy(items) if items[0].capacity_provider == "FARGATE_SPOT"));
     let launch_type = definition(&format!("{AROUND}{spot}\n{rest}launch_type = 'EC2'\n")).task.capacity;
@@ -103,7 +103,7 @@ fn every_field_of_run_task_arrives() {
          enable_execute_command = true\nadd_tags = false\nadd_environment = false\n\
          overrides = { cpu = '1 vCPU', memory = '2 GB', task_role_arn = 'r', execution_role_arn = 'e', \
          ephemeral_storage = { size_in_gib = 200 } }\n\
-         container = [{ name = 'c', command = ['a', ''], cpu = 1, memory = 2, memory_reservation = 3 }]",
+         container = [{ name = 'c', command = ['a', ''], cpu = 1, memory = 3, memory_reservation = 2 }]",
     ))
     .task;
     assert_eq!((task.platform_version.as_deref(), task.group.as_deref()), (Some("1.4.0"), Some("g")));
@@ -114,7 +114,7 @@ fn every_field_of_run_task_arrives() {
     assert!(task.enable_ecs_managed_tags && task.enable_execute_command);
     assert_eq!((task.overrides.cpu.as_deref(), task.overrides.ephemeral_storage_gib), (Some("1 vCPU"), Some(200)));
     let container = &task.containers[0];
-    assert_eq!((container.cpu, container.memory, container.memory_reservation), (Some(1), Some(2), Some(3)));
+    assert_eq!((container.cpu, container.memory, container.memory_reservation), (Some(1), Some(3), Some(2)));
     assert_eq!(container.command.as_deref(), Some(["a".to_owned(), String::new()].as_slice()));
 }
 

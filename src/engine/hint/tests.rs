@@ -55,14 +55,13 @@ impl Seen {
             last_status: "STOPPED".into(),
             stop_code: self.stop_code.clone(),
             stopped_reason: self.stopped_reason.clone(),
-            started_at: None,
-            stopped_at: None,
             containers: vec![ContainerFacts {
                 name: "main".into(),
                 essential: Some(true),
                 exit_code: self.exit_code,
                 reason: self.container_reason.clone(),
             }],
+            ..TaskFacts::default()
         };
         match outcome::judge(&facts, &samples::definition()) {
             Verdict::Succeeded => None,
