@@ -9,14 +9,19 @@
 
 use std::path::{Path, PathBuf};
 
+use tenacron::engine::failure::Failure;
 use tenacron::engine::pause::{Pause, Scope};
-use tenacron::engine::run::{Event, Run, Status};
+use tenacron::engine::run::{Attempt, Event, HistoryEvent, Outcome, Run, State, Status};
 use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
 use tenacron::store::{Audit, Batch, Mark, Store};
 
 use super::store::{Disk, all, batch, holder, mark, save, summary_of};
 use super::store_hands::{audit, pauses};
 use super::store_lives::{Life, at, every_life, lives_of_schema_1};
+
+/// What a cause says of exit code 137 since some time after schema 2.
+const SIGKILL: &str =
+    ", which is SIGKILL: a stop time-out, the shutdown after another container's end, or the host's memory";
 
 /// Makes the fixture of the newest schema if it is not there yet.
 const MAKE: &str = "TENACRON_MAKE_FIXTURE";
@@ -45,7 +50,35 @@ async fn make(to: &Path) {
 
 /// The runs of a fixture as its program knew them. A schema that adds to a run says here what older ones lack.
 fn lives(schema: usize) -> Vec<(&'static str, Life)> {
-    if schema == 1 { lives_of_schema_1() } else { every_life() }
+    let mut lives = if schema == 1 { lives_of_schema_1() } else { every_life() };
+    lives.iter_mut().for_each(|(_, life)| forget_what_came_with_no_schema(life));
+    lives
+}
+
+/// What later programs add to the JSON of a run, and say in other words, without a schema of their own.
+fn forget_what_came_with_no_schema(life: &mut Life) {
+    for attempt in &mut life.run.attempts {
+        *attempt = Attempt { due_at: None, shortage: None, ends: Vec::new(), ..attempt.clone() };
+        attempt.failure.iter_mut().for_each(forget_of_failure);
+    }
+    match &mut life.run.state {
+        State::Stopping { since, .. } => *since = None,
+        State::Finished {
+            outcome: Outcome::Failed { failure } | Outcome::TimedOut { failure } | Outcome::Unknown { failure },
+            ..
+        } => forget_of_failure(failure),
+        _ => {}
+    }
+    for entry in life.all_entries.iter_mut().chain(&mut life.entries) {
+        if let HistoryEvent::TaskFailed { cause, .. } | HistoryEvent::ExecutionFailed { cause, .. } = &mut entry.event {
+            *cause = cause.replace(SIGKILL, "");
+        }
+    }
+}
+
+fn forget_of_failure(failure: &mut Failure) {
+    failure.exit_code = None;
+    failure.cause = failure.cause.replace(SIGKILL, "");
 }
 
 /// Marks of schema 1 count no failures.

@@ -214,13 +214,25 @@ fn the_shipped_file_names_every_key() {
     let text = "zz = 1\n[state]\nzz = 1\n[control]\nzz = 1\n[http]\nzz = 1\n[ecs]\nzz = 1\n[local]\nzz = 1\n\
          [local.task_definitions.t]\nzz = 1\ncontainers = [{ zz = 1 }]\noutcomes = []\n\
          [defaults]\nzz = 1\n[jobs.a]\nzz = 1\nnetwork = { zz = 1 }\noverrides = { zz = 1, ephemeral_storage = { zz = 1 } }\n\
-         container = [{ zz = 1 }]\nretry = [{ zz = 1 }]\ncapacity_provider_strategy = [{ zz = 1 }]\n";
+         container = [{ zz = 1, environment_files = [{ zz = 1 }], resource_requirements = [{ zz = 1 }] }]\n\
+         placement_constraints = [{ zz = 1 }]\nplacement_strategy = [{ zz = 1 }]\n\
+         volume_configurations = [{ zz = 1, managed_ebs_volume = { zz = 1, tag_specifications = [{ zz = 1 }], \
+         termination_policy = { zz = 1 } } }]\nretry = [{ zz = 1 }]\ncapacity_provider_strategy = [{ zz = 1 }]\n";
     let loaded = main_file(text).load();
     let lists = loaded.findings.iter().filter_map(|finding| finding.help.as_deref()?.strip_prefix("accepted here: "));
     let keys: Vec<&str> = lists.flat_map(|list| list.split(", ")).collect();
-    assert!(keys.len() > 90, "{keys:?}");
+    assert!(keys.len() > 115, "{keys:?}");
     for key in keys {
         assert!(shipped.contains(key), "config/tenacron.toml does not name {key}");
+    }
+    let page = include_str!("../../../docs/tasks.md");
+    let of_task = |finding: &&Finding| finding.message.starts_with("jobs.a.") && !finding.message.contains(".retry[");
+    let lists = loaded.findings.iter().filter(of_task).filter_map(|finding| finding.help.as_deref());
+    let keys: Vec<&str> =
+        lists.filter_map(|help| help.strip_prefix("accepted here: ")).flat_map(|list| list.split(", ")).collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    for key in keys {
+        assert!(page.contains(key), "docs/tasks.md does not name {key}");
     }
 }
 

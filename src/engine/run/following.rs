@@ -177,9 +177,9 @@ impl Run {
         if let Some(first) = failures.next() {
             // One exit code that is never tried again is enough: a retry launches all of them.
             let lists = &self.definition.exit_codes;
-            let final_one = self.ended_tasks().filter_map(|end| end.failure.as_ref());
-            let final_one = final_one.filter(|failure| lists.forbids_retry(failure).is_some()).next();
-            let exit_code = final_one.unwrap_or(first).exit_code;
+            let mut all = self.ended_tasks().filter_map(|end| end.failure.as_ref());
+            let decisive = all.find(|failure| lists.forbids_retry(failure).is_some()).unwrap_or(first);
+            let exit_code = decisive.exit_code;
             let count = 1 + failures.count();
             let of_all = |cause: &str| match known < wanted {
                 true => format!("{count} of {wanted} tasks failed; the first: {cause}; {named}"),
