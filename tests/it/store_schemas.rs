@@ -62,7 +62,11 @@ fn forget_what_came_with_no_schema(life: &mut Life) {
         attempt.failure.iter_mut().for_each(forget_of_failure);
     }
     match &mut life.run.state {
-        State::Stopping { since, .. } => *since = None,
+        State::Stopping { tasks, since, .. } => {
+            let mut stored = serde_json::to_value(&*tasks).unwrap();
+            stored["started"] = false.into();
+            (*tasks, *since) = (serde_json::from_value(stored).unwrap(), None);
+        }
         State::Finished {
             outcome: Outcome::Failed { failure } | Outcome::TimedOut { failure } | Outcome::Unknown { failure },
             ..
