@@ -58,7 +58,7 @@ fn target(table: &Table<'_>, name: &str) -> Option<(Target, Option<String>)> {
     let role_arn = table.get("role_arn", role_arn);
     let external_id = table.get("external_id", external_id);
     let endpoint = table.get("endpoint", file::endpoint);
-    let events_queue = table.get("events_queue", file::queue).optional()?;
+    let events_queue = table.get("events_queue", file::queue);
     if table.is_empty() {
         let message = format!("{}: says nothing; set region, role_arn or endpoint", table.path);
         table.report().add(Note::error("missing-key", table.place, message));
@@ -76,7 +76,7 @@ fn target(table: &Table<'_>, name: &str) -> Option<(Target, Option<String>)> {
         external_id: external_id.optional()?,
         endpoint: endpoint.optional()?,
     };
-    Some((target, events_queue))
+    Some((target, events_queue.optional()?))
 }
 
 fn region(value: &Value<'_>) -> Option<String> {
