@@ -15,8 +15,10 @@
 mod act;
 pub mod clock;
 pub mod driver;
+mod events;
 mod inbox;
 mod lag;
+mod log_tail;
 mod lost_state;
 mod mailbox;
 mod perform;
@@ -36,14 +38,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::driver::{Driver, Pace, Report, Setup};
+use self::events::Listener;
 use self::inbox::Inbox;
 use self::lag::Lag;
+use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
 use self::watch::Watcher;
-use crate::ecs::Ecs;
+use crate::ecs::{Ecs, EventQueue};
 use crate::engine::job::{Instance, Job};
+use crate::engine::log_tail::{Wanted, wanted};
 use crate::engine::quota::Quotas;
 use crate::engine::run::{RunId, in_words};
 use crate::engine::slots::Slots;
@@ -82,6 +87,8 @@ pub struct Settings {
     pub max_running: Option<u32>,
     /// How many of each group.
     pub groups: BTreeMap<String, u32>,
+    /// Queues of task state changes.
+    pub event_queues: Vec<EventQueue>,
 }
 
 /// Why the daemon ended other than by being told to.
@@ -120,6 +127,9 @@ pub struct Daemon<S, E> {
     lag: Lag,
     tracker: TaskTracker,
     pollers: CancellationToken,
+    /// They begin after the first turn.
+    listeners: Vec<Listener>,
+    log_tails: mpsc::UnboundedSender<Wanted>,
     committed_at: DateTime<Utc>,
     /// On an empty store: whom to ask for tasks of one that is gone.
     looks_first: Option<E>,
@@ -140,15 +150,18 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             "state loaded"
         );
         let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
-        let Settings { instance, jobs, launch_rate, launch_burst, poll_interval, describe_rate, max_running, groups } =
-            settings;
-        let (quotas, slots) = (Quotas::new(launch_rate, launch_burst), Slots::new(max_running, groups));
+        let Settings { instance, jobs, launch_rate, launch_burst, poll_interval, describe_rate, .. } = settings;
+        let (quotas, slots) =
+            (Quotas::new(launch_rate, launch_burst), Slots::new(settings.max_running, settings.groups));
         let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
         let (mailbox, letters, pulse) = mailbox::open();
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
         let pace = Pace { poll_interval, describe_rate };
         let watcher = Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone());
+        let listeners = events::listeners(settings.event_queues, &watcher.followed());
+        let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
+        tracker.spawn(pollers.clone().run_until_cancelled_owned(fetcher.run()));
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
         let committed_at = now;
         let daemon = Daemon {
@@ -162,6 +175,8 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             lag: Lag::default(),
             tracker,
             pollers,
+            listeners,
+            log_tails,
             committed_at,
             looks_first,
         };
@@ -184,6 +199,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let mut arrived = Vec::new();
         while !stop.is_cancelled() {
             self.turn(std::mem::take(&mut arrived), false, &stop).await?;
+            self.listen();
             let next = self.driver.next_turn_at();
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -200,6 +216,13 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
         }
         self.leave(arrived, &stop).await
+    }
+
+    /// Begins to listen to the queues. What was in flight is followed by then; an event of any other task is not kept.
+    fn listen(&mut self) {
+        for listener in self.listeners.drain(..) {
+            self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(listener.run()));
+        }
     }
 
     async fn turn(
@@ -222,6 +245,10 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             self.driver.forget(&duplicates, now);
             for save in batch.runs.iter().filter(|save| !duplicates.contains(&save.run.id)) {
                 observe::transition(save);
+                for wanted in wanted(&save.run, &save.entries) {
+                    // It ends with the daemon only.
+                    drop(self.log_tails.send(wanted));
+                }
             }
             batch.audit.iter().for_each(observe::carried_out);
         }

@@ -1,6 +1,7 @@
-//! The loop itself: that a call which panics takes nothing with it, and (in `saving.rs`) what it does while its store
-//! fails.
+//! The loop itself: that a call which panics takes nothing with it, (in `saving.rs`) what it does while its store fails,
+//! and (in `push.rs`) what task events and log tails change.
 
+mod push;
 mod saving;
 
 use std::collections::BTreeMap;
@@ -13,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::driver::{Act, Pace};
-use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer};
+use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer, STOPS_MAX};
 use super::watch::Watcher;
 use super::{Settings, clock};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
-use crate::engine::job::{Instance, Site};
+use crate::engine::job::{Instance, Site, Target};
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
@@ -28,8 +29,11 @@ const BEAT: Duration = Duration::from_millis(10);
 /// Far longer than anything takes, on a clock that does not really wait.
 pub(in crate::daemon) const WITHIN: Duration = Duration::from_secs(600);
 
+/// The target at which stops are answered.
+const ANSWERS: &str = "answers";
+
 /// An ECS that panics at the first look and knows no task at any later one, refuses each launch its connection and never
-/// answers a look-up or a stop.
+/// answers a look-up, nor a stop but at one target.
 #[derive(Debug, Clone, Default)]
 struct Frail {
     looks: Arc<AtomicU32>,
@@ -53,8 +57,11 @@ impl Ecs for Frail {
         Ok(LivePage::default())
     }
 
-    async fn stop_task(&self, _site: &Site, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
-        std::future::pending().await
+    async fn stop_task(&self, site: &Site, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
+        match site.target.name.as_deref() {
+            Some(ANSWERS) => Ok(()),
+            _ => std::future::pending().await,
+        }
     }
 }
 
@@ -76,6 +83,7 @@ fn settings() -> Settings {
         describe_rate: 20.0,
         max_running: None,
         groups: BTreeMap::new(),
+        event_queues: Vec::new(),
     }
 }
 
@@ -119,4 +127,23 @@ async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
     performer.perform(Act::Launch { run: run.id, launch });
     let reported = tokio::time::timeout(WITHIN, reports.recv()).await.expect("an answer").expect("a report");
     assert_eq!(reported.first().map(|report| &report.event), Some(&Event::Answered(no_connection())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_never_answers_holds_up_no_other() {
+    let (sender, mut reports) = mpsc::channel(8);
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone());
+    let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
+    let (run, task) = (RunId::from_text("run"), TaskArn("task/1".into()));
+    let silent = samples::definition().task.site();
+    for _ in 0..=STOPS_MAX {
+        let (run, site, task) = (run.clone(), silent.clone(), task.clone());
+        performer.perform(Act::Stop { run, site, tasks: vec![task], reason: "over".into() });
+    }
+    let answers = Target { name: Some(ANSWERS.into()), ..Target::default() };
+    let site = Site { target: Arc::new(answers), ..silent };
+    performer.perform(Act::Stop { run, site, tasks: vec![task], reason: "over".into() });
+    let reported = tokio::time::timeout(WITHIN, reports.recv()).await.expect("an answer").expect("a report");
+    assert_eq!(reported.first().map(|report| &report.event), Some(&Event::StopAsked { accepted: true }));
 }

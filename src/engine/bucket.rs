@@ -48,9 +48,15 @@ impl Bucket {
 
     /// Takes a permit, if there is one.
     pub fn take(&mut self, now: DateTime<Utc>) -> bool {
+        self.take_several(1, now)
+    }
+
+    /// Takes so many permits, if there is one: a launch of several tasks does not wait until all are there, which with a small
+    /// burst would be never. The next launch waits for what it took beforehand.
+    pub fn take_several(&mut self, permits: u32, now: DateTime<Utc>) -> bool {
         let granted = self.has_permit(now);
         if granted {
-            self.tokens -= 1.0;
+            self.tokens -= f64::from(permits);
         }
         granted
     }
@@ -130,6 +136,14 @@ mod tests {
         assert_eq!((0..100).filter(|_| bucket.take(at(0))).count(), 20);
         assert_eq!(bucket.next_permit(), at(50));
         assert_eq!(granted(&mut bucket, 1, 1001), 20);
+    }
+
+    #[test]
+    fn a_launch_of_several_tasks_is_paid_for_by_the_next_one() {
+        let mut bucket = Bucket::new(20.0, 5, at(0));
+        assert!(bucket.take_several(10, at(0)));
+        assert_eq!(bucket.next_permit(), at(300));
+        assert!(!bucket.take(at(299)) && bucket.take(at(301)));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) fn definition() -> Definition {
         success: Success::Essential,
         accept_stop_codes: Vec::new(),
         on_unknown: OnUnknown::Fail,
+        log_tail: 0,
     }
 }
 

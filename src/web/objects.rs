@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::daemon::driver::JobView;
 use crate::engine::failure::Failure;
+use crate::engine::log_tail::LogTail;
 use crate::engine::pause::Pause;
 use crate::engine::run::{Attempt, Entry, Phases, TaskEnd};
 use crate::engine::task::ContainerFacts;
@@ -65,10 +66,18 @@ pub struct RunObject {
 
 impl From<RunStory> for RunObject {
     fn from(story: RunStory) -> RunObject {
+        let mut log_tails = story.log_tails;
         RunObject {
             summary: story.summary,
             waits_for: None,
-            attempt_list: story.attempts.into_iter().map(AttemptObject::from).collect(),
+            attempt_list: story
+                .attempts
+                .into_iter()
+                .map(|attempt| {
+                    let log_tail = log_tails.remove(&attempt.attempt).unwrap_or_default();
+                    AttemptObject { log_tail, ..AttemptObject::from(attempt) }
+                })
+                .collect(),
             events: story.entries,
         }
     }
@@ -92,6 +101,8 @@ pub struct AttemptObject {
     pub retrier: Option<usize>,
     pub retry_delay_seconds: Option<f64>,
     pub containers: Vec<ContainerFacts>,
+    #[serde(default)]
+    pub log_tail: Vec<LogTail>,
     #[serde(default)]
     pub due_at: Option<DateTime<Utc>>,
     #[serde(default)]
@@ -157,6 +168,7 @@ impl From<Attempt> for AttemptObject {
             retrier: attempt.retrier,
             retry_delay_seconds: attempt.retry_delay.map(|delay| delay.as_secs_f64()),
             containers: attempt.containers,
+            log_tail: Vec::new(),
             due_at: attempt.due_at,
             phases,
             tasks,

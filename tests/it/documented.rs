@@ -74,3 +74,49 @@ fn every_command_is_documented() {
         assert!(is_listed, "{command}");
     }
 }
+
+/// The functions that are tests, under `src/` and `tests/`.
+fn tests_of_the_source() -> BTreeSet<String> {
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("sources are readable").map(|entry| entry.expect("readable").path());
+        let (folders, rust): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+        let rust = rust.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+        rust.chain(folders.into_iter().flat_map(|folder| files(&folder))).collect()
+    }
+    let name = |line: &str| {
+        let (_, rest) = line.split_once("fn ")?;
+        Some(rest.split(['(', '<']).next()?.to_owned())
+    };
+    let mut tests = BTreeSet::new();
+    for file in files(&root().join("src")).into_iter().chain(files(&root().join("tests"))) {
+        let text = fs::read_to_string(file).expect("sources are UTF-8");
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with("#[") {
+                is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            } else {
+                tests.extend(name(line).filter(|_| is_test));
+                is_test = false;
+            }
+        }
+    }
+    tests
+}
+
+#[test]
+fn every_complaint_about_ecs_has_its_answer_and_its_tests() {
+    let page = fs::read_to_string(root().join("docs/pains.md")).expect("the page is there");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #")).collect();
+    let rows: Vec<&str> = rows.into_iter().filter(|row| !row.starts_with("| ---")).collect();
+    let tests = tests_of_the_source();
+    for (nth, row) in (1..).zip(&rows) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        assert_eq!(cells[0], format!("| {nth}"), "{row}");
+        let named: Vec<&str> = cells[3].split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{row}");
+        for test in named {
+            assert!(tests.contains(test), "row {nth}: there is no test `{test}`");
+        }
+    }
+    assert_eq!(rows.len(), 30);
+}

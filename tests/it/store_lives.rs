@@ -54,6 +54,7 @@ pub(crate) fn definition() -> Arc<Definition> {
         success: Success::Essential,
         accept_stop_codes: vec![],
         on_unknown: OnUnknown::Fail,
+        log_tail: 0,
     })
 }
 

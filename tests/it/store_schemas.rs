@@ -7,15 +7,17 @@
 //! TENACRON_MAKE_FIXTURE=1 cargo test --test it store_schemas
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tenacron::engine::log_tail::LogTail;
 use tenacron::engine::pause::{Pause, Scope};
-use tenacron::engine::run::{Event, Run, Status};
+use tenacron::engine::run::{Event, Run, State, Status};
 use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
 use tenacron::store::{Audit, Batch, Mark, Store};
 
 use super::store::{Disk, all, batch, holder, mark, save, summary_of};
-use super::store_hands::{audit, pauses};
+use super::store_hands::{audit, log_tails, pauses};
 use super::store_lives::{Life, at, every_life, lives_of_schema_1};
 
 /// Makes the fixture of the newest schema if it is not there yet.
@@ -37,7 +39,9 @@ async fn make(to: &Path) {
     let pauses = pauses().into_iter().map(|(scope, pause)| (scope, Some(pause))).collect();
     let audit = audit().into_iter().rev().collect();
     let batch = Batch { marks: marks(), pauses, audit, ..batch(store.term(), 7, runs) };
+    let told = batch.runs.iter().map(|save| (save.run.id.clone(), 1, log_tails())).collect();
     store.commit(batch).await.unwrap();
+    store.commit(Batch { log_tails: told, ..Batch::empty(store.term(), at(7)) }).await.unwrap();
     store.close().await;
     rusqlite::Connection::open(disk.path()).unwrap().execute_batch("VACUUM").unwrap();
     std::fs::copy(disk.path(), to).unwrap();
@@ -45,7 +49,23 @@ async fn make(to: &Path) {
 
 /// The runs of a fixture as its program knew them. A schema that adds to a run says here what older ones lack.
 fn lives(schema: usize) -> Vec<(&'static str, Life)> {
-    if schema == 1 { lives_of_schema_1() } else { every_life() }
+    let mut lives = if schema == 1 { lives_of_schema_1() } else { every_life() };
+    if schema < 3 {
+        lives.iter_mut().for_each(|(_, life)| leave_out_since_schema_3(&mut life.run));
+    }
+    lives
+}
+
+/// When an attempt was due, how each of its tasks ended, and of a task that shall stop since when, and whether it had started.
+fn leave_out_since_schema_3(run: &mut Run) {
+    for attempt in &mut run.attempts {
+        (attempt.due_at, attempt.ends) = (None, Vec::new());
+    }
+    if matches!(run.state, State::Stopping { .. }) {
+        let mut stored = serde_json::to_value(&run.state).unwrap();
+        (stored["since"], stored["started"]) = (serde_json::Value::Null, false.into());
+        run.state = serde_json::from_value(stored).unwrap();
+    }
 }
 
 /// Marks of schema 1 count no failures.
@@ -57,6 +77,11 @@ fn marks_of(schema: usize) -> Vec<Mark> {
 /// Schema 1 knows nothing of what people do.
 fn hands_of(schema: usize) -> (Vec<(Scope, Pause)>, Vec<Audit>) {
     if schema == 1 { (Vec::new(), Vec::new()) } else { (pauses(), audit()) }
+}
+
+/// Schemas 1 and 2 know nothing of logs.
+fn log_tails_of(schema: usize) -> BTreeMap<u32, Vec<LogTail>> {
+    if schema < 3 { BTreeMap::new() } else { BTreeMap::from([(1, log_tails())]) }
 }
 
 #[tokio::test]
@@ -86,6 +111,7 @@ async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
             assert_eq!(story.summary, summary_of(&life.run), "schema {schema}, {name}");
             assert_eq!(story.attempts, life.run.attempts, "schema {schema}, {name}");
             assert_eq!(story.entries, life.all_entries, "schema {schema}, {name}");
+            assert_eq!(story.log_tails, log_tails_of(schema), "schema {schema}, {name}");
         }
         go_on(store, lives, &disk).await;
     }

@@ -199,7 +199,8 @@ impl Driver {
                 self.waiting.entry(full).or_default().insert(key, place);
                 continue;
             }
-            self.quotas.bucket(key, now).take(now);
+            let tasks = self.runs.get(id).map_or(1, |tracked| tracked.run.definition.task.count);
+            self.quotas.bucket(key, now).take_several(tasks, now);
             if let Some(tracked) = self.runs.get_mut(id) {
                 (tracked.queued, tracked.was_held) = (None, false);
             }

@@ -123,6 +123,7 @@ async fn start(store: &MemoryStore, ecs: &Cluster) -> (Daemon<MemoryStore, Clust
         describe_rate: 20.0,
         max_running: None,
         groups: BTreeMap::new(),
+        event_queues: Vec::new(),
     };
     Daemon::start(settings, store.clone(), ecs.clone()).await.unwrap()
 }

@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::budget::Budget;
-use self::poller::{Order, Poller};
+pub(super) use self::poller::Order;
+use self::poller::Poller;
 use super::act::{Pace, Report};
+use super::events::Followed;
 use crate::ecs::Ecs;
 use crate::engine::job::Site;
 use crate::engine::quota::{QuotaKey, quota_key};
@@ -34,6 +36,7 @@ pub(super) struct Watcher<E> {
     reports: mpsc::Sender<Vec<Report>>,
     tracker: TaskTracker,
     stop: CancellationToken,
+    followed: Followed,
     sites: HashMap<Site, mpsc::UnboundedSender<Order>>,
     budgets: HashMap<QuotaKey, Arc<Budget>>,
 }
@@ -47,17 +50,26 @@ impl<E: Ecs> Watcher<E> {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Watcher<E> {
-        Watcher { ecs, pace, reports, tracker, stop, sites: HashMap::new(), budgets: HashMap::new() }
+        let followed = Followed::default();
+        Watcher { ecs, pace, reports, tracker, stop, followed, sites: HashMap::new(), budgets: HashMap::new() }
+    }
+
+    /// The tasks that are followed, for those who hear of them.
+    pub(super) fn followed(&self) -> Followed {
+        self.followed.clone()
     }
 
     /// Follows a task for a run, or goes on following it otherwise: from `often_from` on it may stop at any moment.
     pub(super) fn watch(&mut self, site: Site, task: TaskArn, run: RunId, often_from: Option<DateTime<Utc>>) {
-        self.order(site, Order::Watch { task, run, often_from });
+        let poller = self.poller(site);
+        self.followed.add(task.clone(), poller.clone());
+        send(&poller, Order::Watch { task, run, often_from });
     }
 
     /// Follows a task no longer.
     pub(super) fn unwatch(&mut self, site: Site, task: TaskArn) {
-        self.order(site, Order::Unwatch(task));
+        self.followed.remove(&task);
+        send(&self.poller(site), Order::Unwatch(task));
     }
 
     /// Polls at another pace from now on.
@@ -66,27 +78,24 @@ impl<E: Ecs> Watcher<E> {
             return;
         }
         self.budgets.values().for_each(|budget| budget.set_pace(pace));
-        let sites: Vec<Site> = self.sites.keys().cloned().collect();
-        sites.into_iter().for_each(|site| self.order(site, Order::Pace(pace.poll_interval)));
+        self.sites.values().for_each(|poller| send(poller, Order::Pace(pace.poll_interval)));
     }
 
-    fn order(&mut self, site: Site, order: Order) {
-        if !self.sites.contains_key(&site) {
-            let orders = self.start_poller(&site);
-            self.sites.insert(site.clone(), orders);
+    fn poller(&mut self, site: Site) -> mpsc::UnboundedSender<Order> {
+        if let Some(poller) = self.sites.get(&site) {
+            return poller.clone();
         }
-        // Unbounded in type, bounded in fact: one order per transition of a run.
-        if self.sites.get(&site).is_some_and(|orders| orders.send(order).is_err()) {
-            tracing::debug!("a poller has ended; the daemon is stopping");
-        }
+        let poller = self.start_poller(&site);
+        self.sites.insert(site, poller.clone());
+        poller
     }
 
     fn start_poller(&mut self, site: &Site) -> mpsc::UnboundedSender<Order> {
         let (sender, orders) = mpsc::unbounded_channel();
         let budget = self.budgets.entry(quota_key(&site.target)).or_insert_with(|| Arc::new(Budget::new(self.pace)));
         let poll_interval = self.pace.poll_interval;
-        let poller =
-            Poller::new(self.ecs.clone(), site.clone(), poll_interval, Arc::clone(budget), self.reports.clone());
+        let (budget, reports) = (Arc::clone(budget), self.reports.clone());
+        let poller = Poller::new(self.ecs.clone(), site.clone(), poll_interval, budget, reports, self.followed.clone());
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
             tokio::select! {
@@ -95,5 +104,12 @@ impl<E: Ecs> Watcher<E> {
             }
         });
         sender
+    }
+}
+
+/// Unbounded in type, bounded in fact: one order for each transition of a run, or of its task.
+fn send(poller: &mpsc::UnboundedSender<Order>, order: Order) {
+    if poller.send(order).is_err() {
+        tracing::debug!("a poller has ended; the daemon is stopping");
     }
 }

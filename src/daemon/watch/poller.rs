@@ -17,7 +17,8 @@ use super::budget::Budget;
 use super::often::next_look_in;
 use crate::daemon::clock;
 use crate::daemon::driver::Report;
-use crate::ecs::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs};
+use crate::daemon::events::Followed;
+use crate::ecs::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, TaskEvent};
 use crate::engine::job::Site;
 use crate::engine::run::{Event, RunId};
 use crate::engine::task::{TaskArn, TaskFacts};
@@ -27,22 +28,26 @@ pub(super) const FIRST_LOOK: Duration = Duration::from_millis(200);
 
 /// What a poller is told.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(in crate::daemon) enum Order {
     /// Follow a task, or follow it otherwise.
     Watch { task: TaskArn, run: RunId, often_from: Option<DateTime<Utc>> },
     /// Follow it no longer.
     Unwatch(TaskArn),
+    /// It has changed: look at it now.
+    Look(Box<TaskEvent>),
     /// Look so often from now on.
     Pace(Duration),
 }
 
 #[derive(Debug)]
-struct Followed {
+struct Known {
     run: RunId,
     /// When to look next.
     due_at: Instant,
     /// From when on it may stop at any moment.
     often_from: Option<DateTime<Utc>>,
+    /// What an event said of its end, for the case that ECS forgets it.
+    ended: Option<Box<TaskEvent>>,
 }
 
 /// Looks that fail, from the first failure until every task has been looked at since its last one.
@@ -61,8 +66,10 @@ pub(super) struct Poller<E> {
     poll_interval: Duration,
     budget: Arc<Budget>,
     reports: mpsc::Sender<Vec<Report>>,
+    /// By all pollers.
+    all: Followed,
     first_look_at: Instant,
-    followed: HashMap<TaskArn, Followed>,
+    followed: HashMap<TaskArn, Known>,
     /// The same tasks, by when they are due.
     due: BTreeSet<(Instant, TaskArn)>,
     trouble: Option<Trouble>,
@@ -75,9 +82,10 @@ impl<E: Ecs> Poller<E> {
         poll_interval: Duration,
         budget: Arc<Budget>,
         reports: mpsc::Sender<Vec<Report>>,
+        all: Followed,
     ) -> Poller<E> {
         let (followed, due, first_look_at) = (HashMap::new(), BTreeSet::new(), Instant::now() + FIRST_LOOK);
-        Poller { ecs, site, poll_interval, budget, reports, first_look_at, followed, due, trouble: None }
+        Poller { ecs, site, poll_interval, budget, reports, all, first_look_at, followed, due, trouble: None }
     }
 
     /// Polls until nobody gives orders or listens any more.
@@ -110,11 +118,22 @@ impl<E: Ecs> Poller<E> {
                 let usual = if now < self.first_look_at { self.first_look_at } else { now + self.poll_interval };
                 // One that is known is not put off, and one that may stop from now on is not left alone as long as before.
                 let due_at = self.followed.get(&task).map_or(usual, |known| known.due_at.min(usual));
-                let before = self.followed.insert(task.clone(), Followed { run, due_at, often_from });
-                if let Some(known) = before {
+                let known = self.followed.remove(&task);
+                if let Some(known) = &known {
                     self.due.remove(&(known.due_at, task.clone()));
                 }
+                let ended = known.and_then(|known| known.ended);
+                self.followed.insert(task.clone(), Known { run, due_at, often_from, ended });
                 self.due.insert((due_at, task));
+            }
+            Order::Look(event) => {
+                let (task, now) = (event.facts.task.clone(), Instant::now());
+                let Some(known) = self.followed.get_mut(&task) else { return };
+                let due_at = known.due_at.min(now);
+                if event.facts.is_stopped() {
+                    known.ended = Some(event);
+                }
+                self.put_off(&task, due_at);
             }
             Order::Pace(poll_interval) => {
                 self.poll_interval = poll_interval;
@@ -159,7 +178,8 @@ impl<E: Ecs> Poller<E> {
                 tasks.iter().for_each(|task| self.set_due(task, usual));
                 described.facts.iter().for_each(|facts| self.shown(facts));
                 self.saw(&tasks);
-                return self.reports.send(self.to_reports(described)).await.is_ok();
+                let reports = self.to_reports(described).await;
+                return self.reports.send(reports).await.is_ok();
             }
             Ok(Err(error)) => {
                 if error.throttled {
@@ -191,18 +211,32 @@ impl<E: Ecs> Poller<E> {
         self.set_due(&facts.task, Instant::now() + pause);
     }
 
-    fn to_reports(&self, described: Described) -> Vec<Report> {
-        let report = |task: &TaskArn, event: Event| {
-            let run = self.followed.get(task)?.run.clone();
+    async fn to_reports(&self, described: Described) -> Vec<Report> {
+        let Described { facts, missing } = described;
+        let mut events: Vec<(TaskArn, Event)> =
+            facts.into_iter().map(|facts| (facts.task.clone(), Event::Observed(facts))).collect();
+        for task in missing {
+            if let Some(event) = self.of_missing(&task).await {
+                events.push((task, event));
+            }
+        }
+        let report = |(task, event): (TaskArn, Event)| {
+            let run = self.followed.get(&task)?.run.clone();
             Some(Report { run, event, answers_call: false })
         };
-        let seen = described.facts.into_iter().filter_map(|facts| {
-            let task = facts.task.clone();
-            report(&task, Event::Observed(facts))
-        });
-        let seen: Vec<Report> = seen.collect();
-        let missing = described.missing.into_iter().filter_map(|task| report(&task, Event::Missing(task.clone())));
-        seen.into_iter().chain(missing).collect()
+        events.into_iter().filter_map(report).collect()
+    }
+
+    /// What there is to report of a task that ECS does not show: its end, if an event told it; nothing, while one still may.
+    async fn of_missing(&self, task: &TaskArn) -> Option<Event> {
+        match &self.followed.get(task)?.ended {
+            Some(ended) => {
+                let (ecs, site, ended) = (self.ecs.clone(), self.site.clone(), (**ended).clone());
+                let facts = tokio::spawn(async move { ecs.with_flags(&site, ended).await }).await;
+                Some(Event::Observed(facts.ok().flatten()?))
+            }
+            None => self.all.is_read().then(|| Event::Missing(task.clone())),
+        }
     }
 
     /// One line tells that looks fail, however many do.
