@@ -133,7 +133,7 @@ impl<E: Ecs> Poller<E> {
                 if event.facts.is_stopped() {
                     known.ended = Some(event);
                 }
-                self.put_off(&task, due_at);
+                self.set_due(&task, due_at);
             }
             Order::Pace(poll_interval) => {
                 self.poll_interval = poll_interval;
