@@ -9,6 +9,7 @@ use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::engine::hint::hint;
 use crate::engine::run::{HistoryEvent, in_words};
 use crate::engine::task::TaskArn;
 use crate::store::{Audit, RunSave};
@@ -58,8 +59,9 @@ pub fn chain(error: &dyn Error) -> String {
 /// Writes the log lines of a run that was just saved.
 pub fn transition(save: &RunSave) {
     let (job, run) = (save.run.job.as_str(), save.run.id.as_str());
+    let hint = save.run.shown_failure().and_then(hint).map(|hint| hint.text);
     for entry in &save.entries {
-        log_entry(job, run, &entry.event);
+        log_entry(job, run, &entry.event, hint);
     }
 }
 
@@ -74,7 +76,8 @@ fn in_one(tasks: &[TaskArn]) -> String {
     tasks.iter().map(|task| task.0.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
+/// `hint` is about the failure that the run shows now: only the entry that ends a run is sure to be about the same.
+fn log_entry(job: &str, run: &str, event: &HistoryEvent, hint: Option<&str>) {
     match event {
         HistoryEvent::ExecutionStarted { trigger, scheduled_at, request } => {
             let (trigger, scheduled_at) = (trigger.as_str(), in_words(*scheduled_at));
@@ -129,6 +132,9 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
             let until = in_words(*until);
             tracing::info!(job, run, attempt, retrier, delay_seconds, until, "retry scheduled");
         }
+        HistoryEvent::RetryForbidden { attempt, reason } => {
+            tracing::warn!(job, run, attempt, reason, "retry forbidden");
+        }
         HistoryEvent::LaunchLookup { attempt, started_by, reason } => {
             tracing::info!(job, run, attempt, started_by, reason, "launch looked up");
         }
@@ -141,13 +147,15 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
         HistoryEvent::Resumed { state } => tracing::info!(job, run, state, "run resumed"),
         HistoryEvent::CancelRequested { reason } => tracing::info!(job, run, reason, "run cancel requested"),
         HistoryEvent::ExecutionSucceeded {} => tracing::info!(job, run, "run succeeded"),
-        HistoryEvent::ExecutionFailed { error, cause } => tracing::error!(job, run, %error, cause, "run failed"),
-        HistoryEvent::ExecutionTimedOut { error, cause } => tracing::error!(job, run, %error, cause, "run timed out"),
+        HistoryEvent::ExecutionFailed { error, cause } => tracing::error!(job, run, %error, cause, hint, "run failed"),
+        HistoryEvent::ExecutionTimedOut { error, cause } => {
+            tracing::error!(job, run, %error, cause, hint, "run timed out");
+        }
         HistoryEvent::ExecutionAborted { reason } => tracing::warn!(job, run, reason, "run cancelled"),
         HistoryEvent::ExecutionSkipped { reason } => tracing::warn!(job, run, reason, "run skipped"),
         HistoryEvent::ExecutionMissed { reason } => tracing::warn!(job, run, reason, "run missed"),
         HistoryEvent::ExecutionUnknown { error, cause } => {
-            tracing::error!(job, run, %error, cause, "run ended as unknown");
+            tracing::error!(job, run, %error, cause, hint, "run ended as unknown");
         }
     }
 }

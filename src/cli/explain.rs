@@ -17,6 +17,7 @@ use super::output::{plain, print, print_json};
 use super::{Context, no_such_job};
 use crate::engine::failure::{ErrorName, Failure};
 use crate::engine::forecast::{End, Forecast, RETRIES_MAX, forecast};
+use crate::engine::hint::hint;
 use crate::engine::job::{Definition, Job};
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
 
@@ -71,6 +72,7 @@ struct ExplanationObject<'e> {
     total_delay_seconds: f64,
     end: &'static str,
     end_error: Option<&'e str>,
+    hint: Option<&'static str>,
     notes: Vec<String>,
 }
 
@@ -78,15 +80,16 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
     let (config, _warnings) = context.load()?;
     let found = config.jobs.values().find(|job| job.name.as_str() == arguments.job);
     let job = found.ok_or_else(|| no_such_job(&config, &arguments.job))?;
-    let Judged { failure, notes } = facts::judge(arguments, &job.definition);
+    let Judged { failure, is_skipped, notes } = facts::judge(arguments, &job.definition);
     match &failure {
-        None => tell_success(job, notes, arguments.json)?,
+        None if is_skipped => tell_end(job, ("skipped", "there was nothing to do"), notes, arguments.json)?,
+        None => tell_end(job, ("succeeded", "this is no failure"), notes, arguments.json)?,
         Some(failure) => tell(job, failure, notes, arguments)?,
     }
     Ok(Exit::Ok)
 }
 
-fn tell_success(job: &Job, notes: Vec<String>, json: bool) -> Result<(), Failed> {
+fn tell_end(job: &Job, (end, why): (&'static str, &str), notes: Vec<String>, json: bool) -> Result<(), Failed> {
     if json {
         return print_json(&ExplanationObject {
             job: job.name.as_str(),
@@ -95,12 +98,13 @@ fn tell_success(job: &Job, notes: Vec<String>, json: bool) -> Result<(), Failed>
             retrier: None,
             delays_seconds: Vec::new(),
             total_delay_seconds: 0.0,
-            end: "succeeded",
+            end,
             end_error: None,
+            hint: None,
             notes,
         });
     }
-    let mut lines = vec![line("job", job.name.as_str()), line("end", "succeeded: this is no failure")];
+    let mut lines = vec![line("job", job.name.as_str()), line("end", &format!("{end}: {why}"))];
     lines.extend(notes.iter().map(|note| line("note", note)));
     print_lines(&lines)
 }
@@ -119,6 +123,7 @@ fn tell(job: &Job, failure: &Failure, mut notes: Vec<String>, arguments: &Argume
             total_delay_seconds: waited(&seen.delays).as_secs_f64(),
             end: end_word(seen.end),
             end_error: end_error(&seen, failure),
+            hint: hint(failure).map(|hint| hint.text),
             notes,
         });
     }
@@ -132,10 +137,15 @@ fn tell(job: &Job, failure: &Failure, mut notes: Vec<String>, arguments: &Argume
     if has_facts && !failure.cause.is_empty() {
         lines.push(line("cause", &failure.cause));
     }
-    if definition.retry == RetryPolicy::default() {
-        lines.push(line("policy", "the built-in one"));
+    if let Some(hint) = hint(failure) {
+        lines.push(line("hint", hint.text));
     }
-    lines.extend(retrier_lines(definition, failure, seen.retrier));
+    if definition.exit_codes.forbids_retry(failure).is_none() {
+        if definition.retry == RetryPolicy::default() {
+            lines.push(line("policy", "the built-in one"));
+        }
+        lines.extend(retrier_lines(definition, failure, seen.retrier));
+    }
     lines.extend(delay_lines(&seen.delays));
     lines.push(line("end", &end_sentence(definition, failure, &seen)));
     lines.extend(notes.iter().map(|note| line("note", note)));
@@ -233,7 +243,13 @@ fn end_sentence(definition: &Definition, failure: &Failure, seen: &Forecast) -> 
     let timeout = definition.limits.timeout.map(|limit| format_duration(limit).to_string()).unwrap_or_default();
     match (seen.end, seen.cut) {
         (End::Failed, _) => {
-            let why = if seen.retrier.is_some() { "no retry is left" } else { "no retrier takes it" };
+            let why = if definition.exit_codes.forbids_retry(failure).is_some() {
+                "exit_codes forbids a retry"
+            } else if seen.retrier.is_some() {
+                "no retry is left"
+            } else {
+                "no retrier takes it"
+            };
             format!("failed with {} {attempts}: {why}", failure.primary)
         }
         (End::TimedOut, Some(cut)) => format!(
@@ -250,7 +266,7 @@ fn end_sentence(definition: &Definition, failure: &Failure, seen: &Forecast) -> 
 
 /// What the forecast takes for granted, where that matters.
 fn doubts(definition: &Definition, failure: &Failure, seen: &Forecast) -> Vec<String> {
-    let mut doubts = Vec::new();
+    let mut doubts: Vec<String> = definition.exit_codes.forbids_retry(failure).into_iter().collect();
     let limits = definition.limits;
     let retrier = seen.retrier.and_then(|index| definition.retry.retriers().get(index));
     if retrier.is_some_and(|retrier| retrier.jitter_strategy == Jitter::Full) {

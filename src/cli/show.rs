@@ -50,6 +50,9 @@ fn story(run: &RunObject) -> Vec<String> {
     if let Some(cause) = &summary.cause {
         lines.push(format!("cause      {cause}"));
     }
+    if let Some(hint) = &run.hint {
+        lines.push(format!("hint       {hint}"));
+    }
     for attempt in &run.attempt_list {
         lines.push(String::new());
         lines.extend(attempt_lines(attempt));
@@ -84,6 +87,9 @@ fn attempt_lines(attempt: &AttemptObject) -> Vec<String> {
     }
     if let Some(cause) = &attempt.cause {
         lines.push(format!("  cause    {cause}"));
+    }
+    if let Some(hint) = &attempt.hint {
+        lines.push(format!("  hint     {hint}"));
     }
     if attempt.stop_code.is_some() || attempt.stopped_reason.is_some() {
         let (code, reason) = (attempt.stop_code.as_ref(), attempt.stopped_reason.as_ref());

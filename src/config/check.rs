@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::exit_codes::ExitCodes;
 use crate::engine::job::{
     Admission, Capacity, Definition, Job, JobName, Limits, OnUnknown, Success, Target, TaskOverride, TaskSpec,
 };
@@ -73,6 +74,7 @@ fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
         pause_after: own.pause_after.or(&defaults.pause_after),
         success: own.success.or(&defaults.success),
         accept_stop_codes: own.accept_stop_codes.or(&defaults.accept_stop_codes),
+        exit_codes: own.exit_codes.or(&defaults.exit_codes),
         on_unknown: own.on_unknown.or(&defaults.on_unknown),
         log_tail: own.log_tail.or(&defaults.log_tail),
     }
@@ -128,6 +130,7 @@ fn definition(said: JobFile, target: Option<Arc<Target>>) -> Option<Definition> 
         },
         success: said.success.or_default(Success::Essential)?,
         accept_stop_codes: said.accept_stop_codes.or_default(Vec::new())?,
+        exit_codes: said.exit_codes.or_default(ExitCodes::default())?,
         on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
         log_tail: said.log_tail.or_default(0)?,
         task: TaskSpec {

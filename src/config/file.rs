@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use crate::engine::exit_codes::ExitCodes;
 use crate::engine::job::{
     Capacity, Catchup, ContainerOverride, Instance, Network, OnUnknown, Overlap, Success, TaskOverride,
 };
@@ -21,6 +22,7 @@ use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Exceptions, Gap, Moment};
 
 use super::EcsSettings;
+use super::exit_codes;
 use super::reader::{At, Field, Table, Value};
 use super::report::{one_of, shown};
 use super::resources;
@@ -92,6 +94,7 @@ pub(super) struct JobFile {
     pub(super) pause_after: Field<u32>,
     pub(super) success: Field<Success>,
     pub(super) accept_stop_codes: Field<Vec<String>>,
+    pub(super) exit_codes: Field<ExitCodes>,
     pub(super) on_unknown: Field<OnUnknown>,
     pub(super) log_tail: Field<u16>,
 }
@@ -155,6 +158,7 @@ fn common(table: &Table<'_>) -> JobFile {
         pause_after: table.get("pause_after", |value| value.integer(1..=i64::from(u32::MAX))),
         success: table.get("success", |value| value.word(&[("essential", Success::Essential), ("all", Success::All)])),
         accept_stop_codes: table.get("accept_stop_codes", |value| value.list(stop_code)),
+        exit_codes: table.get("exit_codes", |value| value.table(exit_codes::lists)),
         on_unknown: table
             .get("on_unknown", |value| value.word(&[("fail", OnUnknown::Fail), ("rerun", OnUnknown::Rerun)])),
         log_tail: table.get("log_tail", |value| value.integer(0..=i64::from(LINES_MAX))),

@@ -25,6 +25,24 @@ const PLAIN: [(&str, Outcome); 8] = [
     ("connection_closed", Outcome::ConnectionClosed),
 ];
 
+const SERVER_EXCEPTION: &str = "ServerException";
+/// What RunTask says with the exceptions that ECS models, and with others that are seen.
+const REFUSALS: [(&str, &str); 13] = [
+    ("AccessDeniedException", "User is not authorized to perform: ecs:RunTask"),
+    ("BlockedException", "Your account is currently blocked"),
+    ("ClientException", "TaskDefinition is inactive"),
+    ("ClusterNotFoundException", "Cluster not found."),
+    ("ConflictException", "The client token was used before with different parameters."),
+    ("ExpiredTokenException", "The security token included in the request is expired"),
+    ("InvalidParameterException", "Container Overrides length must be at most 8192"),
+    ("PlatformTaskDefinitionIncompatibilityException", "One or more of the requested capabilities are not supported."),
+    ("PlatformUnknownException", "The platform version does not exist."),
+    (SERVER_EXCEPTION, "Service Unavailable. Please try again later."),
+    ("ThrottlingException", "Rate exceeded"),
+    ("UnrecognizedClientException", "The security token included in the request is invalid."),
+    ("UnsupportedFeatureException", "The feature is not supported in this region."),
+];
+
 /// Reads the task definition `family`.
 pub(super) fn task_definition(family: &str, value: &Value<'_>) -> Option<TaskDefinition> {
     value.table(|table| {
@@ -80,10 +98,17 @@ fn outcome(value: &Value<'_>) -> Option<Outcome> {
     }
     value.table(|table| {
         let found = [
-            table.get("failure", |value| value.string().map(Outcome::Failure)),
+            table.get("refused", refused),
+            table.get("failure", failure),
+            table.get("partial_failure", |value| value.table(partial_failure)),
             table.get("failure_after_create", |value| value.string().map(Outcome::FailureAfterCreate)),
             table.get("task_failed_to_start", |value| value.string().map(Outcome::TaskFailedToStart)),
             table.get("spot_interruption", |value| value.duration().map(|after| Outcome::SpotInterruption { after })),
+            table.get("slow_start", |value| value.duration().map(Outcome::SlowStart)),
+            table.get("stopped", |value| value.table(stopped)),
+            table.get("out_of_memory", |value| value.duration().map(|after| Outcome::OutOfMemory { after })),
+            table.get("forgotten", |value| value.duration().map(|after| Outcome::Forgotten { after })),
+            table.get("describe_throttled", |value| value.integer(1..=1_000).map(Outcome::DescribeThrottled)),
             table.get("host_terminated", |value| value.duration().map(|after| Outcome::HostTerminated { after })),
             table.get("slow_answer", |value| value.duration().map(Outcome::SlowAnswer)),
             table.get("visible_after", |value| value.duration().map(Outcome::VisibleAfter)),
@@ -96,4 +121,50 @@ fn outcome(value: &Value<'_>) -> Option<Outcome> {
             (None, _) => None,
         }
     })
+}
+
+/// An exception by its name alone, with the words that ECS has for it; or all of it.
+fn refused(value: &Value<'_>) -> Option<Outcome> {
+    let usual = |code: String| {
+        let message = REFUSALS.iter().find(|(known, _)| *known == code).map_or("", |(_, message)| message).to_owned();
+        let status = if code == SERVER_EXCEPTION { 500 } else { 400 };
+        (code, message, status)
+    };
+    let (code, message, status) = if value.is_text() {
+        usual(value.string()?)
+    } else {
+        value.table(|table| {
+            let code = table.required("code", |value| value.string());
+            let message = table.get("message", |value| value.text().map(str::to_owned));
+            let status = table.get("status", |value| value.integer(400..=599));
+            let (code, usual_message, usual_status) = usual(code?);
+            Some((code, message.or_default(usual_message)?, status.or_default(usual_status)?))
+        })?
+    };
+    Some(Outcome::Refused { code, message, status })
+}
+
+/// A reason alone, or with a detail.
+fn failure(value: &Value<'_>) -> Option<Outcome> {
+    if value.is_text() {
+        return Some(Outcome::Failure { reason: value.string()?, detail: None });
+    }
+    value.table(|table| {
+        let reason = table.required("reason", |value| value.string());
+        let detail = table.get("detail", |value| value.string());
+        Some(Outcome::Failure { reason: reason?, detail: detail.optional()? })
+    })
+}
+
+fn partial_failure(table: &Table<'_>) -> Option<Outcome> {
+    let started = table.required("started", |value| value.integer(1..=9));
+    let reason = table.required("reason", |value| value.string());
+    Some(Outcome::PartialFailure { started: started?, reason: reason? })
+}
+
+fn stopped(table: &Table<'_>) -> Option<Outcome> {
+    let stop_code = table.get("stop_code", |value| value.string());
+    let reason = table.required("reason", |value| value.string());
+    let after = table.required("after", |value| value.duration());
+    Some(Outcome::Stopped { stop_code: stop_code.optional()?, reason: reason?, after: after? })
 }

@@ -18,6 +18,7 @@
 
 mod capacity;
 mod check;
+mod exit_codes;
 mod file;
 mod hidden;
 mod load;

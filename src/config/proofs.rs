@@ -18,6 +18,7 @@ use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::Schedule;
 
 use super::check::Frame;
+use super::exit_codes;
 use super::file::JobFile;
 use super::reader::At;
 use super::report::{Note, Place, shown};
@@ -60,6 +61,7 @@ impl Case<'_> {
         self.slow_poll();
         self.useless_rerun();
         if let Some(retry) = retry {
+            self.exit_codes(retry);
             self.endless_retries(retry);
             self.timeout_too_short(retry);
             self.overlapping_runs(retry);
@@ -148,6 +150,27 @@ impl Case<'_> {
             if self.has_own_timeout { timeout.place } else { self.own_place(retriers).unwrap_or(timeout.place) };
         let also = retriers.map(|at| at.place).filter(|retriers| *retriers != place);
         self.frame.report.add(Note::warning("timeout-too-short", place, message).help(help).also(also, "the retriers"));
+    }
+
+    fn exit_codes(&self, retry: &RetryPolicy) {
+        let Some(lists) = self.said.exit_codes.valid() else { return };
+        let retriers = self.said.retry.valid();
+        let own = self.own_place(Some(lists)).or_else(|| self.own_place(retriers));
+        let place = own.unwrap_or(lists.place);
+        let untried: Vec<String> =
+            exit_codes::untried(&lists.value, retry).iter().map(|code| format!("Task.ExitCode.{code}")).collect();
+        if !untried.is_empty() {
+            let message = format!("exit_codes.retry: no retrier grants {} a retry", untried.join(", "));
+            let help = "let a retrier name it, or States.TaskFailed, or take it out of the list";
+            self.warn("untried-exit-code", place, message, help);
+        }
+        for (index, code, fate) in exit_codes::overruled(&lists.value, retry) {
+            let message = format!("retry[{index}] names Task.ExitCode.{code}, but exit_codes {fate}");
+            let help = "the lists of exit_codes are asked first: take the code out of one of the two";
+            let also = retriers.map(|at| at.place).filter(|retriers| *retriers != place);
+            let note = Note::warning("overruled-retrier", place, message).help(help.to_owned());
+            self.frame.report.add(note.also(also, "the retriers"));
+        }
     }
 
     /// The place of a value that the job does not inherit.

@@ -37,9 +37,9 @@ impl ErrorName {
     pub const THROTTLED: ErrorName = ErrorName::fixed("ECS.Throttled");
     /// HTTP 200 with `failures`.
     pub const ECS_UNKNOWN: ErrorName = ErrorName::fixed("AmazonECS.Unknown");
-    /// No room, or no instance that fits.
+    /// No room on the cluster's instances, or none that fits.
     pub const PLACEMENT: ErrorName = ErrorName::fixed("Task.Placement");
-    /// Fargate is out of capacity.
+    /// No capacity on Fargate, or under a quota of the account.
     pub const CAPACITY: ErrorName = ErrorName::fixed("Task.Capacity");
     /// The image could not be pulled.
     pub const IMAGE_PULL: ErrorName = ErrorName::fixed("Task.ImagePull");
@@ -47,7 +47,7 @@ impl ErrorName {
     pub const RESOURCE_INIT: ErrorName = ErrorName::fixed("Task.ResourceInit");
     /// The network interface could not be set up.
     pub const ENI: ErrorName = ErrorName::fixed("Task.Eni");
-    /// A container could not be created or started.
+    /// A container could not be created or started, also in time.
     pub const CONTAINER_START: ErrorName = ErrorName::fixed("Task.ContainerStart");
     /// A container was killed for its memory use.
     pub const OUT_OF_MEMORY: ErrorName = ErrorName::fixed("Task.OutOfMemory");
@@ -99,12 +99,15 @@ pub struct Failure {
     pub names: Vec<ErrorName>,
     /// What happened, for a person.
     pub cause: String,
+    /// With what the deciding container ended, if the task ended by itself: what the `exit_codes` of its job judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 impl Failure {
     /// A failure with one name.
     pub fn new(primary: ErrorName, cause: impl Into<String>) -> Failure {
-        Failure { names: vec![primary.clone()], primary, cause: cause.into() }
+        Failure { names: vec![primary.clone()], primary, cause: cause.into(), exit_code: None }
     }
 
     /// The task never reached RUNNING within its limit.
@@ -151,9 +154,26 @@ pub(super) const MODELLED: [&str; 10] = [
     "UnsupportedFeatureException",
 ];
 
-/// Error codes by which AWS services throttle.
-const THROTTLE_CODES: [&str; 5] =
-    ["ThrottlingException", "Throttling", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException"];
+/// Error codes by which AWS services throttle. Source: the AWS SDK's own list, those of other services left out.
+const THROTTLE_CODES: [&str; 9] = [
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "EC2ThrottledException",
+    "SlowDown",
+];
+
+/// What the message of a throttled call of EC2 holds when ECS passes it on. Source: Amazon EC2 API reference, "Error codes".
+const THROTTLED_WITHIN: [&str; 4] =
+    ["Rate exceeded", "Request limit exceeded", "ErrorCode: Throttling", "ErrorCode: RequestLimitExceeded"];
+
+/// What ECS says when there is no room for a task on Fargate, or under a quota of the account.
+/// Source: AWS re:Post, "Capacity is unavailable"; Amazon ECS Developer Guide, "Service event messages".
+const NO_CAPACITY: [&str; 2] = ["Capacity is unavailable", "you can run concurrently"];
 
 /// The failure that an answer to RunTask stands for; none if a task was launched or adopted.
 pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
@@ -161,8 +181,12 @@ pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
         LaunchAnswer::Launched { .. } => None,
         LaunchAnswer::Refused { code, message, status } => {
             let failure = refused(code.as_deref(), message, *status);
-            let throttled = is_throttling(code.as_deref(), message, *status);
-            Some(if throttled { failure.with_finer([ErrorName::THROTTLED]) } else { failure })
+            let finer = if is_throttling(code.as_deref(), message, *status) {
+                Some(ErrorName::THROTTLED)
+            } else {
+                (is_no_capacity(message) || is_full_of_provisioning(message)).then_some(ErrorName::CAPACITY)
+            };
+            Some(failure.with_finer(finer))
         }
         LaunchAnswer::Conflict { message, .. } => Some(refused(Some("ConflictException"), message, 400)),
         LaunchAnswer::NoAnswer { message, .. } => Some(
@@ -207,8 +231,19 @@ fn refused(code: Option<&str>, message: &str, status: u16) -> Failure {
 pub fn is_throttling(code: Option<&str>, message: &str, status: u16) -> bool {
     status == 429
         || code.is_some_and(|code| THROTTLE_CODES.contains(&code))
-        || message.contains("Rate exceeded")
-        || message.contains("ErrorCode: Throttling")
+        || THROTTLED_WITHIN.into_iter().any(|text| message.contains(text))
+}
+
+/// Whether ECS says, wherever it says it, that there is no capacity for a task now.
+pub(super) fn is_no_capacity(text: &str) -> bool {
+    NO_CAPACITY.into_iter().any(|known| text.contains(known))
+}
+
+/// A cluster with managed scaling has a quota of tasks in PROVISIONING, and refuses more with a `ClientException`.
+/// Source: Amazon ECS API reference, RunTask.
+fn is_full_of_provisioning(message: &str) -> bool {
+    let is_quota = ["limit", "quota", "exceed"].into_iter().any(|word| message.to_ascii_lowercase().contains(word));
+    message.contains("PROVISIONING") && is_quota
 }
 
 /// The failure of a launch of which these tasks could not be placed, and so many were.
@@ -220,7 +255,9 @@ pub(super) fn not_placed(failures: &[LaunchFailure], placed: usize) -> Failure {
             None => failure.reason.clone(),
         })
         .collect();
-    let capacity = failures.iter().any(|failure| failure.reason.contains("Capacity is unavailable"));
+    let capacity = failures
+        .iter()
+        .any(|failure| is_no_capacity(&failure.reason) || failure.detail.as_deref().is_some_and(is_no_capacity));
     let finer = if capacity { ErrorName::CAPACITY } else { ErrorName::PLACEMENT };
     let started = if placed == 0 { "nothing".to_owned() } else { format!("only {placed} of its tasks") };
     Failure::new(ErrorName::ECS_UNKNOWN, format!("RunTask started {started}: {}", told.join("; ")))

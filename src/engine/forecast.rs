@@ -50,6 +50,9 @@ pub fn forecast(definition: &Definition, failure: &Failure) -> Forecast {
     let mut used = vec![0u32; definition.retry.retriers().len()];
     let mut seen = Forecast { retrier: None, delays: Vec::new(), attempt, cut: None, end: End::Open };
     let mut passed = attempt;
+    if passed < timeout && definition.exit_codes.forbids_retry(failure).is_some() {
+        return Forecast { end: End::Failed, ..seen };
+    }
     loop {
         if passed >= timeout {
             // As in a run: an open question does not become a time-out.

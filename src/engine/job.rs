@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::exit_codes::ExitCodes;
 use super::resources::{
     EnvironmentFile, PlacementConstraint, PlacementStrategy, ResourceRequirement, VolumeConfiguration,
 };
@@ -166,6 +167,9 @@ pub struct Definition {
     pub success: Success,
     /// Stop codes beside `EssentialContainerExited` that do not spoil a success.
     pub accept_stop_codes: Vec<String>,
+    /// What exit codes mean beside that 0 is a success.
+    #[serde(default, skip_serializing_if = "ExitCodes::is_empty")]
+    pub exit_codes: ExitCodes,
     /// What to do when it can no longer be known whether a launch happened.
     pub on_unknown: OnUnknown,
     /// How many of the last lines of each failed container are kept; 0 for none.

@@ -10,10 +10,13 @@
 pub mod admit;
 pub mod bucket;
 pub mod catalogue;
+pub mod exit_codes;
 pub mod failure;
 pub mod forecast;
 pub mod found;
+pub mod hint;
 pub mod job;
+mod kind;
 pub mod launch;
 pub mod log_tail;
 pub mod outcome;

@@ -5,29 +5,29 @@
 //! job's `success`: the essential ones, or all of them as `ecs:runTask.sync` does. The rules and their sources are in
 //! `docs/architecture.md`, "From facts to a verdict".
 
+use super::exit_codes::ExitCodes;
 use super::failure::{ErrorName, Failure};
 use super::job::{Definition, Success};
+use super::kind;
 use super::task::{ContainerFacts, TaskFacts};
 
 /// ECS's stop code of a task that StopTask ended.
-const USER_INITIATED: &str = "UserInitiated";
-/// What ECS's reasons of a task that found no place begin with or hold.
-const PLACEMENT_REASONS: [&str; 8] = [
-    "RESOURCE:",
-    "AGENT",
-    "ATTRIBUTE",
-    "LOCATION",
-    "MemberOf placement constraint",
-    "NO ACTIVE INSTANCES",
-    "EMPTY CAPACITY PROVIDER",
-    "unable to place a task",
-];
+pub(super) const USER_INITIATED: &str = "UserInitiated";
+/// ECS's stop code of a task that ended by itself, well or not.
+pub(super) const EXITED: &str = "EssentialContainerExited";
+/// What a shell and a container runtime report of a process that SIGKILL ended.
+const SIGKILLED: i32 = 137;
 
 /// How a stopped task is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every deciding container ended with exit code 0.
+    /// Every deciding container ended with exit code 0, or another that the job calls a success.
     Succeeded,
+    /// The same, but for a container whose exit code says that there was nothing to do.
+    Skipped {
+        /// Which container, and its code.
+        reason: String,
+    },
     /// Anything else.
     Failed(Failure),
 }
@@ -46,29 +46,57 @@ pub fn judge_asked_to_stop(facts: &TaskFacts, definition: &Definition) -> Verdic
 }
 
 fn judge_accepting(facts: &TaskFacts, definition: &Definition, accepts: impl Fn(&str) -> bool) -> Verdict {
+    let codes = &definition.exit_codes;
     let deciding = deciding_containers(facts, definition.success);
-    let all_zero = !deciding.is_empty() && deciding.iter().all(|container| container.exit_code == Some(0));
-    if all_zero && ended_by_itself(facts, accepts) {
-        return Verdict::Succeeded;
+    let is_by_itself = ended_by_itself(facts, accepts);
+    let is_well = |container: &&ContainerFacts| codes.is_success(container.exit_code);
+    if is_by_itself && !deciding.is_empty() {
+        if deciding.iter().all(is_well) {
+            return Verdict::Succeeded;
+        }
+        let others: Vec<&ContainerFacts> = deciding.iter().copied().filter(|container| !is_well(container)).collect();
+        if let Some(ContainerFacts { name, exit_code: Some(code), .. }) = others.first()
+            && others.iter().all(|container| codes.is_skip(container.exit_code))
+        {
+            return Verdict::Skipped {
+                reason: format!("container `{name}` exited with {code}, which exit_codes.skip lists"),
+            };
+        }
     }
-    Verdict::Failed(failure(facts, &deciding))
+    Verdict::Failed(failure(facts, &deciding, codes, is_by_itself))
 }
 
-/// The failure of a stopped task of which every container decides.
+/// The failure of a stopped task of which every container decides, and no exit code but 0 is good.
 pub(super) fn failure_of(facts: &TaskFacts) -> Failure {
-    failure(facts, &deciding_containers(facts, Success::All))
+    let is_by_itself = ended_by_itself(facts, |_| false);
+    failure(facts, &deciding_containers(facts, Success::All), &ExitCodes::default(), is_by_itself)
 }
 
-fn failure(facts: &TaskFacts, deciding: &[&ContainerFacts]) -> Failure {
-    let culprit = deciding.iter().copied().find(|container| container.exit_code != Some(0));
-    Failure::new(ErrorName::TASK_FAILED, cause(facts, culprit)).with_finer(finer_names(facts, culprit))
+fn failure(facts: &TaskFacts, deciding: &[&ContainerFacts], codes: &ExitCodes, is_by_itself: bool) -> Failure {
+    let culprit = decider(deciding, codes).filter(|container| container.exit_code != Some(0));
+    let kind = kind::of(facts, deciding);
+    let exit_code = culprit.and_then(|container| container.exit_code);
+    let finer = exit_code.map(ErrorName::exit_code).into_iter().chain(kind.clone());
+    let failure = Failure::new(ErrorName::TASK_FAILED, cause(facts, culprit, kind.as_ref())).with_finer(finer);
+    Failure { exit_code: exit_code.filter(|_| is_by_itself), ..failure }
 }
 
-/// The exit code that stands for the whole task: of the first deciding container that did not end with 0, else 0.
-pub fn exit_code(facts: &TaskFacts, success: Success) -> Option<i32> {
-    let deciding = deciding_containers(facts, success);
-    let culprit = deciding.iter().find(|container| container.exit_code != Some(0));
-    culprit.or(deciding.first()).and_then(|container| container.exit_code)
+/// The exit code that stands for the whole task.
+pub fn exit_code(facts: &TaskFacts, definition: &Definition) -> Option<i32> {
+    let deciding = deciding_containers(facts, definition.success);
+    decider(&deciding, &definition.exit_codes).and_then(|container| container.exit_code)
+}
+
+/// The container whose end tells most: the first that failed, else the first with nothing to do, else the first that did
+/// not end with 0.
+fn decider<'f>(deciding: &[&'f ContainerFacts], codes: &ExitCodes) -> Option<&'f ContainerFacts> {
+    let rank = |container: &&ContainerFacts| match container.exit_code {
+        Some(0) => 3,
+        code if codes.is_success(code) => 2,
+        code if codes.is_skip(code) => 1,
+        Some(_) | None => 0,
+    };
+    deciding.iter().copied().min_by_key(rank)
 }
 
 /// With unreadable essential flags every container decides: the stricter reading.
@@ -83,66 +111,24 @@ fn deciding_containers(facts: &TaskFacts, success: Success) -> Vec<&ContainerFac
 /// A task that was cut short is no success, whatever its containers managed to return.
 fn ended_by_itself(facts: &TaskFacts, accepts: impl Fn(&str) -> bool) -> bool {
     match facts.stop_code.as_deref() {
-        None | Some("EssentialContainerExited") => true,
+        None | Some(EXITED) => true,
         Some(code) => accepts(code),
     }
 }
 
-fn finer_names(facts: &TaskFacts, culprit: Option<&ContainerFacts>) -> Vec<ErrorName> {
-    let mut names = Vec::new();
-    if let Some(code) = culprit.and_then(|container| container.exit_code) {
-        names.push(ErrorName::exit_code(code));
-    }
-    names.extend(kind(facts));
-    names
-}
-
-/// The one kind of end, by stop code and by the reasons' well-known beginnings.
-/// Source: Amazon ECS Developer Guide, "Stopped tasks error messages" and "API failure reasons".
-fn kind(facts: &TaskFacts) -> Option<ErrorName> {
-    let reason = facts.stopped_reason.as_deref().unwrap_or_default();
-    let said = |text: &str| {
-        reason.contains(text)
-            || facts.containers.iter().any(|container| container.reason.as_deref().is_some_and(|r| r.contains(text)))
-    };
-    if said("OutOfMemory") {
-        return Some(ErrorName::OUT_OF_MEMORY);
-    }
-    match facts.stop_code.as_deref() {
-        Some("TaskFailedToStart") => start_failure(&said),
-        Some("SpotInterruption") => Some(ErrorName::SPOT_INTERRUPTION),
-        Some("TerminationNotice" | "InfrastructureHealth") => Some(ErrorName::INFRASTRUCTURE),
-        Some("EssentialContainerExited") => said("CannotStartContainer").then_some(ErrorName::CONTAINER_START),
-        None if said("Host EC2") => Some(ErrorName::INFRASTRUCTURE),
-        None => None,
-        Some(_) => Some(ErrorName::STOPPED),
-    }
-}
-
-/// None for a reason that is not known: a retrier for placement must not take what it was not written for.
-fn start_failure(said: &dyn Fn(&str) -> bool) -> Option<ErrorName> {
-    if said("CannotPull") {
-        Some(ErrorName::IMAGE_PULL)
-    } else if said("ResourceInitializationError") {
-        Some(ErrorName::RESOURCE_INIT)
-    } else if said("network interface") {
-        Some(ErrorName::ENI)
-    } else if said("CannotStartContainer") || said("CannotCreateContainer") || said("CannotInspectContainer") {
-        Some(ErrorName::CONTAINER_START)
-    } else if said("Capacity is unavailable") {
-        Some(ErrorName::CAPACITY)
-    } else {
-        PLACEMENT_REASONS.into_iter().any(said).then_some(ErrorName::PLACEMENT)
-    }
-}
-
 /// One sentence, the most telling fact first: the container, then what ECS says of the task.
-fn cause(facts: &TaskFacts, culprit: Option<&ContainerFacts>) -> String {
+fn cause(facts: &TaskFacts, culprit: Option<&ContainerFacts>, kind: Option<&ErrorName>) -> String {
     let mut parts = Vec::new();
     if let Some(container) = culprit {
+        let name = &container.name;
         let end = match container.exit_code {
-            Some(code) => format!("container `{}` exited with {code}", container.name),
-            None => format!("container `{}` has no exit code", container.name),
+            // Memory is one reason among others, and only ECS's word for it is proof.
+            Some(SIGKILLED) if kind != Some(&ErrorName::OUT_OF_MEMORY) => format!(
+                "container `{name}` exited with 137, which is SIGKILL: a stop time-out, the shutdown after another \
+                 container's end, or the host's memory"
+            ),
+            Some(code) => format!("container `{name}` exited with {code}"),
+            None => format!("container `{name}` has no exit code"),
         };
         parts.push(match &container.reason {
             Some(reason) => format!("{end} ({reason})"),

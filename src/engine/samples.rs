@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::exit_codes::ExitCodes;
 use super::job::{Admission, Definition, Job, JobName, Limits, OnUnknown, Success, TaskSpec};
 use super::retry::RetryPolicy;
 use super::schedule::{Dst, Schedule};
@@ -16,6 +17,7 @@ pub(crate) fn definition() -> Definition {
         limits: Limits::default(),
         success: Success::Essential,
         accept_stop_codes: Vec::new(),
+        exit_codes: ExitCodes::default(),
         on_unknown: OnUnknown::Fail,
         log_tail: 0,
     }

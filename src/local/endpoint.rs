@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) tasks: Tasks,
     pub(super) tokens: Tokens,
     pub(super) trouble: Trouble,
+    /// How many further calls of DescribeTasks are throttled; a new endpoint has forgotten it.
+    pub(super) describes_throttled: u32,
     /// One for each task that has not stopped: cancelled when StopTask was called.
     pub(super) stops: HashMap<String, CancellationToken>,
     journal: Option<Journal>,

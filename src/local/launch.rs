@@ -99,7 +99,7 @@ impl RunTask {
         self.task_definition.as_deref().unwrap_or_default()
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.count.unwrap_or(1)
     }
 

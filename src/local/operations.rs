@@ -19,9 +19,9 @@ use super::launch::RunTask;
 use super::names::Names;
 use super::paging::{Item, Order, Paging, page};
 use super::supervise::{self, Launched};
-use super::tasks::{Failure, Filter, StopCode, Task};
+use super::tasks::{Failure, Filter, Task, USER_INITIATED};
 use super::tokens::{Found, Record};
-use super::trouble::{Decision, Delivery, Fate, decide, server_error};
+use super::trouble::{Decision, Delivery, Fate, decide, server_error, throttled};
 use super::wire::{Answer, Refusal, parse, unknown_operation};
 
 /// DescribeTasks takes at most 100 tasks a call.
@@ -94,24 +94,32 @@ async fn run_task(endpoint: &Arc<Endpoint>, mut body: Value, now: DateTime<Utc>)
     };
     let (tasks, fate, delivery) = match decide(outcome) {
         Decision::Refuse(refusal) => {
-            state.commit(refused(refusal.code)).await?;
+            state.commit(refused(&refusal.code)).await?;
             return Err(refusal);
         }
         Decision::HangUp => {
             state.commit(refused("connection closed")).await?;
             return Ok(Answer::HangUp);
         }
-        Decision::Fail(reason) => (Vec::new(), Fate::Run, Delivery::Failure(reason)),
+        Decision::Fail(failure) => (Vec::new(), Fate::Run, Delivery::Failure(failure)),
         Decision::Create { .. } if state.tasks.len() >= TASKS_MAX => {
-            let reason = "RESOURCE:MEMORY".to_owned();
-            (Vec::new(), Fate::Run, Delivery::Failure(reason))
+            (Vec::new(), Fate::Run, Delivery::Failure(Failure::of("RESOURCE:MEMORY")))
         }
-        Decision::Create { fate, answer, hidden } => (call.tasks(&cluster, definition, hidden, now), fate, answer),
+        Decision::Create { fate, answer, hidden } => {
+            let mut tasks = call.tasks(&cluster, definition, hidden, now);
+            if let Delivery::Some { started, .. } = &answer {
+                tasks.truncate(*started);
+            }
+            (tasks, fate, answer)
+        }
     };
-    let record = Box::new(record(body, &tasks, &delivery, now));
-    let answer = answer(names, &tasks, &record.failures);
+    let record = Box::new(record(body, &tasks, &delivery, call.count(), now));
+    let answer = answer(names, &tasks, &record);
     let ids: Vec<String> = tasks.iter().map(|task| task.id.clone()).collect();
     state.commit(Entry::Launch { cluster, family, consumed, token: call.client_token, record, tasks }).await?;
+    if let Fate::RunUnseen(calls) = fate {
+        state.describes_throttled = state.describes_throttled.saturating_add(calls);
+    }
     start(endpoint, &mut state, ids, &plans, &fate);
     drop(state);
     deliver(delivery, answer).await
@@ -137,12 +145,13 @@ fn earlier(
 }
 
 /// What a replay of this call will find.
-fn record(request: Value, tasks: &[Task], delivery: &Delivery, now: DateTime<Utc>) -> Record {
+fn record(request: Value, tasks: &[Task], delivery: &Delivery, asked: usize, now: DateTime<Utc>) -> Record {
     let ids: Vec<String> = tasks.iter().map(|task| task.id.clone()).collect();
     let (tasks, ghosts, failures) = match delivery {
-        Delivery::Failure(reason) => {
-            let failure = Failure { arn: None, reason: reason.clone() };
-            (Vec::new(), ids, vec![failure])
+        Delivery::Failure(failure) => (Vec::new(), ids, vec![failure.clone()]),
+        Delivery::Some { reason, .. } => {
+            let others = asked.saturating_sub(ids.len());
+            (ids, Vec::new(), vec![Failure::of(reason); others])
         }
         Delivery::Prompt | Delivery::Late(_) | Delivery::HangUp | Delivery::ServerError => {
             (ids, Vec::new(), Vec::new())
@@ -151,10 +160,10 @@ fn record(request: Value, tasks: &[Task], delivery: &Delivery, now: DateTime<Utc
     Record { request, created_at: now, tasks, ghosts, failures }
 }
 
-fn answer(names: &Names, tasks: &[Task], failures: &[Failure]) -> Value {
-    let shown: Vec<Value> =
-        tasks.iter().filter(|_| failures.is_empty()).map(|task| task.describe(names, true)).collect();
-    json!({ "tasks": shown, "failures": failures })
+fn answer(names: &Names, tasks: &[Task], record: &Record) -> Value {
+    let told = tasks.iter().filter(|task| record.tasks.contains(&task.id));
+    let shown: Vec<Value> = told.map(|task| task.describe(names, true)).collect();
+    json!({ "tasks": shown, "failures": record.failures })
 }
 
 fn replay(state: &State, names: &Names, record: &Record) -> Value {
@@ -174,7 +183,7 @@ fn start(endpoint: &Arc<Endpoint>, state: &mut State, ids: Vec<String>, plans: &
 
 async fn deliver(delivery: Delivery, answer: Value) -> Result<Answer, Refusal> {
     match delivery {
-        Delivery::Prompt | Delivery::Failure(_) => Ok(Answer::Body(answer)),
+        Delivery::Prompt | Delivery::Failure(_) | Delivery::Some { .. } => Ok(Answer::Body(answer)),
         Delivery::Late(delay) => {
             tokio::time::sleep(delay).await;
             Ok(Answer::Body(answer))
@@ -202,7 +211,11 @@ async fn describe_tasks(endpoint: &Endpoint, body: &Value, now: DateTime<Utc>) -
     }
     let names = &endpoint.names;
     let with_tags = call.include.iter().any(|included| included == "TAGS");
-    let state = endpoint.state.lock().await;
+    let mut state = endpoint.state.lock().await;
+    if let Some(left) = state.describes_throttled.checked_sub(1) {
+        state.describes_throttled = left;
+        return Err(throttled());
+    }
     let cluster = state.cluster(names, call.cluster.as_deref())?;
     let mut tasks = Vec::new();
     let mut failures = Vec::new();
@@ -282,7 +295,7 @@ async fn stop_task(endpoint: &Endpoint, body: &Value, now: DateTime<Utc>) -> Res
         .ok_or_else(|| Refusal::invalid("The referenced task was not found."))?;
     if !task.has_stopped() {
         let reason = call.reason.as_deref().unwrap_or(STOPPED_BY_USER);
-        task.begin_stop(Some(StopCode::UserInitiated), reason, now);
+        task.begin_stop(Some(USER_INITIATED), reason, now);
     }
     task.tags.clear();
     let shown = json!({ "task": task.describe(names, false) });

@@ -88,10 +88,33 @@ pub enum Outcome {
     ServerException,
     /// Answered with `ServerException` (500), yet the task was created.
     ServerExceptionAfterCreate,
-    /// Answered with 200 and this reason in `failures`; nothing was created.
-    Failure(String),
+    /// Refused with any exception, one that ECS models or another.
+    Refused {
+        /// Its name.
+        code: String,
+        /// What it says.
+        message: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Answered with 200 and this in `failures`; nothing was created.
+    Failure {
+        /// For example `RESOURCE:MEMORY`.
+        reason: String,
+        /// More about it.
+        detail: Option<String>,
+    },
+    /// Answered with 200 and some of the tasks that were asked for, and this reason in `failures` for each of the others.
+    PartialFailure {
+        /// How many are created.
+        started: usize,
+        /// Why the others are not.
+        reason: String,
+    },
     /// Answered like `Failure`, yet the task was created: a ghost that only `startedBy` finds.
     FailureAfterCreate(String),
+    /// The task is created and stays PENDING for this time, or until it is stopped; then it runs.
+    SlowStart(Duration),
     /// The task is created and stops before any container started, for this reason.
     TaskFailedToStart(String),
     /// The task runs and is interrupted as Spot tasks are.
@@ -104,6 +127,27 @@ pub enum Outcome {
         /// Counted from the launch.
         after: Duration,
     },
+    /// The task runs until it is stopped for this reason, as if by ECS itself.
+    Stopped {
+        /// None if ECS gives none.
+        stop_code: Option<String>,
+        /// In ECS's words.
+        reason: String,
+        /// Counted from the launch.
+        after: Duration,
+    },
+    /// The task runs until its first essential container is killed for its memory use.
+    OutOfMemory {
+        /// Counted from the launch.
+        after: Duration,
+    },
+    /// The task runs until its host vanishes and ECS forgets it: MISSING from then on.
+    Forgotten {
+        /// Counted from the launch.
+        after: Duration,
+    },
+    /// The task runs, and so many further calls of DescribeTasks, by whomever, are throttled.
+    DescribeThrottled(u32),
     /// The connection is closed without an answer; nothing was created.
     ConnectionClosedBefore,
     /// The task is created and the connection is closed without an answer.

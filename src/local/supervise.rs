@@ -19,18 +19,17 @@ use super::endpoint::Endpoint;
 use super::journal::Entry;
 use super::orphans::Recorded;
 use super::process::Process;
-use super::tasks::StopCode;
+use super::tasks::{ESSENTIAL_CONTAINER_EXITED, TASK_FAILED_TO_START};
 use super::trouble::{Fate, Interruption};
 
 const ESSENTIAL_EXITED: &str = "Essential container in task exited";
-const SPOT_INTERRUPTED: &str = "Your Spot Task was interrupted.";
+const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 
 /// Why a supervisor begins to stop its task, other than a container's end.
 enum Cause {
     /// StopTask has already said why.
     Requested,
-    Spot,
-    HostLost,
+    Interrupted(Interruption),
     Closing,
 }
 
@@ -53,6 +52,8 @@ struct Supervisor {
     kill: CancellationToken,
     /// The host is gone, so nobody learns an exit code any more.
     host_lost: bool,
+    /// The next essential container that ends was killed for its memory use.
+    out_of_memory: bool,
 }
 
 /// Starts the supervisor of a task. `requested` is cancelled by StopTask.
@@ -64,6 +65,7 @@ pub(super) fn start(endpoint: &Arc<Endpoint>, launched: Launched, requested: Can
         stop: CancellationToken::new(),
         kill: endpoint.killing.child_token(),
         host_lost: false,
+        out_of_memory: false,
     };
     endpoint.supervisors.spawn(supervisor.supervise(launched, requested));
 }
@@ -72,7 +74,15 @@ impl Supervisor {
     async fn supervise(mut self, launched: Launched, requested: CancellationToken) {
         self.endpoint.update(&self.task, |task, now| task.pend(now)).await;
         let interruption = match launched.fate {
-            Fate::Run => None,
+            Fate::Run | Fate::RunUnseen(_) => None,
+            Fate::RunLate(delay) => {
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    () = requested.cancelled() => {}
+                    () = self.endpoint.closing.cancelled() => {}
+                }
+                None
+            }
             // An interruption too far away for the clock never comes.
             Fate::Interrupt(kind, after) => Instant::now().checked_add(after).map(|at| (kind, at)),
             Fate::FailToStart(reason) => {
@@ -91,7 +101,7 @@ impl Supervisor {
                     Some(ended) => self.container_ended(&launched.plans, ended.ok()).await,
                     None => break,
                 },
-                cause = cause(&requested, &closing, interruption), if !stopping => self.begin_stop(cause).await,
+                cause = cause(&requested, &closing, interruption.as_ref()), if !stopping => self.begin_stop(cause).await,
             }
         }
         if self.endpoint.closing.is_cancelled() {
@@ -137,7 +147,7 @@ impl Supervisor {
     }
 
     async fn fail_to_start(&mut self, reason: &str) {
-        let code = Some(StopCode::TaskFailedToStart);
+        let code = Some(TASK_FAILED_TO_START);
         self.endpoint.update(&self.task, |task, now| task.begin_stop(code, reason, now)).await;
         self.stop.cancel();
     }
@@ -145,23 +155,31 @@ impl Supervisor {
     async fn begin_stop(&mut self, cause: Cause) {
         match cause {
             Cause::Requested => {}
-            Cause::Spot => {
-                let code = Some(StopCode::SpotInterruption);
+            Cause::Interrupted(Interruption::Stop { code, reason }) => {
+                self.endpoint.update(&self.task, |task, now| task.begin_stop(code.as_deref(), &reason, now)).await;
+            }
+            Cause::Interrupted(Interruption::OutOfMemory) => {
+                self.out_of_memory = true;
+                self.kill.cancel();
+            }
+            Cause::Interrupted(gone @ (Interruption::HostGone | Interruption::Forgotten)) => {
+                self.host_lost = true;
                 self.endpoint
                     .update(&self.task, |task, now| {
-                        task.begin_stop(code, SPOT_INTERRUPTED, now);
+                        task.lose_host(now);
+                        if gone == Interruption::Forgotten {
+                            task.hide();
+                        }
                     })
                     .await;
+                self.kill.cancel();
             }
-            Cause::HostLost | Cause::Closing => {
+            Cause::Closing => {
                 self.host_lost = true;
                 self.endpoint.update(&self.task, |task, now| task.lose_host(now)).await;
             }
         }
         self.stop.cancel();
-        if matches!(cause, Cause::HostLost) {
-            self.kill.cancel();
-        }
     }
 
     async fn container_ended(&mut self, plans: &[Plan], ended: Option<(usize, Option<i32>)>) {
@@ -171,11 +189,12 @@ impl Supervisor {
         };
         let exit_code = exit_code.filter(|_| !self.host_lost);
         let essential = plans.get(index).is_some_and(|plan| plan.essential);
+        let reason = (essential && std::mem::take(&mut self.out_of_memory)).then_some(OUT_OF_MEMORY);
         self.endpoint
             .update(&self.task, |task, now| {
-                task.end_container(index, exit_code, None);
+                task.end_container(index, exit_code, reason);
                 if essential {
-                    let code = Some(StopCode::EssentialContainerExited);
+                    let code = Some(ESSENTIAL_CONTAINER_EXITED);
                     task.begin_stop(code, ESSENTIAL_EXITED, now);
                 }
             })
@@ -201,13 +220,13 @@ impl Supervisor {
 async fn cause(
     requested: &CancellationToken,
     closing: &CancellationToken,
-    interruption: Option<(Interruption, Instant)>,
+    interruption: Option<&(Interruption, Instant)>,
 ) -> Cause {
     let interrupted = async {
         match interruption {
             Some((kind, at)) => {
-                tokio::time::sleep_until(at).await;
-                kind
+                tokio::time::sleep_until(*at).await;
+                kind.clone()
             }
             None => std::future::pending().await,
         }
@@ -215,10 +234,7 @@ async fn cause(
     tokio::select! {
         () = requested.cancelled() => Cause::Requested,
         () = closing.cancelled() => Cause::Closing,
-        kind = interrupted => match kind {
-            Interruption::Spot => Cause::Spot,
-            Interruption::Host => Cause::HostLost,
-        },
+        kind = interrupted => Cause::Interrupted(kind),
     }
 }
 
@@ -231,9 +247,11 @@ async fn attend(
     stop_timeout: Duration,
 ) -> (usize, Option<i32>) {
     tokio::select! {
+        // What is killed at once gets no SIGTERM first: it would have another exit code.
+        biased;
         ended = process.wait() => return (index, ended.ok()),
-        () = stop.cancelled() => process.terminate(),
         () = kill.cancelled() => {}
+        () = stop.cancelled() => process.terminate(),
     }
     tokio::select! {
         ended = process.wait() => return (index, ended.ok()),

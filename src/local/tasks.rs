@@ -33,14 +33,12 @@ pub(super) enum Status {
     Stopped,
 }
 
-/// Why a task stopped, in ECS's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum StopCode {
-    TaskFailedToStart,
-    EssentialContainerExited,
-    UserInitiated,
-    SpotInterruption,
-}
+/// ECS's stop code of a task none of whose containers came up.
+pub(super) const TASK_FAILED_TO_START: &str = "TaskFailedToStart";
+/// Of a task that ended because an essential container did.
+pub(super) const ESSENTIAL_CONTAINER_EXITED: &str = "EssentialContainerExited";
+/// Of a task that StopTask ended.
+pub(super) const USER_INITIATED: &str = "UserInitiated";
 
 /// One entry of `failures`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,11 +46,17 @@ pub(super) struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) arn: Option<String>,
     pub(super) reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<String>,
 }
 
 impl Failure {
     pub(super) fn missing(arn: impl Into<String>) -> Self {
-        Self { arn: Some(arn.into()), reason: "MISSING".to_owned() }
+        Self { arn: Some(arn.into()), ..Self::of("MISSING") }
+    }
+
+    pub(super) fn of(reason: &str) -> Self {
+        Self { arn: None, reason: reason.to_owned(), detail: None }
     }
 }
 
@@ -86,7 +90,8 @@ pub(super) struct Task {
     pub(super) containers: Vec<TaskContainer>,
     pub(super) last_status: Status,
     pub(super) desired_status: Status,
-    pub(super) stop_code: Option<StopCode>,
+    /// In ECS's words; a script may have it say what ECS does not say yet.
+    pub(super) stop_code: Option<String>,
     pub(super) stopped_reason: Option<String>,
     pub(super) version: u64,
     pub(super) created_at: DateTime<Utc>,
@@ -126,12 +131,12 @@ impl Task {
     }
 
     /// Begins the end of the task, unless something else has already begun it.
-    pub(super) fn begin_stop(&mut self, code: Option<StopCode>, reason: &str, now: DateTime<Utc>) {
+    pub(super) fn begin_stop(&mut self, code: Option<&str>, reason: &str, now: DateTime<Utc>) {
         if self.desired_status == Status::Stopped {
             return;
         }
         self.desired_status = Status::Stopped;
-        self.stop_code = code;
+        self.stop_code = code.map(str::to_owned);
         self.stopped_reason = Some(shorten(reason));
         self.stopping_at = Some(now);
         self.enter(Status::Stopping);
@@ -140,6 +145,11 @@ impl Task {
     /// Begins the end of a task whose host is gone. That has no stop code.
     pub(super) fn lose_host(&mut self, now: DateTime<Utc>) {
         self.begin_stop(None, HOST_TERMINATED, now);
+    }
+
+    /// From now on no look shows it.
+    pub(super) fn hide(&mut self) {
+        self.visible_from = DateTime::<Utc>::MAX_UTC;
     }
 
     /// All containers have ended, and the resources of the task are being given back.
@@ -184,7 +194,7 @@ impl Task {
             ("capacityProviderName", self.capacity_provider.clone().map(Value::from)),
             ("platformVersion", self.platform_version.clone().map(Value::from)),
             ("startedBy", self.started_by.clone().map(Value::from)),
-            ("stopCode", self.stop_code.map(|code| json!(code))),
+            ("stopCode", self.stop_code.clone().map(Value::from)),
             ("stoppedReason", self.stopped_reason.clone().map(Value::from)),
             ("pullStartedAt", self.pull_started_at.map(epoch)),
             ("pullStoppedAt", self.pull_started_at.map(epoch)),
@@ -383,7 +393,7 @@ pub(super) mod tests {
         assert!(grown(&task));
         task.run(at(2));
         assert!(grown(&task));
-        task.begin_stop(Some(StopCode::UserInitiated), "enough", at(3));
+        task.begin_stop(Some(USER_INITIATED), "enough", at(3));
         assert!(grown(&task));
         task.end_container(0, Some(143), None);
         assert!(grown(&task));
@@ -396,10 +406,10 @@ pub(super) mod tests {
     #[test]
     fn the_first_cause_of_a_stop_is_reported() {
         let mut task = task("a", at(0));
-        task.begin_stop(Some(StopCode::UserInitiated), "enough", at(3));
-        task.begin_stop(Some(StopCode::EssentialContainerExited), "later", at(4));
+        task.begin_stop(Some(USER_INITIATED), "enough", at(3));
+        task.begin_stop(Some(ESSENTIAL_CONTAINER_EXITED), "later", at(4));
         task.lose_host(at(5));
-        assert_eq!(task.stop_code, Some(StopCode::UserInitiated));
+        assert_eq!(task.stop_code.as_deref(), Some(USER_INITIATED));
         assert_eq!(task.stopped_reason.as_deref(), Some("enough"));
         assert_eq!(task.stopping_at, Some(at(3)));
     }
@@ -460,7 +470,7 @@ pub(super) mod tests {
         other.launch_type = Some("EC2".to_owned());
         tasks.insert(other);
         let mut stopping = task("c", at(0));
-        stopping.begin_stop(Some(StopCode::UserInitiated), "enough", at(1));
+        stopping.begin_stop(Some(USER_INITIATED), "enough", at(1));
         tasks.insert(stopping);
         let all = Filter { cluster: "default", ..Filter::default() };
         assert_eq!(ids(&tasks, &all, at(2)), ["a", "b"]);

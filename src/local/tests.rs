@@ -294,7 +294,7 @@ async fn calls_with_one_token_at_the_same_time_start_one_task() {
 
 #[tokio::test]
 async fn a_token_replays_its_first_result_and_refuses_another_call() {
-    let outcomes = vec![Outcome::Run, Outcome::Failure("RESOURCE:MEMORY".to_owned())];
+    let outcomes = vec![Outcome::Run, Outcome::Failure { reason: "RESOURCE:MEMORY".to_owned(), detail: None }];
     let local = Local::of(vec![shell("app", "exit 3")], outcomes);
     let first = local.run(json!({ "clientToken": "t-1" })).await.unwrap();
     local.stopped(arn(&first)).await;

@@ -7,8 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hyper::StatusCode;
+
 use super::settings::Outcome;
+use super::tasks::Failure;
 use super::wire::Refusal;
+
+const SPOT_INTERRUPTED: &str = "Your Spot Task was interrupted.";
+const SPOT_INTERRUPTION: &str = "SpotInterruption";
 
 /// What RunTask does with a launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +24,7 @@ pub(super) enum Decision {
     /// Nothing is created and nothing is answered.
     HangUp,
     /// Nothing is created, and the failure is the result that a replay of the token repeats.
-    Fail(String),
+    Fail(Failure),
     /// A task is created.
     Create { fate: Fate, answer: Delivery, hidden: Duration },
 }
@@ -27,15 +33,25 @@ pub(super) enum Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     Run,
+    /// It runs, and so many calls of DescribeTasks are throttled.
+    RunUnseen(u32),
+    /// It runs after this time.
+    RunLate(Duration),
     FailToStart(String),
     Interrupt(Interruption, Duration),
 }
 
 /// How a running task is taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Interruption {
-    Spot,
-    Host,
+    /// SIGTERM, and SIGKILL after the stop timeout.
+    Stop { code: Option<String>, reason: String },
+    /// SIGKILL at once, and the first essential container is the reason.
+    OutOfMemory,
+    /// SIGKILL at once, and nobody learns an exit code.
+    HostGone,
+    /// The same, and nobody learns anything any more.
+    Forgotten,
 }
 
 /// How the caller learns of a created task.
@@ -45,33 +61,57 @@ pub(super) enum Delivery {
     Late(Duration),
     HangUp,
     ServerError,
-    Failure(String),
+    Failure(Failure),
+    /// Some of the tasks, and this reason for each of the others.
+    Some {
+        started: usize,
+        reason: String,
+    },
 }
 
 /// What the outcome means for the call and for the task.
 pub(super) fn decide(outcome: Outcome) -> Decision {
     let create = |fate, answer| Decision::Create { fate, answer, hidden: Duration::ZERO };
+    let interrupt = |kind, after| create(Fate::Interrupt(kind, after), Delivery::Prompt);
     match outcome {
         Outcome::Run => create(Fate::Run, Delivery::Prompt),
-        Outcome::Throttled => Decision::Refuse(Refusal::new("ThrottlingException", "Rate exceeded")),
+        Outcome::Throttled => Decision::Refuse(throttled()),
         Outcome::ThrottledAsInvalidParameter => Decision::Refuse(Refusal::invalid(
             "Error retrieving subnet information: Rate exceeded (ErrorCode: Throttling)",
         )),
         Outcome::AccessDenied => {
             Decision::Refuse(Refusal::new("AccessDeniedException", "User is not authorized to perform: ecs:RunTask"))
         }
+        Outcome::Refused { code, message, status } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            Decision::Refuse(Refusal { status, ..Refusal::new(code, message) })
+        }
         Outcome::ServerException => Decision::Refuse(server_error()),
         Outcome::ServerExceptionAfterCreate => create(Fate::Run, Delivery::ServerError),
-        Outcome::Failure(reason) => Decision::Fail(reason),
-        Outcome::FailureAfterCreate(reason) => create(Fate::Run, Delivery::Failure(reason)),
+        Outcome::Failure { reason, detail } => Decision::Fail(Failure { arn: None, reason, detail }),
+        Outcome::FailureAfterCreate(reason) => create(Fate::Run, Delivery::Failure(Failure::of(&reason))),
+        Outcome::PartialFailure { started, reason } => create(Fate::Run, Delivery::Some { started, reason }),
+        Outcome::SlowStart(delay) => create(Fate::RunLate(delay), Delivery::Prompt),
         Outcome::TaskFailedToStart(reason) => create(Fate::FailToStart(reason), Delivery::Prompt),
-        Outcome::SpotInterruption { after } => create(Fate::Interrupt(Interruption::Spot, after), Delivery::Prompt),
-        Outcome::HostTerminated { after } => create(Fate::Interrupt(Interruption::Host, after), Delivery::Prompt),
+        Outcome::SpotInterruption { after } => {
+            let code = Some(SPOT_INTERRUPTION.to_owned());
+            interrupt(Interruption::Stop { code, reason: SPOT_INTERRUPTED.to_owned() }, after)
+        }
+        Outcome::Stopped { stop_code: code, reason, after } => interrupt(Interruption::Stop { code, reason }, after),
+        Outcome::OutOfMemory { after } => interrupt(Interruption::OutOfMemory, after),
+        Outcome::HostTerminated { after } => interrupt(Interruption::HostGone, after),
+        Outcome::Forgotten { after } => interrupt(Interruption::Forgotten, after),
+        Outcome::DescribeThrottled(calls) => create(Fate::RunUnseen(calls), Delivery::Prompt),
         Outcome::ConnectionClosedBefore => Decision::HangUp,
         Outcome::ConnectionClosed => create(Fate::Run, Delivery::HangUp),
         Outcome::SlowAnswer(delay) => create(Fate::Run, Delivery::Late(delay)),
         Outcome::VisibleAfter(hidden) => Decision::Create { fate: Fate::Run, answer: Delivery::Prompt, hidden },
     }
+}
+
+/// The refusal of a call that comes too soon.
+pub(super) fn throttled() -> Refusal {
+    Refusal::new("ThrottlingException", "Rate exceeded")
 }
 
 /// The 500 that a scripted launch gets.

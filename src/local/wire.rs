@@ -9,6 +9,7 @@
 //! A request for a host that is neither an IP address nor `localhost` is refused: otherwise a web page could, by pointing a name of
 //! its own at 127.0.0.1, run commands here.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,15 +48,15 @@ pub(super) enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
-    pub(super) code: &'static str,
+    pub(super) code: Cow<'static, str>,
     pub(super) message: String,
     /// The tasks that a ConflictException names.
     pub(super) resource_ids: Vec<String>,
 }
 
 impl Refusal {
-    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), resource_ids: Vec::new() }
+    pub(super) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: code.into(), message: message.into(), resource_ids: Vec::new() }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {

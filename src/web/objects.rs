@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::driver::JobView;
-use crate::engine::failure::Failure;
+use crate::engine::failure::{ErrorName, Failure};
+use crate::engine::hint::hint;
 use crate::engine::log_tail::LogTail;
 use crate::engine::pause::Pause;
 use crate::engine::run::{Attempt, Entry, Phases, TaskEnd};
@@ -58,6 +59,9 @@ pub struct RunObject {
     /// What keeps it from beginning, while it is due.
     #[serde(default)]
     pub waits_for: Option<String>,
+    /// What to do about its error.
+    #[serde(default)]
+    pub hint: Option<String>,
     /// Its attempts, in order.
     pub attempt_list: Vec<AttemptObject>,
     /// Its history, in order.
@@ -67,19 +71,22 @@ pub struct RunObject {
 impl From<RunStory> for RunObject {
     fn from(story: RunStory) -> RunObject {
         let mut log_tails = story.log_tails;
-        RunObject {
-            summary: story.summary,
-            waits_for: None,
-            attempt_list: story
-                .attempts
-                .into_iter()
-                .map(|attempt| {
-                    let log_tail = log_tails.remove(&attempt.attempt).unwrap_or_default();
-                    AttemptObject { log_tail, ..AttemptObject::from(attempt) }
-                })
-                .collect(),
-            events: story.entries,
-        }
+        let with_log = |attempt: Attempt| {
+            let log_tail = log_tails.remove(&attempt.attempt).unwrap_or_default();
+            AttemptObject { log_tail, ..AttemptObject::from(attempt) }
+        };
+        let attempt_list: Vec<AttemptObject> = story.attempts.into_iter().map(with_log).collect();
+        let hint = hint_of_end(&story.summary, attempt_list.last());
+        RunObject { hint, summary: story.summary, waits_for: None, attempt_list, events: story.entries }
+    }
+}
+
+/// The advice about the error that a run shows, which need not be its last attempt's: the run's own time may be over.
+fn hint_of_end(summary: &RunSummary, last: Option<&AttemptObject>) -> Option<String> {
+    let (error, cause) = (summary.error.as_ref()?, summary.cause.as_ref()?);
+    match last {
+        Some(attempt) if attempt.cause.as_ref() == Some(cause) => attempt.hint.clone(),
+        Some(_) | None => hint(&Failure::new(ErrorName::new(error), cause)).map(|hint| hint.text.to_owned()),
     }
 }
 
@@ -95,6 +102,8 @@ pub struct AttemptObject {
     pub stopped_at: Option<DateTime<Utc>>,
     pub error_names: Vec<String>,
     pub cause: Option<String>,
+    #[serde(default)]
+    pub hint: Option<String>,
     pub exit_code: Option<i32>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
@@ -152,6 +161,7 @@ impl From<Attempt> for AttemptObject {
             }
         };
         let tasks = attempt.ends.iter().map(task).collect();
+        let hint = attempt.failure.as_ref().and_then(hint).map(|hint| hint.text.to_owned());
         let (error_names, cause) = told(attempt.failure);
         AttemptObject {
             attempt: attempt.attempt,
@@ -162,6 +172,7 @@ impl From<Attempt> for AttemptObject {
             stopped_at: attempt.stopped_at,
             error_names,
             cause,
+            hint,
             exit_code: attempt.exit_code,
             stop_code: attempt.stop_code,
             stopped_reason: attempt.stopped_reason,

@@ -37,7 +37,7 @@ async fn boto3_drives_the_local_endpoint() {
         task_definitions: vec![
             troubled("throttled", Outcome::Throttled),
             troubled("closed", Outcome::ConnectionClosed),
-            troubled("failing", Outcome::Failure("RESOURCE:MEMORY".to_owned())),
+            troubled("failing", Outcome::Failure { reason: "RESOURCE:MEMORY".to_owned(), detail: None }),
             troubled("late", Outcome::SlowAnswer(Duration::from_millis(500))),
         ],
         journal: Some(folder.path().join("journal")),

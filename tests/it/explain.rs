@@ -20,6 +20,9 @@ schedule = "@daily"
 timeout = "3h"
 on_unknown = "rerun"
 accept_stop_codes = ["SpotInterruption"]
+[jobs.coded]
+schedule = "@daily"
+exit_codes = { succeed = [3], skip = [99], fail = [64], retry = [75] }
 [jobs.all]
 schedule = "@daily"
 attempt_timeout = "10m"
@@ -54,14 +57,40 @@ fn a_named_failure_is_followed_to_its_end() {
     assert_eq!((&told["end"], &told["end_error"]), (&json!("failed"), &json!("ECS.AmazonECSException")));
     assert!(told["notes"][0].as_str().is_some_and(|note| note.contains("nothing is called ECS.ThrottlingException")));
     let keys: Vec<&String> = told.as_object().expect("an object").keys().collect();
-    let expected =
-        ["delays_seconds", "end", "end_error", "job", "names", "notes", "primary", "retrier", "total_delay_seconds"];
+    let expected = [
+        "delays_seconds",
+        "end",
+        "end_error",
+        "hint",
+        "job",
+        "names",
+        "notes",
+        "primary",
+        "retrier",
+        "total_delay_seconds",
+    ];
     assert_eq!(keys, expected);
+    assert!(told["hint"].as_str().is_some_and(|hint| hint.contains("launch_rate")));
 }
 
 #[test]
 fn every_kind_of_fact_is_judged_as_the_daemon_judges_it() {
-    let cases: [(&[&str], Value); 14] = [
+    let cases: [(&[&str], Value); 20] = [
+        (&["coded", "--exit-code", "3"], json!([[], null, [], "succeeded"])),
+        (&["coded", "--exit-code", "99"], json!([[], null, [], "skipped"])),
+        (&["coded", "--exit-code", "64"], json!([["Task.ExitCode.64", "States.TaskFailed"], null, [], "failed"])),
+        (
+            &["coded", "--error", "Task.ExitCode.1"],
+            json!([["Task.ExitCode.1", "States.TaskFailed"], null, [], "failed"]),
+        ),
+        (
+            &["coded", "--exit-code", "75"],
+            json!([["Task.ExitCode.75", "States.TaskFailed"], 1, [3.0, 3.0, 3.0], "failed"]),
+        ),
+        (
+            &["coded", "--exit-code", "64", "--stop-code", "SpotInterruption"],
+            json!([["Task.ExitCode.64", "Task.SpotInterruption", "States.TaskFailed"], 1, [3.0, 3.0, 3.0], "failed"]),
+        ),
         (
             &["plain", "--exit-code", "3"],
             json!([["Task.ExitCode.3", "States.TaskFailed"], 1, [3.0, 3.0, 3.0], "failed"]),
@@ -118,6 +147,7 @@ fn a_person_reads_why() {
         told(&["short", "--error", "ECS.Throttled"]),
         "job        short\n\
          names      ECS.Throttled\n           ECS.AmazonECSException  (primary)\n\
+         hint       ECS throttles the account: lower [ecs] launch_rate, or have the quota raised; others in the account share it\n\
          policy     the built-in one\n\
          retry[0]   takes it  (ECS.AmazonECSException)\n\
          retry[1]   would take it and is not asked: retry[0] comes first, also when it is used up  (States.TaskFailed)\n\

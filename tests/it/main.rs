@@ -10,6 +10,7 @@
 mod aws;
 mod bad_input;
 mod boto3;
+mod classification;
 mod commands;
 mod crash;
 mod dialects;

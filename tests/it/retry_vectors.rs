@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
+use tenacron::engine::exit_codes::ExitCodes;
 use tenacron::engine::failure::{ErrorName, Failure};
 use tenacron::engine::job::{Definition, Instance, JobName, Limits, OnUnknown, Success, TaskSpec};
 use tenacron::engine::retry::{Decision, Jitter, Retrier, RetryPolicy};
@@ -175,6 +176,7 @@ impl Play {
             limits: Limits { attempt_timeout: Some(ATTEMPT_TIMEOUT), ..Limits::default() },
             success: Success::All,
             accept_stop_codes: Vec::new(),
+            exit_codes: ExitCodes::default(),
             on_unknown: OnUnknown::Fail,
             log_tail: 0,
         };

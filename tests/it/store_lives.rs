@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tenacron::engine::exit_codes::ExitCodes;
 use tenacron::engine::job::{
     Capacity, ContainerOverride, Definition, Instance, JobName, Limits, Network, OnUnknown, Overlap, Success, TaskSpec,
 };
@@ -53,6 +54,7 @@ pub(crate) fn definition() -> Arc<Definition> {
         },
         success: Success::Essential,
         accept_stop_codes: vec![],
+        exit_codes: ExitCodes::default(),
         on_unknown: OnUnknown::Fail,
         log_tail: 0,
     })

@@ -10,15 +10,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tenacron::engine::failure::Failure;
 use tenacron::engine::log_tail::LogTail;
 use tenacron::engine::pause::{Pause, Scope};
-use tenacron::engine::run::{Event, Run, State, Status};
+use tenacron::engine::run::{Attempt, Event, HistoryEvent, Outcome, Run, State, Status};
 use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
 use tenacron::store::{Audit, Batch, Mark, Store};
 
 use super::store::{Disk, all, batch, holder, mark, save, summary_of};
 use super::store_hands::{audit, log_tails, pauses};
 use super::store_lives::{Life, at, every_life, lives_of_schema_1};
+
+/// What a cause says of exit code 137 since some time after schema 2.
+const SIGKILL: &str =
+    ", which is SIGKILL: a stop time-out, the shutdown after another container's end, or the host's memory";
 
 /// Makes the fixture of the newest schema if it is not there yet.
 const MAKE: &str = "TENACRON_MAKE_FIXTURE";
@@ -51,21 +56,39 @@ async fn make(to: &Path) {
 fn lives(schema: usize) -> Vec<(&'static str, Life)> {
     let mut lives = if schema == 1 { lives_of_schema_1() } else { every_life() };
     if schema < 3 {
-        lives.iter_mut().for_each(|(_, life)| leave_out_since_schema_3(&mut life.run));
+        lives.iter_mut().for_each(|(_, life)| forget_what_came_with_schema_3(life));
     }
     lives
 }
 
-/// When an attempt was due, how each of its tasks ended, and of a task that shall stop since when, and whether it had started.
-fn leave_out_since_schema_3(run: &mut Run) {
-    for attempt in &mut run.attempts {
-        (attempt.due_at, attempt.ends) = (None, Vec::new());
+/// What the programs of schema 3 add to the JSON of a run, and say in other words.
+fn forget_what_came_with_schema_3(life: &mut Life) {
+    for attempt in &mut life.run.attempts {
+        *attempt = Attempt { due_at: None, shortage: None, ends: Vec::new(), ..attempt.clone() };
+        attempt.failure.iter_mut().for_each(forget_of_failure);
     }
-    if matches!(run.state, State::Stopping { .. }) {
-        let mut stored = serde_json::to_value(&run.state).unwrap();
-        (stored["since"], stored["started"]) = (serde_json::Value::Null, false.into());
-        run.state = serde_json::from_value(stored).unwrap();
+    match &mut life.run.state {
+        State::Stopping { tasks, since, .. } => {
+            let mut stored = serde_json::to_value(&*tasks).unwrap();
+            stored["started"] = false.into();
+            (*tasks, *since) = (serde_json::from_value(stored).unwrap(), None);
+        }
+        State::Finished {
+            outcome: Outcome::Failed { failure } | Outcome::TimedOut { failure } | Outcome::Unknown { failure },
+            ..
+        } => forget_of_failure(failure),
+        _ => {}
     }
+    for entry in life.all_entries.iter_mut().chain(&mut life.entries) {
+        if let HistoryEvent::TaskFailed { cause, .. } | HistoryEvent::ExecutionFailed { cause, .. } = &mut entry.event {
+            *cause = cause.replace(SIGKILL, "");
+        }
+    }
+}
+
+fn forget_of_failure(failure: &mut Failure) {
+    failure.exit_code = None;
+    failure.cause = failure.cause.replace(SIGKILL, "");
 }
 
 /// Marks of schema 1 count no failures.

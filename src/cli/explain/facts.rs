@@ -17,9 +17,17 @@ const OTHERS_MAX: usize = 4;
 
 /// What the facts come to.
 pub(super) struct Judged {
-    /// None if they are a success.
+    /// None if they are a success, or nothing to do.
     pub(super) failure: Option<Failure>,
+    /// Whether they say that there was nothing to do.
+    pub(super) is_skipped: bool,
     pub(super) notes: Vec<String>,
+}
+
+impl Judged {
+    fn of(failure: Option<Failure>, notes: Vec<String>) -> Judged {
+        Judged { failure, is_skipped: false, notes }
+    }
 }
 
 pub(super) fn judge(arguments: &Arguments, definition: &Definition) -> Judged {
@@ -27,7 +35,7 @@ pub(super) fn judge(arguments: &Arguments, definition: &Definition) -> Judged {
         named(&ErrorName::new(name), definition)
     } else if let Some(reason) = &arguments.launch_failure {
         let failures = vec![LaunchFailure { reason: reason.clone(), detail: None }];
-        Judged { failure: failure::of_answer(&LaunchAnswer::Failures(failures)), notes: Vec::new() }
+        Judged::of(failure::of_answer(&LaunchAnswer::Failures(failures)), Vec::new())
     } else {
         stopped(arguments, definition)
     }
@@ -36,7 +44,7 @@ pub(super) fn judge(arguments: &Arguments, definition: &Definition) -> Judged {
 /// The failure that a name is first of all the name of.
 fn named(name: &ErrorName, definition: &Definition) -> Judged {
     let mut kinds = catalogue::of_name(name).into_iter();
-    let Some(Kind { failure, .. }) = kinds.next() else { return Judged { failure: None, notes: Vec::new() } };
+    let Some(Kind { failure, .. }) = kinds.next() else { return Judged::of(None, Vec::new()) };
     let mut notes = Vec::new();
     let is_reported = catalogue::exit_code(name.as_str()).is_some()
         || catalogue::kinds().iter().any(|kind| kind.failure.names.contains(name));
@@ -57,7 +65,11 @@ fn named(name: &ErrorName, definition: &Definition) -> Judged {
         format!("a failure of this name that is also {}: {by}", names.join(", "))
     });
     notes.extend(others);
-    Judged { failure: Some(failure), notes }
+    let codes = &definition.exit_codes;
+    if failure.exit_code.is_some() && (codes.is_success(failure.exit_code) || codes.is_skip(failure.exit_code)) {
+        notes.push("exit_codes makes no failure of this code: ask with --exit-code".to_owned());
+    }
+    Judged::of(Some(failure), notes)
 }
 
 /// A task that stopped, with one container that decides.
@@ -91,8 +103,16 @@ fn stopped(arguments: &Arguments, definition: &Definition) -> Judged {
     };
     let verdict = outcome::judge(&with(stop_code), definition);
     let is_accepted = stop_code.is_some_and(|code| definition.accept_stop_codes.iter().any(|known| known == code));
+    let is_skipped = matches!(verdict, Verdict::Skipped { .. });
     let failure = match verdict {
+        Verdict::Skipped { reason } => {
+            notes.push(reason);
+            None
+        }
         Verdict::Succeeded => {
+            if let Some(code) = arguments.exit_code.filter(|code| *code != 0) {
+                notes.push(format!("exit_codes.succeed lists {code}"));
+            }
             if is_accepted {
                 notes.push(format!("accept_stop_codes lists {}", stop_code.unwrap_or_default()));
             }
@@ -111,24 +131,23 @@ fn stopped(arguments: &Arguments, definition: &Definition) -> Judged {
     if arguments.stopped_reason.as_deref().is_some_and(|reason| reason.starts_with(OUR_STOP)) {
         notes.push("Tenacron itself stopped this task: if a limit of time did, ask with --error States.Timeout".into());
     }
-    Judged { failure, notes }
+    Judged { failure, is_skipped, notes }
 }
 
 /// The stop code that ECS gives along with such facts. Source: Amazon ECS Developer Guide, "Stopped tasks error messages".
 fn likely_stop_code(arguments: &Arguments, judge: impl Fn(Option<&str>) -> Verdict) -> Option<&'static str> {
     let reason = arguments.stopped_reason.as_deref().unwrap_or_default();
-    // What names the kind of end with a stop code, and not without it, belongs to that stop code.
-    let names = |code| match judge(code) {
-        Verdict::Failed(failure) => failure.names.len(),
-        Verdict::Succeeded => 0,
-    };
+    // A host that is gone has no stop code; any other end with a kind and without an exit code is one of a start.
+    let is_of_start =
+        |failure: &Failure| failure.names.len() > 1 && !failure.names.contains(&ErrorName::INFRASTRUCTURE);
     if reason.contains("Spot Task") {
         Some(SPOT)
     } else if reason.is_empty() || reason.starts_with("Essential container") {
         Some(EXITED)
-    } else if arguments.exit_code.is_none() && names(Some(UNSTARTED)) > names(None) {
-        Some(UNSTARTED)
+    } else if arguments.exit_code.is_none() {
+        matches!(judge(Some(UNSTARTED)), Verdict::Failed(failure) if is_of_start(&failure)).then_some(UNSTARTED)
     } else {
-        arguments.exit_code.map(|_| EXITED).filter(|_| names(None) <= 2)
+        let has_kind = matches!(judge(None), Verdict::Failed(failure) if failure.names.len() > 2);
+        (!has_kind).then_some(EXITED)
     }
 }

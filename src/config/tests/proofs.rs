@@ -154,6 +154,29 @@ fn limits_below_the_poll_interval_are_seen() {
 }
 
 #[test]
+fn exit_codes_and_retriers_that_disagree_are_seen() {
+    let by_code = "retry = [{ error_equals = ['Task.ExitCode.75', 'Task.ExitCode.64'] }]";
+    assert_proof(
+        &format!("exit_codes = {{ retry = [75, 111] }}\n{}", by_code.replace(", 'Task.ExitCode.64'", "")),
+        "untried-exit-code 8:14",
+        &["no retrier grants Task.ExitCode.111 a retry"],
+    );
+    assert_proof(
+        &format!("exit_codes = {{ fail = [64] }}\n{by_code}"),
+        "overruled-retrier 8:14",
+        &["retry[0] names Task.ExitCode.64, but exit_codes never lets it be tried again"],
+    );
+    for (list, fate) in [("succeed", "calls it a success"), ("skip", "calls it nothing to do")] {
+        assert_proof(&format!("exit_codes = {{ {list} = [64] }}\n{by_code}"), "overruled-retrier 8:14", &[fate]);
+    }
+    let never =
+        "retry = [{ error_equals = ['Task.ExitCode.75'], max_attempts = 0 }, { error_equals = ['States.ALL'] }]";
+    assert_proof(&format!("exit_codes = {{ retry = [75] }}\n{never}"), "untried-exit-code 8:14", &["Task.ExitCode.75"]);
+    assert_none("exit_codes = { succeed = [0, 3], skip = [99], fail = [64], retry = [75] }");
+    assert_none("exit_codes = { retry = [] }");
+}
+
+#[test]
 fn a_rerun_needs_more_than_45_minutes() {
     assert_proof(
         "on_unknown = 'rerun'\ntimeout = '30m'",

@@ -47,11 +47,14 @@ fn a_job_with_no_more_than_it_needs_has_the_documented_defaults() {
     assert_eq!(job.schedule.zone(), chrono_tz::Tz::UTC);
     assert_eq!((job.admission.overlap, job.admission.catchup), (Overlap::Skip, Catchup::Last));
     assert_eq!(job.admission.catchup_window, Duration::from_secs(3600));
-    let Definition { task, retry, limits, success, accept_stop_codes, on_unknown, log_tail } = job.definition.as_ref();
+    let Definition { task, retry, limits, success, accept_stop_codes, exit_codes, on_unknown, log_tail } =
+        job.definition.as_ref();
     assert_eq!((*retry == RetryPolicy::default(), *success, *on_unknown), (true, Success::Essential, OnUnknown::Fail));
     assert_eq!((limits.timeout, limits.attempt_timeout), (Some(Duration::from_secs(3600)), None));
     assert_eq!((*log_tail, config.ecs.events_queue.as_deref()), (0, None));
-    assert!(accept_stop_codes.is_empty() && task.containers.is_empty() && task.tags.is_empty());
+    assert!(
+        accept_stop_codes.is_empty() && exit_codes.is_empty() && task.containers.is_empty() && task.tags.is_empty()
+    );
     assert_eq!((&task.capacity, &task.network, &task.group), (&Capacity::ClusterDefault, &None, &None));
     assert_eq!((task.add_tags, task.add_environment, task.enable_ecs_managed_tags), (true, true, false));
     assert_eq!((config.ecs, config.state, config.http_listen), (EcsSettings::default(), None, None));
@@ -125,20 +128,49 @@ fn relative_paths_are_meant_from_the_folder_of_the_file() {
 }
 
 #[test]
+fn exit_codes_are_read_and_a_jobs_own_replace_the_defaults() {
+    let read = definition(&job_with("exit_codes = { succeed = [0, 3], skip = [99], fail = [64, 65], retry = [75] }"))
+        .exit_codes;
+    assert_eq!((read.succeed, read.skip, read.fail), ([0, 3].into(), [99].into(), [64, 65].into()));
+    assert_eq!(read.retry, Some([75].into()));
+    let defaults = format!("{AROUND}exit_codes = {{ succeed = [3], retry = [] }}\n");
+    let of = |keys: &str| {
+        definition(&format!("{defaults}[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\n{keys}\n")).exit_codes
+    };
+    assert_eq!(
+        (of("").retry, of("").succeed),
+        (Some([].into()), [3].into()),
+        "an empty list lets no code be tried again"
+    );
+    let own = of("exit_codes = { skip = [1] }");
+    assert_eq!((own.retry, own.succeed, own.skip), (None, [].into(), [1].into()));
+}
+
+#[test]
 fn outcomes_of_the_local_endpoint_are_words_or_tables_of_one_key() {
     let config = clean(&format!(
         "{}[local.task_definitions.t]\ncontainers = [{{ name = 'c', command = ['x'], stop_timeout = '2s' }}]\n\
          outcomes = ['run', 'throttled', 'throttled_as_invalid_parameter', 'access_denied', 'server_exception', \
          'server_exception_after_create', 'connection_closed_before', 'connection_closed', {{ failure = 'RESOURCE:MEMORY' }}, \
          {{ failure_after_create = 'AGENT' }}, {{ task_failed_to_start = 'CannotPull' }}, {{ spot_interruption = '2s' }}, \
-         {{ host_terminated = '3s' }}, {{ slow_answer = '5s' }}, {{ visible_after = '1m' }}]\n",
+         {{ host_terminated = '3s' }}, {{ slow_answer = '5s' }}, {{ visible_after = '1m' }}, {{ refused = 'ServerException' }}, \
+         {{ refused = {{ code = 'X', message = '', status = 503 }} }}, {{ failure = {{ reason = 'AGENT', detail = 'd' }} }}, \
+         {{ partial_failure = {{ started = 1, reason = 'AGENT' }} }}, {{ stopped = {{ reason = 'r', after = '1s' }} }}, \
+         {{ out_of_memory = '1s' }}, {{ forgotten = '1s' }}, {{ describe_throttled = 3 }}]\n",
         job_with("")
     ));
     let outcomes = &config.local[0].outcomes;
     assert_eq!(config.local[0].containers[0].stop_timeout, Duration::from_secs(2));
-    assert_eq!(outcomes.len(), 15);
+    assert_eq!(outcomes.len(), 23);
+    let server = "Service Unavailable. Please try again later.".to_owned();
+    assert_eq!(outcomes[15], Outcome::Refused { code: "ServerException".into(), message: server, status: 500 });
+    assert_eq!(outcomes[16], Outcome::Refused { code: "X".into(), message: String::new(), status: 503 });
+    assert_eq!(outcomes[17], Outcome::Failure { reason: "AGENT".into(), detail: Some("d".into()) });
+    let after = Duration::from_secs(1);
+    assert_eq!(outcomes[19], Outcome::Stopped { stop_code: None, reason: "r".into(), after });
+    assert_eq!(outcomes[22], Outcome::DescribeThrottled(3));
     assert_eq!(outcomes[1], Outcome::Throttled);
-    assert_eq!(outcomes[8], Outcome::Failure("RESOURCE:MEMORY".into()));
+    assert_eq!(outcomes[8], Outcome::Failure { reason: "RESOURCE:MEMORY".into(), detail: None });
     assert_eq!(outcomes[11], Outcome::SpotInterruption { after: Duration::from_secs(2) });
     assert_eq!(outcomes[14], Outcome::VisibleAfter(Duration::from_secs(60)));
 }

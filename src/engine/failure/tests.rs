@@ -9,7 +9,7 @@ fn names(answer: &LaunchAnswer) -> Vec<String> {
 const BASE: &str = "ECS.AmazonECSException";
 
 /// Reasons of `failures`, as `ecs.md` §1.1 collects them from AWS's pages and from reports.
-const REASONS: [(&str, &str); 10] = [
+const REASONS: [(&str, &str); 12] = [
     ("RESOURCE:CPU", "Task.Placement"),
     ("RESOURCE:MEMORY", "Task.Placement"),
     ("RESOURCE:PORTS", "Task.Placement"),
@@ -23,6 +23,8 @@ const REASONS: [(&str, &str); 10] = [
         "Capacity is unavailable at this time. Please try again later or in a different availability zone",
         "Task.Capacity",
     ),
+    ("You've reached the limit on the number of vCPUs you can run concurrently", "Task.Capacity"),
+    ("a reason of the future", "Task.Placement"),
 ];
 
 #[test]
@@ -46,7 +48,7 @@ fn the_cause_of_failures_names_every_reason_and_detail() {
 }
 
 /// Code, message, HTTP status, and the names that come before the base class.
-const REFUSALS: [(Option<&str>, &str, u16, &[&str]); 16] = [
+const REFUSALS: [(Option<&str>, &str, u16, &[&str]); 20] = [
     (Some("AccessDeniedException"), "not authorized to perform: ecs:RunTask", 400, &["ECS.AccessDeniedException"]),
     (Some("BlockedException"), "Your AWS account has been blocked.", 400, &["ECS.BlockedException"]),
     (Some("ClientException"), "TaskDefinition is inactive", 400, &["ECS.ClientException"]),
@@ -63,6 +65,25 @@ const REFUSALS: [(Option<&str>, &str, u16, &[&str]); 16] = [
         400,
         &["ECS.Throttled", "ECS.InvalidParameterException"],
     ),
+    (
+        Some("InvalidParameterException"),
+        "Error retrieving security group information for [sg-1]: Request limit exceeded. (ErrorCode: RequestLimitExceeded)",
+        400,
+        &["ECS.Throttled", "ECS.InvalidParameterException"],
+    ),
+    (
+        Some("ClientException"),
+        "The quota of tasks in PROVISIONING per cluster has been reached",
+        400,
+        &["Task.Capacity", "ECS.ClientException"],
+    ),
+    (
+        Some("ClientException"),
+        "You've reached the limit on the number of tasks you can run concurrently",
+        400,
+        &["Task.Capacity", "ECS.ClientException"],
+    ),
+    (Some("EC2ThrottledException"), "", 503, &["ECS.Throttled"]),
     (Some("PlatformUnknownException"), "", 400, &["ECS.PlatformUnknownException"]),
     (
         Some("PlatformTaskDefinitionIncompatibilityException"),
@@ -87,7 +108,7 @@ fn every_refusal_has_its_names_and_the_base_class() {
         let expected: Vec<&str> = finer.iter().copied().chain([BASE]).collect();
         assert_eq!(names(&answer), expected, "{code:?} {message}");
         // What Step Functions reports is the exception that ECS models, never our own finer word.
-        let primary = finer.iter().find(|name| **name != "ECS.Throttled").unwrap_or(&BASE);
+        let primary = finer.iter().find(|name| name.starts_with("ECS.") && **name != "ECS.Throttled").unwrap_or(&BASE);
         assert_eq!(of_answer(&answer).unwrap().primary.as_str(), *primary);
     }
 }

@@ -28,6 +28,7 @@ fn stopped(stop_code: Option<&str>, reason: &str, containers: Vec<ContainerFacts
 fn names(verdict: &Verdict) -> Vec<&str> {
     match verdict {
         Verdict::Succeeded => vec![],
+        Verdict::Skipped { reason } => panic!("skipped: {reason}"),
         Verdict::Failed(failure) => {
             assert_eq!(failure.primary, ErrorName::TASK_FAILED);
             failure.names.iter().map(ErrorName::as_str).collect()
@@ -40,7 +41,7 @@ const UNSTARTED: Option<&str> = Some("TaskFailedToStart");
 
 /// Stop code, the task's reason, the container's exit code and reason, and the names: `ecs.md` §4 as data.
 type Row = (Option<&'static str>, &'static str, Option<i32>, Option<&'static str>, &'static [&'static str]);
-const ENDS: [Row; 26] = [
+const ENDS: [Row; 32] = [
     (EXITED, "Essential container in task exited", Some(0), None, &[]),
     (None, "", Some(0), None, &[]),
     (EXITED, "Essential container in task exited", Some(1), None, &["Task.ExitCode.1"]),
@@ -91,6 +92,15 @@ const ENDS: [Row; 26] = [
     (Some("UserInitiated"), "stopped by alice", Some(0), None, &["Task.Stopped"]),
     (None, "Host EC2 (instance i-0123) stopped/terminated.", None, None, &["Task.Infrastructure"]),
     (Some("SomethingNew"), "who knows", Some(0), None, &["Task.Stopped"]),
+    (Some("InfrastructureHealth"), "", Some(137), None, &["Task.ExitCode.137", "Task.Infrastructure"]),
+    (Some("ServiceSchedulerInitiated"), "Scaling activity initiated by x", Some(0), None, &["Task.Stopped"]),
+    // The notice of a Spot interruption before it had a stop code of its own.
+    (Some("TerminationNotice"), "Your Spot Task was interrupted.", Some(0), None, &["Task.SpotInterruption"]),
+    // Words of ECS in the reason that somebody gave are not ECS's.
+    (Some("UserInitiated"), "is it OutOfMemory? RESOURCE:CPU", Some(0), None, &["Task.Stopped"]),
+    // A task that ran was placed.
+    (EXITED, "RESOURCE:CPU", Some(1), Some("AGENT of the past"), &["Task.ExitCode.1"]),
+    (UNSTARTED, "Task failed: LOCATION unknown", None, None, &[""]),
 ];
 
 #[test]
@@ -112,7 +122,7 @@ fn an_absent_exit_code_is_not_zero() {
         for success in [Success::Essential, Success::All] {
             let facts = stopped(stop_code, "", vec![container(Some(true), None, None)]);
             assert_ne!(judge(&facts, &definition(success, &["TaskFailedToStart"])), Verdict::Succeeded);
-            assert_eq!(exit_code(&facts, success), None);
+            assert_eq!(exit_code(&facts, &definition(success, &[])), None);
         }
     }
 }
@@ -129,10 +139,10 @@ fn a_sidecar_that_was_killed_at_the_end_spoils_all_but_not_essential() {
     let sidecar = container(Some(false), Some(137), None);
     let facts = stopped(EXITED, "", vec![sidecar, container(Some(true), Some(0), None)]);
     assert_eq!(judge(&facts, &definition(Success::Essential, &[])), Verdict::Succeeded);
-    assert_eq!(exit_code(&facts, Success::Essential), Some(0));
+    assert_eq!(exit_code(&facts, &definition(Success::Essential, &[])), Some(0));
     let strict = judge(&facts, &definition(Success::All, &[]));
     assert_eq!(names(&strict), ["Task.ExitCode.137", "States.TaskFailed"]);
-    assert_eq!(exit_code(&facts, Success::All), Some(137));
+    assert_eq!(exit_code(&facts, &definition(Success::All, &[])), Some(137));
 }
 
 #[test]
@@ -186,4 +196,72 @@ fn a_containers_end_is_not_the_tasks_end() {
         facts.last_status = status.into();
         assert_eq!(facts.is_stopped(), is_end, "{status}");
     }
+}
+
+fn with_codes(exit_codes: ExitCodes, success: Success) -> Definition {
+    Definition { exit_codes, ..definition(success, &["SpotInterruption"]) }
+}
+
+#[test]
+fn exit_codes_make_a_success_or_nothing_to_do_of_what_ended_by_itself() {
+    let codes = ExitCodes { succeed: [3].into(), skip: [99].into(), fail: [64].into(), ..ExitCodes::default() };
+    let definition = with_codes(codes, Success::Essential);
+    let ended = |stop_code, codes: &[i32]| {
+        let containers = codes.iter().map(|code| container(Some(true), Some(*code), None)).collect();
+        judge(&stopped(stop_code, "", containers), &definition)
+    };
+    let skipped = Verdict::Skipped { reason: "container `app` exited with 99, which exit_codes.skip lists".into() };
+    assert_eq!(ended(EXITED, &[3]), Verdict::Succeeded);
+    assert_eq!(ended(None, &[0, 3]), Verdict::Succeeded);
+    assert_eq!(ended(EXITED, &[99]), skipped);
+    assert_eq!(ended(EXITED, &[0, 99, 3]), skipped);
+    assert_eq!(ended(Some("SpotInterruption"), &[99]), skipped, "the job accepts this stop code");
+    assert_eq!(names(&ended(EXITED, &[99, 1])), ["Task.ExitCode.1", "States.TaskFailed"], "what failed counts first");
+    for code in [3, 99, 64] {
+        let cut_short = ended(Some("UserInitiated"), &[code]);
+        let expected = [format!("Task.ExitCode.{code}"), "Task.Stopped".into(), "States.TaskFailed".into()];
+        assert_eq!(names(&cut_short), expected);
+    }
+}
+
+#[test]
+fn only_a_task_that_ended_by_itself_bears_the_exit_code_that_the_lists_judge() {
+    let code_of = |stop_code, exit_code| {
+        let facts = stopped(stop_code, "", vec![container(Some(true), exit_code, None)]);
+        let Verdict::Failed(failure) = judge(&facts, &definition(Success::Essential, &["SpotInterruption"])) else {
+            panic!("no failure")
+        };
+        failure.exit_code
+    };
+    assert_eq!(code_of(EXITED, Some(64)), Some(64));
+    assert_eq!(code_of(None, Some(64)), Some(64));
+    assert_eq!(code_of(Some("SpotInterruption"), Some(64)), Some(64), "accepted, so its exit code counts");
+    assert_eq!(code_of(UNSTARTED, Some(64)), None);
+    assert_eq!(code_of(Some("UserInitiated"), Some(64)), None);
+    assert_eq!(code_of(Some("SomethingNew"), Some(64)), None);
+    assert_eq!(code_of(EXITED, None), None);
+}
+
+#[test]
+fn a_container_that_does_not_decide_lends_no_words() {
+    let sidecar = container(Some(false), Some(137), Some("OutOfMemoryError: Container killed due to memory usage"));
+    let facts = stopped(EXITED, "", vec![sidecar, container(Some(true), Some(1), None)]);
+    let of = |success| judge(&facts, &definition(success, &[]));
+    assert_eq!(names(&of(Success::Essential)), ["Task.ExitCode.1", "States.TaskFailed"]);
+    assert_eq!(names(&of(Success::All)), ["Task.ExitCode.137", "Task.OutOfMemory", "States.TaskFailed"]);
+}
+
+#[test]
+fn sigkill_is_not_taken_for_memory_without_the_word_of_ecs() {
+    let cause = |reason| {
+        let facts = stopped(EXITED, "", vec![container(Some(true), Some(137), reason)]);
+        let Verdict::Failed(failure) = judge(&facts, &definition(Success::Essential, &[])) else { panic!("a success") };
+        failure.cause
+    };
+    assert_eq!(
+        cause(None),
+        "container `app` exited with 137, which is SIGKILL: a stop time-out, the shutdown after another container's end, \
+         or the host's memory; EssentialContainerExited"
+    );
+    assert!(!cause(Some("OutOfMemoryError: x")).contains("SIGKILL"));
 }

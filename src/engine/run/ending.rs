@@ -37,6 +37,11 @@ impl Run {
             let is_unknown = failure.primary == ErrorName::LAUNCH_UNKNOWN;
             return if is_unknown { self.finish(Outcome::Unknown { failure }, now) } else { self.end(outcome, now) };
         }
+        if let Some(reason) = self.definition.exit_codes.forbids_retry(&failure) {
+            let mut events = vec![HistoryEvent::RetryForbidden { attempt: attempt_number, reason }];
+            events.extend(self.end(Outcome::Failed { failure }, now));
+            return events;
+        }
         match self.definition.retry.decide(&failure, &self.retries_used, draw) {
             Decision::Retry { retrier, delay } => {
                 let until = now + TimeDelta::from_std(delay).unwrap_or(TimeDelta::days(366));

@@ -70,7 +70,8 @@ impl Run {
         }
         let failure = Failure::lost(format!("ECS no longer knows {task}, so how it ended is not known"));
         let (task, failure) = (task.clone(), Some(failure));
-        let end = TaskEnd { task, failure, exit_code: None, times: TaskTimes::default(), described: None };
+        let end =
+            TaskEnd { task, failure, exit_code: None, skipped: None, times: TaskTimes::default(), described: None };
         Some(self.task_gone(end, now))
     }
 
@@ -95,7 +96,7 @@ impl Run {
         } else {
             outcome::judge(facts, &self.definition)
         };
-        let exit_code = outcome::exit_code(facts, self.definition.success);
+        let exit_code = outcome::exit_code(facts, &self.definition);
         let mut events = Vec::new();
         let is_running = matches!(self.state, State::Running { .. });
         let was_unstarted = self.followed_mut(&facts.task).is_some_and(|followed| !followed.started);
@@ -103,13 +104,16 @@ impl Run {
             // It began and ended between two looks; the history tells both.
             events.push(HistoryEvent::TaskStarted { attempt: self.attempt_number(), task_arn: facts.task.clone() });
         }
-        let failure = match verdict {
-            Verdict::Succeeded => None,
-            Verdict::Failed(failure) => Some(failure),
+        let (failure, skipped) = match verdict {
+            Verdict::Succeeded => (None, None),
+            Verdict::Skipped { reason } => (None, Some(reason)),
+            Verdict::Failed(failure) => (Some(failure), None),
         };
         if let Some(attempt) = self.attempts.last_mut() {
             let is_first_failure = failure.is_some() && attempt.ends.iter().all(|end| end.failure.is_none());
-            if is_first_failure || attempt.ends.is_empty() {
+            let is_first_skip =
+                skipped.is_some() && attempt.ends.iter().all(|end| end.failure.is_none() && end.skipped.is_none());
+            if is_first_failure || is_first_skip || attempt.ends.is_empty() {
                 attempt.task = Some(facts.task.clone());
                 attempt.exit_code = exit_code;
                 attempt.stop_code.clone_from(&facts.stop_code);
@@ -120,7 +124,8 @@ impl Run {
             attempt.stopped_at = attempt.stopped_at.max(Some(facts.times.stopped_at.unwrap_or(now)));
         }
         let (task, described) = (facts.task.clone(), facts.described.clone());
-        events.extend(self.task_gone(TaskEnd { task, exit_code, failure, times: facts.times, described }, now));
+        events
+            .extend(self.task_gone(TaskEnd { task, exit_code, failure, skipped, times: facts.times, described }, now));
         events
     }
 
@@ -145,6 +150,10 @@ impl Run {
         match self.failure_of_tasks() {
             Some(failure) => self.attempt_ended(failure, stopped_at, now),
             None => {
+                let skipped = self.ended_tasks().find_map(|end| end.skipped.clone());
+                if let Some(reason) = skipped {
+                    return self.finish(Outcome::Skipped { reason, covers: None }, now);
+                }
                 // A task that ended well just before our StopTask reached it is a success, and is never run again.
                 let exit_code = self.shown_exit_code();
                 let mut events = vec![HistoryEvent::TaskSucceeded { attempt: attempt_number, exit_code }];
@@ -166,13 +175,18 @@ impl Run {
         let named = format!("ECS named {known} of {wanted} tasks");
         let mut failures = self.ended_tasks().filter_map(|end| end.failure.as_ref());
         if let Some(first) = failures.next() {
+            // One exit code that is never tried again is enough: a retry launches all of them.
+            let lists = &self.definition.exit_codes;
+            let mut all = self.ended_tasks().filter_map(|end| end.failure.as_ref());
+            let decisive = all.find(|failure| lists.forbids_retry(failure).is_some()).unwrap_or(first);
+            let exit_code = decisive.exit_code;
             let count = 1 + failures.count();
             let of_all = |cause: &str| match known < wanted {
                 true => format!("{count} of {wanted} tasks failed; the first: {cause}; {named}"),
                 false => format!("{count} of {wanted} tasks failed; the first: {cause}"),
             };
             let cause = if wanted == 1 { first.cause.clone() } else { of_all(&first.cause) };
-            return Some(Failure { cause, ..first.clone() });
+            return Some(Failure { cause, exit_code, ..first.clone() });
         }
         let shortage = self.attempts.last().and_then(|attempt| attempt.shortage.clone());
         let too_few = || Failure::new(ErrorName::ECS_UNKNOWN, named);

@@ -119,6 +119,11 @@ pub enum HistoryEvent {
         delay_seconds: f64,
         until: DateTime<Utc>,
     },
+    /// The failure's exit code is one that the job does not let be tried again, so no retrier was asked.
+    RetryForbidden {
+        attempt: u32,
+        reason: String,
+    },
     /// Looking for a task of an unresolved launch.
     LaunchLookup {
         attempt: u32,
@@ -237,7 +242,8 @@ impl fmt::Display for HistoryEvent {
             },
             HistoryEvent::TaskFailed { attempt, error, cause, .. }
             | HistoryEvent::TaskTimedOut { attempt, error, cause } => write!(f, "attempt {attempt}: {error}: {cause}"),
-            HistoryEvent::TaskStopRequested { attempt, reason, .. } => write!(f, "attempt {attempt}: {reason}"),
+            HistoryEvent::TaskStopRequested { attempt, reason, .. }
+            | HistoryEvent::RetryForbidden { attempt, reason } => write!(f, "attempt {attempt}: {reason}"),
             HistoryEvent::TaskStopOverdue { attempt, task_arns, since } => {
                 write!(
                     f,

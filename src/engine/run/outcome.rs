@@ -26,9 +26,9 @@ pub enum Outcome {
         /// By whom and why.
         reason: String,
     },
-    /// Never started, because of a rule.
+    /// Never started because of a rule, or ended with an exit code that says that there was nothing to do.
     Skipped {
-        /// Which rule, and which run or who.
+        /// Which rule, and which run or who; or which container, and its code.
         reason: String,
         /// The instants that it stands for, if it stands for more than its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -90,6 +90,9 @@ pub struct TaskEnd {
     pub exit_code: Option<i32>,
     /// Why it failed; none for a success.
     pub failure: Option<Failure>,
+    /// Why it had nothing to do, by its exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// When ECS says that it went through what.
     #[serde(default)]
     pub times: TaskTimes,

@@ -178,3 +178,48 @@ fn a_task_that_failed_is_retried_steadily_and_then_the_run_is_failed() {
     let attempts: Vec<(u32, u32)> = scene.run.attempts.iter().map(|a| (a.attempt, a.generation)).collect();
     assert_eq!(attempts, [(1, 1), (2, 2), (3, 3), (4, 4)]);
 }
+
+fn judged_by(exit_codes: ExitCodes) -> Definition {
+    let retry = policy(vec![retrier(ErrorName::ALL, 5, 3)]);
+    Definition {
+        exit_codes,
+        retry,
+        limits: Limits { attempt_timeout: seconds(9), ..Limits::default() },
+        ..definition()
+    }
+}
+
+#[test]
+fn an_exit_code_that_says_nothing_to_do_ends_the_run_as_skipped() {
+    let mut scene = Scene::running(judged_by(ExitCodes { skip: [99].into(), ..ExitCodes::default() }));
+    scene.on(exited(1, 1)).at(5).on(Event::Permitted).on(launched(2)).on(exited(2, 99));
+    assert_eq!((scene.run.status(), scene.run.attempts.len()), (Status::Skipped, 2));
+    assert_eq!(scene.run.shown_cause(), Some("container `app` exited with 99, which exit_codes.skip lists"));
+    assert_eq!((scene.run.shown_failure(), scene.run.shown_exit_code()), (None, Some(99)));
+    assert_eq!(scene.run.attempts[1].failure, None, "nothing failed");
+}
+
+#[test]
+fn an_exit_code_that_is_never_tried_again_ends_the_run_and_its_history_says_why() {
+    let codes = ExitCodes { fail: [64].into(), retry: Some([75].into()), ..ExitCodes::default() };
+    for (code, reason) in
+        [(64, "exit_codes.fail lists 64"), (1, "of exit codes, exit_codes.retry lets only 75 be tried again, not 1")]
+    {
+        let mut scene = Scene::running(judged_by(codes.clone()));
+        scene.on(exited(1, code));
+        assert_eq!((scene.run.status(), scene.error()), (Status::Failed, "States.TaskFailed"));
+        let events: Vec<&HistoryEvent> = scene.entries.iter().rev().take(2).map(|entry| &entry.event).collect();
+        assert_eq!(events[1], &HistoryEvent::RetryForbidden { attempt: 1, reason: reason.into() });
+        assert!(matches!(events[0], HistoryEvent::ExecutionFailed { .. }));
+        assert_eq!(scene.run.retries_used, [0]);
+    }
+    let mut scene = Scene::running(judged_by(codes.clone()));
+    scene.on(exited(1, 75));
+    assert_eq!(scene.wait(), 5.0, "what is listed is the retriers'");
+    let mut taken = Scene::running(judged_by(codes.clone()));
+    taken.on(stopped_on_request(1, 64));
+    assert_eq!(taken.wait(), 5.0, "a task that was cut short says nothing with its code");
+    let mut slow = Scene::running(judged_by(codes));
+    slow.at(9).on(Event::Woken).on(stopped_on_request(1, 64));
+    assert_eq!((slow.wait(), slow.names()), (5.0, vec!["States.Timeout".to_owned()]), "a time-out is the retriers'");
+}

@@ -84,6 +84,21 @@ fn a_forecast_is_what_a_run_does() {
 }
 
 #[test]
+fn an_exit_code_that_is_never_tried_again_is_foreseen() {
+    let exit_codes = ExitCodes { fail: [64].into(), ..ExitCodes::default() };
+    for timeout in [None, seconds(10)] {
+        let limits = Limits { timeout, ..Limits::default() };
+        let definition = Definition { exit_codes: exit_codes.clone(), limits, ..definition() };
+        for (name, waits) in [("Task.ExitCode.64", 0), ("Task.ExitCode.65", 3)] {
+            let failure = catalogue::of_name(&ErrorName::new(name)).remove(0).failure;
+            let seen = forecast(&definition, &failure);
+            assert_eq!(seen, play(&definition, &failure), "{name}");
+            assert_eq!((seen.delays.len(), seen.end), (waits, End::Failed), "{name}");
+        }
+    }
+}
+
+#[test]
 fn the_default_policy_is_foreseen() {
     let seen = |name: &str, timeout| {
         let limits = Limits { timeout, ..Limits::default() };

@@ -19,6 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
+use crate::engine::exit_codes::ExitCodes;
 use crate::engine::failure::ErrorName;
 use crate::engine::job::{Capacity, ContainerOverride, Limits, OnUnknown, TaskSpec};
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};

@@ -151,3 +151,20 @@ fn states_of_one_task_are_stored_as_they_always_were() {
     let text = serde_json::to_string(&scene.run.state).unwrap();
     assert_eq!(serde_json::from_str::<State>(&text).unwrap(), scene.run.state);
 }
+
+#[test]
+fn exit_codes_of_several_tasks_are_weighed_together() {
+    let exit_codes = ExitCodes { skip: [99].into(), fail: [64].into(), ..ExitCodes::default() };
+    let ends = |codes: [i32; 3]| {
+        let mut scene = Scene::sent(Definition { exit_codes: exit_codes.clone(), ..several(3) });
+        scene.on(placed(&[1, 2, 3], &[]));
+        for (nth, code) in (1..).zip(codes) {
+            scene.on(exited(nth, code));
+        }
+        (scene.run.status(), scene.run.shown_exit_code())
+    };
+    assert_eq!(ends([0, 0, 0]), (Status::Succeeded, Some(0)));
+    assert_eq!(ends([0, 99, 0]), (Status::Skipped, Some(99)));
+    assert_eq!(ends([99, 1, 0]), (Status::Waiting, Some(1)), "what failed counts first");
+    assert_eq!(ends([1, 0, 64]), (Status::Failed, Some(1)), "a retry would launch all of them");
+}
