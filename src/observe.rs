@@ -17,14 +17,15 @@ use crate::store::{Audit, RunSave};
 /// The environment variable that chooses what is logged.
 const LOG_VARIABLE: &str = "TENACRON_LOG";
 
-/// Starts logging to standard error. `TENACRON_LOG` takes `tracing-subscriber`'s filter syntax; default `info`.
+/// Starts logging to standard error. `TENACRON_LOG` takes `tracing-subscriber`'s filter syntax; default `info`, with what
+/// `quiet` says in that syntax of libraries that repeat us.
 ///
 /// A log that can't be written is lost and ends nothing: the daemon outlives a log shipper and a full disk.
-pub fn start_logging() {
+pub fn start_logging(quiet: &str) {
     let wanted = std::env::var(LOG_VARIABLE).ok().filter(|wanted| !wanted.is_empty());
     let parsed = wanted.as_deref().map(EnvFilter::try_new);
     let mistake = parsed.as_ref().and_then(|parsed| parsed.as_ref().err().map(ToString::to_string));
-    let filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new("info"));
+    let filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(format!("info,{quiet}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let builder = builder.with_target(false).log_internal_errors(false);
     if std::io::stderr().is_terminal() {
@@ -83,12 +84,13 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent, hint: Option<&str>) {
             let by = request.as_ref().map(|request| request.asker.by.as_str());
             tracing::info!(job, run, trigger, scheduled_at, by, "run recorded");
         }
-        HistoryEvent::TaskScheduled { attempt, generation, cluster, task_definition, client_token, resend } => {
+        HistoryEvent::TaskScheduled { attempt, generation, target, cluster, task_definition, client_token, resend } => {
             tracing::info!(
                 job,
                 run,
                 attempt,
                 generation,
+                target,
                 cluster,
                 task_definition,
                 client_token,

@@ -11,10 +11,12 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::local;
+use super::{local, targets};
 use crate::config::{self, Config, Look};
-use crate::daemon::driver::{Changes, Command, Done, NewJobs};
+use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
 use crate::daemon::{Mailbox, ReloadState, clock};
+use crate::ecs::AwsEcs;
+use crate::engine::job::Target;
 use crate::engine::run::Asker;
 use crate::local::Handle;
 use crate::observe;
@@ -25,11 +27,11 @@ const LOOK_EACH: Duration = Duration::from_secs(1);
 
 /// The settings that a running daemon keeps, by their keys, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept([(&'static str, String); 7]);
+pub(super) struct Kept([(&'static str, String); 8]);
 
 impl Kept {
     pub(super) fn of(config: &Config) -> Kept {
-        let Config { instance, state, control_socket, http_listen, ecs, .. } = config;
+        let Config { instance, state, control_socket, http_listen, ecs, target_queues, .. } = config;
         Kept([
             ("instance", instance.to_string()),
             ("state.url", format!("{state:?}")),
@@ -37,7 +39,8 @@ impl Kept {
             ("http.listen", format!("{http_listen:?}")),
             ("ecs.region", format!("{:?}", ecs.region)),
             ("ecs.endpoint", format!("{:?}", ecs.endpoint)),
-            ("ecs.poll_interval", format!("{:?}", ecs.poll_interval)),
+            ("ecs.events_queue", format!("{:?}", ecs.events_queue)),
+            ("targets.*.events_queue", format!("{target_queues:?}")),
         ])
     }
 
@@ -53,6 +56,8 @@ pub(super) struct Follower {
     pub(super) path: PathBuf,
     pub(super) kept: Kept,
     pub(super) mailbox: Mailbox,
+    /// What calls ECS, which is told of new targets.
+    pub(super) ecs: AwsEcs,
     /// The local ECS endpoint, which has task definitions of its own.
     pub(super) endpoint: Option<Handle>,
     pub(super) asks: mpsc::Receiver<ReloadAsk>,
@@ -119,7 +124,7 @@ impl Follower {
         let loading = tokio::task::spawn_blocking(move || config::load(&path));
         let loaded = loading.await.map_err(|panic| format!("the configuration could not be read: {panic}"))?;
         let told = loaded.render(false);
-        let Some(config) = loaded.config else { return Err(told.trim_end().to_owned()) };
+        let Some(mut config) = loaded.config else { return Err(told.trim_end().to_owned()) };
         let changed = self.kept.changed_in(&Kept::of(&config));
         if !changed.is_empty() {
             let keys = changed.join(", ");
@@ -132,17 +137,33 @@ impl Follower {
             let known = endpoint.take_over(local::settings(Some(&config), None)).await;
             known.map_err(|error| observe::chain(&error))?;
         }
+        let targets = targets::of(&config);
+        if self.endpoint.is_none() {
+            targets::settle(&mut config, self.ecs.own());
+        }
         let new = NewJobs {
             jobs: config.jobs.into_values().map(Arc::new).collect(),
             launch_rate: config.ecs.launch_rate,
             launch_burst: config.ecs.launch_burst,
+            pace: Pace { poll_interval: config.ecs.poll_interval, describe_rate: config.ecs.describe_rate },
             max_running: config.max_running,
             groups: config.groups,
         };
         match self.mailbox.command(Command::Reload { new, asker }).await {
-            Some(Ok(Done::Reloaded(changes))) => Ok(changes),
+            Some(Ok(Done::Reloaded(changes))) => {
+                self.take_targets(targets);
+                Ok(changes)
+            }
             Some(Ok(_)) | None => Err("the daemon is stopping".into()),
             Some(Err(declined)) => Err(declined.to_string()),
+        }
+    }
+
+    /// Calls go by the new targets from now on, also those for what is in flight.
+    fn take_targets(&self, targets: Vec<Target>) {
+        let new = self.ecs.configure(targets);
+        if self.endpoint.is_none() {
+            targets::check(&self.ecs, new);
         }
     }
 }

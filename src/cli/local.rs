@@ -11,6 +11,7 @@ use super::exit::{Exit, Failed};
 use super::signals::{outlive_full_files, stop_on_signals};
 use super::{Context, output};
 use crate::config::Config;
+use crate::ecs;
 use crate::local::{BindError, Server, Settings};
 use crate::observe;
 
@@ -25,7 +26,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
-    observe::start_logging();
+    observe::start_logging(ecs::QUIET);
     outlive_full_files()?;
     // Without a configuration there are no task definitions yet; RegisterTaskDefinition adds them.
     let config = if context.is_default && !context.config.exists() { None } else { Some(context.load()?.0) };

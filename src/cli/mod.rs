@@ -20,6 +20,7 @@ mod runs;
 mod schema;
 mod show;
 mod signals;
+mod targets;
 mod validate;
 mod why;
 

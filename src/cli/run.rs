@@ -13,10 +13,10 @@ use super::exit::{Exit, Failed};
 use super::follow::{Follower, Kept};
 use super::places::Places;
 use super::signals::{listen_for, outlive_full_files, stop_on_signals};
-use super::{Context, local};
+use super::{Context, local, targets};
 use crate::config::{self, Config, Look};
 use crate::daemon::{Daemon, DaemonError, Settings, clock};
-use crate::ecs::{self, AwsEcs};
+use crate::ecs::{self, AwsEcs, EventQueue};
 use crate::local::Handle;
 use crate::observe;
 use crate::store::StoreError;
@@ -37,8 +37,8 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
     // From before it is read: what changes meanwhile is read again.
     let read = config::look(&context.config);
-    let (config, warnings) = context.load()?;
-    observe::start_logging();
+    let (mut config, warnings) = context.load()?;
+    observe::start_logging(ecs::QUIET);
     outlive_full_files()?;
     observe::warnings(warnings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
     let mut places = Places::of(&config, arguments.local);
@@ -51,8 +51,13 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let hangups = listen_for(SignalKind::hangup())?;
     let endpoint = if arguments.local { Some(LocalEndpoint::start(&config, &places).await?) } else { None };
     let ecs = connect(&config, endpoint.as_ref()).await?;
+    if !arguments.local {
+        targets::settle(&mut config, ecs.own());
+        targets::check(&ecs, targets::of(&config));
+    }
+    let event_queues = if arguments.local { Vec::new() } else { targets::event_queues(&config, &ecs).await };
     let local = endpoint.as_ref().map(|endpoint| endpoint.handle.clone());
-    let ended = serve(Parts { config, places, store, ecs, local, hangups, read }, stop).await;
+    let ended = serve(Parts { config, places, store, ecs, event_queues, local, hangups, read }, stop).await;
     if let Some(endpoint) = endpoint {
         endpoint.stop().await;
     }
@@ -65,6 +70,7 @@ struct Parts {
     places: Places,
     store: SqliteStore,
     ecs: AwsEcs,
+    event_queues: Vec<EventQueue>,
     /// The local ECS endpoint, if there is one.
     local: Option<Handle>,
     hangups: Signal,
@@ -72,7 +78,7 @@ struct Parts {
 }
 
 async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
-    let Parts { config, places, store, ecs, local, hangups, read } = parts;
+    let Parts { config, places, store, ecs, event_queues, local, hangups, read } = parts;
     let listen_failed = |error: ListenError| Failed::new(Exit::Unavailable, observe::chain(&error));
     let control = ControlSocket::bind(&places.control_socket).await.map_err(listen_failed)?;
     let tcp = match config.http_listen {
@@ -81,20 +87,24 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
     };
     let http = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
     let (path, kept) = (config.path.clone(), Kept::of(&config));
+    let (own, named) = (ecs.own().clone(), config.targets.keys().cloned().collect::<Vec<_>>());
+    let calls = ecs.clone();
     let settings = Settings {
         instance: config.instance,
         jobs: config.jobs.into_values().map(Arc::new).collect(),
         launch_rate: config.ecs.launch_rate,
         launch_burst: config.ecs.launch_burst,
         poll_interval: config.ecs.poll_interval,
+        describe_rate: config.ecs.describe_rate,
         max_running: config.max_running,
         groups: config.groups,
+        event_queues,
     };
     let daemon_failed = |error| daemon_failed(error, &places);
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
     let (reloads, asks) = mpsc::channel(RELOADS_MAX);
     let listeners = CancellationToken::new();
-    let follower = Follower { path, kept, mailbox: mailbox.clone(), endpoint: local, asks, hangups, read };
+    let follower = Follower { path, kept, mailbox: mailbox.clone(), ecs: calls, endpoint: local, asks, hangups, read };
     let following = tokio::spawn(follower.run(listeners.clone()));
     let router = api::router(Sources { store, mailbox, reloads });
     let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
@@ -104,6 +114,9 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
         state = %places.state.display(),
         control_socket = %places.control_socket.display(),
         http = http.map(tracing::field::display),
+        region = own.region,
+        endpoint = own.endpoint,
+        targets = (!named.is_empty()).then(|| named.join(", ")),
         "daemon started"
     );
     let ended = daemon.run(stop).await.map_err(daemon_failed);
@@ -165,7 +178,12 @@ async fn connect(config: &Config, endpoint: Option<&LocalEndpoint>) -> Result<Aw
     let connected = match endpoint {
         Some(endpoint) => AwsEcs::local(&format!("http://{}", endpoint.address)),
         None => {
-            let settings = ecs::Settings { region: config.ecs.region.clone(), endpoint: config.ecs.endpoint.clone() };
+            let settings = ecs::Settings {
+                instance: config.instance.clone(),
+                region: config.ecs.region.clone(),
+                endpoint: config.ecs.endpoint.clone(),
+                targets: targets::of(config),
+            };
             AwsEcs::connect(&settings).await
         }
     };

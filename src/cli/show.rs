@@ -109,6 +109,11 @@ fn attempt_lines(attempt: &AttemptObject) -> Vec<String> {
         let how = task.cause.clone().unwrap_or_else(|| format!("exit code {}", or_dash(task.exit_code)));
         lines.push(format!("  of them {}: {how}", task.task_arn));
     }
+    for tail in &attempt.log_tail {
+        let note = tail.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+        lines.push(format!("  log of {}{note}", tail.container));
+        lines.extend(tail.lines.iter().map(|line| format!("    | {line}")));
+    }
     if let (Some(retrier), Some(delay)) = (attempt.retrier, attempt.retry_delay_seconds) {
         lines.push(format!("  retry    retry[{retrier}] waits {delay} s"));
     }

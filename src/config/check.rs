@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::exit_codes::ExitCodes;
 use crate::engine::job::{
-    Admission, Capacity, Definition, Job, JobName, Limits, OnUnknown, Success, TaskOverride, TaskSpec,
+    Admission, Capacity, Definition, Job, JobName, Limits, OnUnknown, Success, Target, TaskOverride, TaskSpec,
 };
 use crate::engine::overrides::{OVERRIDES_MAX, overrides_size};
 use crate::engine::retry::RetryPolicy;
@@ -16,6 +16,7 @@ use super::file::JobFile;
 use super::proofs::{self, Gaps};
 use super::reader::{At, Field};
 use super::report::{Note, Place, Report, shown};
+use super::targets::{self, Targets};
 use super::task;
 use super::when::{self, shown_long};
 
@@ -26,6 +27,9 @@ pub(super) struct Frame<'f> {
     pub(super) defaults: &'f JobFile,
     /// Of `[ecs]`.
     pub(super) poll_interval: Duration,
+    pub(super) targets: &'f Field<Targets>,
+    /// That of `[ecs]`, shared by all jobs that chose none.
+    pub(super) own_target: Arc<Target>,
     pub(super) gaps: Gaps,
 }
 
@@ -39,6 +43,7 @@ fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
         timezone: own.timezone.or(&defaults.timezone),
         dst_gap: own.dst_gap.or(&defaults.dst_gap),
         dst_overlap: own.dst_overlap.or(&defaults.dst_overlap),
+        target: own.target.or(&defaults.target),
         cluster: own.cluster.or(&defaults.cluster),
         task_definition: own.task_definition.or(&defaults.task_definition),
         count: own.count.or(&defaults.count),
@@ -71,6 +76,7 @@ fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
         accept_stop_codes: own.accept_stop_codes.or(&defaults.accept_stop_codes),
         exit_codes: own.exit_codes.or(&defaults.exit_codes),
         on_unknown: own.on_unknown.or(&defaults.on_unknown),
+        log_tail: own.log_tail.or(&defaults.log_tail),
     }
 }
 
@@ -95,6 +101,10 @@ pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> 
         }
     }
     let schedule = when::schedule(report, name, &said);
+    let target = targets::chosen(frame, &said);
+    if let Some(target) = &target {
+        targets::warn_of_other_places(report, &said, target);
+    }
     let fits = fits(frame, place, name, &said);
     proofs::Case { frame, name, place, said: &said, has_own_timeout, schedule: schedule.as_ref() }.prove();
     let preset = Admission::default();
@@ -105,11 +115,11 @@ pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> 
         spread: said.spread.clone().or_default(preset.spread)?,
         pause_after: said.pause_after.clone().optional()?,
     };
-    let definition = definition(said)?;
+    let definition = definition(said, target)?;
     fits.then_some(Job { name: checked_name?, schedule: schedule?, admission, definition: Arc::new(definition) })
 }
 
-fn definition(said: JobFile) -> Option<Definition> {
+fn definition(said: JobFile, target: Option<Arc<Target>>) -> Option<Definition> {
     Some(Definition {
         retry: said.retry.or_default(RetryPolicy::default())?,
         limits: Limits {
@@ -122,8 +132,9 @@ fn definition(said: JobFile) -> Option<Definition> {
         accept_stop_codes: said.accept_stop_codes.or_default(Vec::new())?,
         exit_codes: said.exit_codes.or_default(ExitCodes::default())?,
         on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
+        log_tail: said.log_tail.or_default(0)?,
         task: TaskSpec {
-            target: Arc::default(),
+            target: target?,
             cluster: said.cluster.optional()??,
             task_definition: said.task_definition.optional()??,
             count: said.count.or_default(1)?,

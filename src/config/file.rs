@@ -16,6 +16,7 @@ use crate::engine::exit_codes::ExitCodes;
 use crate::engine::job::{
     Capacity, Catchup, ContainerOverride, Instance, Network, OnUnknown, Overlap, Success, TaskOverride,
 };
+use crate::engine::log_tail::LINES_MAX;
 use crate::engine::resources::{PlacementConstraint, PlacementStrategy, VolumeConfiguration};
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Exceptions, Gap, Moment};
@@ -26,6 +27,7 @@ use super::reader::{At, Field, Table, Value};
 use super::report::{one_of, shown};
 use super::resources;
 use super::retry;
+use super::targets::{self, Targets};
 use super::task;
 use super::volume;
 use super::when::{self, Expression};
@@ -35,6 +37,8 @@ const COUNT_MAX: u32 = 10;
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(500);
 const LAUNCH_RATE_MAX: f64 = 1_000.0;
 const LAUNCH_BURST_MAX: i64 = 10_000;
+/// ECS's own read quota, which consoles and deploy tools share. Source: "Request throttling for the Amazon ECS API".
+const DESCRIBE_RATE_MAX: f64 = 20.0;
 /// What ECS puts into `stopCode`, but for `EssentialContainerExited`, which needs no permission. Source: Amazon ECS API
 /// reference, Task.
 const STOP_CODES: [&str; 7] = [
@@ -59,6 +63,7 @@ pub(super) struct JobFile {
     pub(super) timezone: Field<Tz>,
     pub(super) dst_gap: Field<Gap>,
     pub(super) dst_overlap: Field<schedule::Overlap>,
+    pub(super) target: Field<String>,
     pub(super) cluster: Field<String>,
     pub(super) task_definition: Field<String>,
     pub(super) count: Field<u32>,
@@ -91,6 +96,7 @@ pub(super) struct JobFile {
     pub(super) accept_stop_codes: Field<Vec<String>>,
     pub(super) exit_codes: Field<ExitCodes>,
     pub(super) on_unknown: Field<OnUnknown>,
+    pub(super) log_tail: Field<u16>,
 }
 
 /// `[jobs.NAME]`.
@@ -119,6 +125,7 @@ fn common(table: &Table<'_>) -> JobFile {
         timezone: table.get("timezone", when::zone),
         dst_gap: table.get("dst_gap", |value| value.word(&[("after", Gap::After), ("skip", Gap::Skip)])),
         dst_overlap: table.get("dst_overlap", |value| value.word(&[("first", Shown::First), ("both", Shown::Both)])),
+        target: text("target"),
         cluster: table.get("cluster", task::cluster),
         task_definition: table.get("task_definition", task::task_definition),
         count: table.get("count", |value| value.integer(1..=i64::from(COUNT_MAX))),
@@ -154,6 +161,7 @@ fn common(table: &Table<'_>) -> JobFile {
         exit_codes: table.get("exit_codes", |value| value.table(exit_codes::lists)),
         on_unknown: table
             .get("on_unknown", |value| value.word(&[("fail", OnUnknown::Fail), ("rerun", OnUnknown::Rerun)])),
+        log_tail: table.get("log_tail", |value| value.integer(0..=i64::from(LINES_MAX))),
     }
 }
 
@@ -188,6 +196,7 @@ pub(super) struct SettingsFile {
     pub(super) control_socket: Field<Option<PathBuf>>,
     pub(super) http_listen: Field<Option<SocketAddr>>,
     pub(super) ecs: Field<EcsSettings>,
+    pub(super) targets: Field<Targets>,
     pub(super) max_running: Field<u32>,
     pub(super) groups: Field<BTreeMap<String, At<u32>>>,
     pub(super) defaults: Field<JobFile>,
@@ -206,6 +215,7 @@ pub(super) fn settings(whole: &Table<'_>, folder: &Path) -> SettingsFile {
             .get("control", |value| value.table(|table| table.get("socket", |value| socket(value, folder)).optional())),
         http_listen: whole.get("http", |value| value.table(|table| table.get("listen", listen).optional())),
         ecs: whole.get("ecs", |value| value.table(ecs)),
+        targets: whole.get("targets", targets::targets),
         max_running: whole.get("max_running", max_running),
         groups: whole.get("groups", groups),
         defaults: whole.get("defaults", |value| value.table(|table| Some(defaults(table)))),
@@ -276,16 +286,39 @@ fn ecs(table: &Table<'_>) -> Option<EcsSettings> {
         rate => value.refuse("bad-value", format!("{rate} is not above 0 and at most {LAUNCH_RATE_MAX}")),
     });
     let launch_burst = table.get("launch_burst", |value| value.integer(1..=LAUNCH_BURST_MAX));
+    let describe_rate = table.get("describe_rate", |value| match value.number()? {
+        rate if rate > 0.0 && rate <= DESCRIBE_RATE_MAX => Some(rate),
+        rate => value.refuse("bad-value", format!("{rate} is not above 0 and at most {DESCRIBE_RATE_MAX}")),
+    });
+    let events_queue = table.get("events_queue", queue);
     Some(EcsSettings {
         region: region.optional()?,
         endpoint: endpoint.optional()?,
         poll_interval: poll_interval.or_default(preset.poll_interval)?,
         launch_rate: launch_rate.or_default(preset.launch_rate)?,
         launch_burst: launch_burst.or_default(preset.launch_burst)?,
+        describe_rate: describe_rate.or_default(preset.describe_rate)?,
+        events_queue: events_queue.optional()?,
     })
 }
 
-fn endpoint(value: &Value<'_>) -> Option<String> {
+/// The URL of an SQS queue, whose path is the account and the name.
+pub(super) fn queue(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let parts: Vec<&str> = rest.split('/').collect();
+    if parts.len() != 3 || parts.iter().any(|part| part.is_empty()) || text.contains(char::is_whitespace) {
+        let message = format!(
+            "expected the URL of an SQS queue such as \"https://sqs.eu-central-1.amazonaws.com/123456789012/tenacron\", \
+             found \"{}\"",
+            shown(&text)
+        );
+        return value.refuse("bad-value", message);
+    }
+    Some(text)
+}
+
+pub(super) fn endpoint(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     if host.is_empty() || text.contains(char::is_whitespace) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -20,9 +21,9 @@ use super::local;
 use super::proofs::Gaps;
 use super::reader::{Field, Origin, Table, Value};
 use super::report::{Level, Note, Place, Report, Source, shown};
-use super::syntax;
 use super::variables::{self, Lookup};
 use super::{Config, EcsSettings, Loaded};
+use super::{syntax, targets};
 
 /// The largest file that is read.
 const FILE_MAX: u64 = 64 << 20;
@@ -31,7 +32,8 @@ const FILES_MAX: usize = 10_000;
 /// The folder beside the main file.
 pub(super) const FOLDER: &str = "jobs.d";
 /// The tables that only the main file may hold.
-const MAIN_ONLY: [&str; 8] = ["instance", "state", "control", "http", "ecs", "max_running", "groups", "defaults"];
+const MAIN_ONLY: [&str; 9] =
+    ["instance", "state", "control", "http", "ecs", "targets", "max_running", "groups", "defaults"];
 /// The name of an installation that was given none.
 const INSTANCE: &str = "default";
 /// The main file is the first source.
@@ -160,8 +162,12 @@ fn assemble(
         report,
         defaults: settings.defaults.valid().map_or(&no_defaults, |at| &at.value),
         poll_interval: settings.ecs.valid().map_or(EcsSettings::default().poll_interval, |at| at.value.poll_interval),
+        targets: &settings.targets,
+        own_target: Arc::default(),
         gaps: Gaps::default(),
     };
+    // A default that no job inherits is judged all the same.
+    targets::chosen(&frame, frame.defaults);
     let mut gathered = Gathered::default();
     gathered.add(&frame, &main);
     main.refuse_others();
@@ -218,6 +224,8 @@ fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Repo
         report.add(note.help(format!("write a [jobs.NAME] here or in {FOLDER}/NAME.toml beside this file")));
     }
     warn_of_groups(&settings, &gathered, report);
+    let target_queues = targets::queues(&settings.targets);
+    let targets = targets::settle(settings.targets, report);
     Some(Config {
         path: path.to_owned(),
         instance: match settings.instance {
@@ -229,6 +237,8 @@ fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Repo
         control_socket: settings.control_socket.optional()?.flatten(),
         http_listen: settings.http_listen.optional()?.flatten(),
         ecs: settings.ecs.optional()?.unwrap_or_default(),
+        targets: targets?,
+        target_queues,
         max_running: settings.max_running.optional()?,
         groups: settings
             .groups

@@ -4,9 +4,10 @@
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
 //! (`syntax.rs`), variables of the environment are put into the tree (`variables.rs`), it is read key by key (`reader.rs`)
-//! into what each file says (`file.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `local.rs`, `when.rs`), and what the
-//! files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can be proved (`proofs.rs`,
-//! `reach.rs`). Whatever is wrong on the way is put down in one report (`report.rs`) with its place, and the way goes on.
+//! into what each file says (`file.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `local.rs`,
+//! `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
+//! be proved (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put down in one report (`report.rs`) with its place,
+//! and the way goes on.
 //!
 //! A value that is wrong is neither absent nor replaced by its default: it is `Field::Wrong`, so that one
 //! mistake makes one finding and not a second one about a missing key. A wrong default is thus reported at its own place,
@@ -30,6 +31,7 @@ mod report;
 mod resources;
 mod retry;
 mod syntax;
+mod targets;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -41,9 +43,10 @@ mod when;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::job::{Instance, Job, JobName};
+use crate::engine::job::{Instance, Job, JobName, Target};
 use crate::local::TaskDefinition;
 
 pub use report::{Finding, Level};
@@ -69,6 +72,10 @@ pub struct Config {
     pub http_listen: Option<SocketAddr>,
     /// How ECS is talked to.
     pub ecs: EcsSettings,
+    /// Further accounts and regions, by name; a target without a region has that of [`Config::ecs`].
+    pub targets: BTreeMap<String, Arc<Target>>,
+    /// The SQS queues of task state changes of those that have one.
+    pub target_queues: BTreeMap<String, String>,
     /// How many runs may live at once.
     pub max_running: Option<u32>,
     /// How many runs of a group may live at once.
@@ -88,14 +95,18 @@ pub struct EcsSettings {
     pub endpoint: Option<String>,
     /// How often tasks are looked at, 500 ms at least.
     pub poll_interval: Duration,
-    /// RunTask calls a second, above 0 and at most 1000.
+    /// RunTask calls a second of each account and region, above 0 and at most 1000.
     pub launch_rate: f64,
     /// How many RunTask calls may go out at once, 1 to 10000.
     pub launch_burst: u32,
+    /// DescribeTasks calls a second of each account and region, above 0 and at most 20.
+    pub describe_rate: f64,
+    /// The SQS queue of task state changes; none if tasks are only polled.
+    pub events_queue: Option<String>,
 }
 
 impl Default for EcsSettings {
-    /// Fargate's own launch quota, and a look every five seconds.
+    /// Fargate's own launch quota, and a look every five seconds with a tenth of the read quota.
     fn default() -> EcsSettings {
         EcsSettings {
             region: None,
@@ -103,6 +114,8 @@ impl Default for EcsSettings {
             poll_interval: Duration::from_secs(5),
             launch_rate: 20.0,
             launch_burst: 20,
+            describe_rate: 2.0,
+            events_queue: None,
         }
     }
 }

@@ -1,5 +1,9 @@
 //! What goes between the driver and the shell: reports in, acts out.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
 use crate::engine::job::Site;
 use crate::engine::launch::Launch;
 use crate::engine::run::{Event, RunId};
@@ -14,6 +18,15 @@ pub struct Report {
     pub event: Event,
     /// Whether this answers the call that the driver had ordered for the run.
     pub answers_call: bool,
+}
+
+/// How often ECS is asked about tasks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// The pause between two looks at a task of which something is expected.
+    pub poll_interval: Duration,
+    /// DescribeTasks calls a second, of each account and region; positive.
+    pub describe_rate: f64,
 }
 
 /// What is to be performed, now that what led to it is durable.
@@ -44,7 +57,7 @@ pub enum Act {
         /// What people see as their stopped reason.
         reason: String,
     },
-    /// Poll a task; report [`Event::Observed`] and [`Event::Missing`].
+    /// Poll a task; report [`Event::Observed`] and [`Event::Missing`]. Said again when it is to be polled otherwise.
     Watch {
         /// For which run.
         run: RunId,
@@ -52,7 +65,11 @@ pub enum Act {
         site: Site,
         /// Which task.
         task: TaskArn,
+        /// From when on it may stop at any moment, whatever it shows; none if nothing is known to stop it.
+        often_from: Option<DateTime<Utc>>,
     },
+    /// Poll at another pace from now on.
+    Pace(Pace),
     /// Poll it no longer.
     Unwatch {
         /// Where.

@@ -14,6 +14,7 @@ mod firing;
 mod found;
 mod hands;
 mod jobs;
+mod line;
 mod pauses;
 mod permits;
 
@@ -23,9 +24,9 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::engine::admit;
-use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::pause::{Pause, Scope};
+use crate::engine::quota::{self, Quotas};
 use crate::engine::run::{ClockChange, Entry, Event, Refused, Run, RunId, Step};
 use crate::engine::slots::{Limited, Slots};
 use crate::store::{Audit, Batch, Loaded, Mark, Term};
@@ -36,8 +37,10 @@ use self::firing::Held;
 pub use self::found::TakenIn;
 use self::jobs::JobEntry;
 pub use self::jobs::JobView;
-use self::permits::place_of;
-pub use super::act::{Act, Report};
+use self::line::Lines;
+pub(super) use self::line::Queued;
+pub use self::permits::LaunchQueue;
+pub use super::act::{Act, Pace, Report};
 use super::tracked::Tracked;
 
 /// What a driver is built from, beside what the store holds.
@@ -49,14 +52,11 @@ pub struct Setup {
     pub term: Term,
     /// The jobs.
     pub jobs: Vec<Arc<Job>>,
-    /// The launch quota.
-    pub bucket: Bucket,
+    /// The launch quotas.
+    pub quotas: Quotas,
     /// How many runs may live at once.
     pub slots: Slots,
 }
-
-/// By which runs wait for a permit: the earliest first.
-type Place = (DateTime<Utc>, RunId);
 
 /// The owner of all living runs.
 #[derive(Debug)]
@@ -72,11 +72,11 @@ pub struct Driver {
     /// Living runs of each job, oldest first.
     living: HashMap<JobName, Vec<RunId>>,
     /// Runs that want a launch permit.
-    queue: BTreeSet<Place>,
+    queue: Lines,
     /// Runs that want one too, and for which something has no slot.
-    waiting: BTreeMap<Limited, BTreeSet<Place>>,
+    waiting: BTreeMap<Limited, Lines>,
     wakes: BTreeSet<(DateTime<Utc>, RunId)>,
-    bucket: Bucket,
+    quotas: Quotas,
     slots: Slots,
     pauses: BTreeMap<Scope, Pause>,
     /// Pauses that began, changed or are over since the last batch.
@@ -85,6 +85,8 @@ pub struct Driver {
     audit: Vec<Audit>,
     /// When somebody last asked for a run, as it is named.
     asked_at: DateTime<Utc>,
+    /// At which pace tasks are polled from now on, if that is new.
+    new_pace: Option<Pace>,
     /// What people want, for the next turn.
     orders: Vec<Command>,
     /// What became of it, in the same order.
@@ -111,7 +113,7 @@ impl Driver {
     /// A driver that goes on from what the store holds. A job without a mark, or with another schedule than its mark,
     /// begins now: nothing fires retroactively.
     pub fn new(setup: Setup, loaded: Loaded, now: DateTime<Utc>) -> Driver {
-        let Setup { instance, term, jobs, bucket, slots } = setup;
+        let Setup { instance, term, jobs, quotas, slots } = setup;
         let mut driver = Driver {
             instance,
             term,
@@ -120,15 +122,16 @@ impl Driver {
             runs: HashMap::new(),
             begun: 0,
             living: HashMap::new(),
-            queue: BTreeSet::new(),
+            queue: Lines::default(),
             waiting: BTreeMap::new(),
             wakes: BTreeSet::new(),
-            bucket,
+            quotas,
             slots,
             pauses: loaded.pauses.into_iter().collect(),
             changed_pauses: BTreeSet::new(),
             audit: Vec::new(),
             asked_at: DateTime::<Utc>::MIN_UTC,
+            new_pace: None,
             orders: Vec::new(),
             answers: Vec::new(),
             moved_marks: BTreeSet::new(),
@@ -182,6 +185,9 @@ impl Driver {
                 tracked.is_calling &= !report.answers_call;
                 if matches!(report.event, Event::Observed(_) | Event::Missing(_)) {
                     self.unseen.remove(&report.run);
+                }
+                if matches!(&report.event, Event::Answered(answer) if quota::is_throttled(answer)) {
+                    self.heed_throttle(&report.run, now);
                 }
                 self.step(&report.run, report.event, now);
             }
@@ -278,8 +284,10 @@ impl Driver {
     pub fn forget(&mut self, duplicates: &BTreeSet<RunId>, now: DateTime<Utc>) {
         for id in duplicates {
             if let Some(tracked) = self.runs.remove(id) {
-                self.leave_queue(&place_of(&tracked.run), tracked.run.definition.task.group.clone());
-                self.give_back_slot(id);
+                if let Some(queued) = tracked.queued {
+                    self.leave_queue(&queued, tracked.run.definition.task.group.clone(), now);
+                }
+                self.give_back_slot(id, now);
                 if let Some(at) = tracked.wake_at {
                     self.wakes.remove(&(at, id.clone()));
                 }
@@ -294,7 +302,7 @@ impl Driver {
     pub fn acts(&mut self, now: DateTime<Utc>) -> Vec<Act> {
         // A commit may have taken long.
         self.heed_clock(now);
-        let mut acts = Vec::new();
+        let mut acts: Vec<Act> = self.new_pace.take().map(Act::Pace).into_iter().collect();
         for id in std::mem::take(&mut self.touched) {
             let Some(tracked) = self.runs.get_mut(&id) else { continue };
             if tracked.is_dirty {
@@ -320,7 +328,7 @@ impl Driver {
     pub fn next_turn_at(&self) -> Option<DateTime<Utc>> {
         let firing = self.agenda.first().map(|(at, _)| *at);
         let wake = self.wakes.first().map(|(at, _)| *at);
-        let permit = (!self.queue.is_empty()).then(|| self.bucket.next_permit());
+        let permit = self.queue.firsts().map(|(key, _)| self.quotas.next_permit(key)).min();
         let look = (!self.held.is_empty()).then_some(self.first_look_until);
         [firing, wake, permit, look].into_iter().flatten().min()
     }

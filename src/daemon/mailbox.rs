@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::run::RunId;
 
 use super::clock;
-use super::driver::{Command, Declined, Done, Driver, JobView};
+use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
 
 /// How many letters may wait.
 const LETTERS_MAX: usize = 64;
@@ -19,7 +19,7 @@ const LETTERS_MAX: usize = 64;
 pub(super) enum Letter {
     /// What the jobs are.
     Jobs(oneshot::Sender<Vec<JobView>>),
-    /// What keeps a run that is due from beginning.
+    /// What keeps a run whose launch is due from it.
     WaitsFor(RunId, oneshot::Sender<Option<String>>),
     /// To do something; answered when it is saved.
     Command(Command, Reply),
@@ -73,6 +73,9 @@ pub struct Health {
     pub turned_at: Option<DateTime<Utc>>,
     /// How many runs are alive.
     pub living_runs: usize,
+    /// How the launches of each account and region stood then.
+    #[serde(default)]
+    pub launches: Vec<LaunchQueue>,
     /// Why the state can't be saved, if it can't.
     pub store_error: Option<String>,
     /// When the configuration that is in force was taken; none before the first one was.
@@ -105,10 +108,10 @@ impl Pulse {
         self.with(|health| health.began_at = Some(now));
     }
 
-    pub(super) fn turned(&self, now: DateTime<Utc>, living_runs: usize) {
+    pub(super) fn turned(&self, now: DateTime<Utc>, living_runs: usize, launches: Vec<LaunchQueue>) {
         self.with(|health| {
             health.turned_at = Some(now);
-            health.living_runs = living_runs;
+            (health.living_runs, health.launches) = (living_runs, launches);
         });
     }
 
@@ -141,6 +144,7 @@ pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
         began_at: None,
         turned_at: None,
         living_runs: 0,
+        launches: Vec::new(),
         store_error: None,
         config_taken_at: None,
         reload: None,
@@ -156,7 +160,7 @@ impl Mailbox {
         jobs.await.ok()
     }
 
-    /// What keeps a run that is due from beginning; none if nothing does, or nobody knows now.
+    /// What keeps a run whose launch is due from it; none if nothing does, or nobody knows now.
     pub async fn waits_for(&self, run: RunId) -> Option<String> {
         let (reply, told) = oneshot::channel();
         self.letters.send(Letter::WaitsFor(run, reply)).await.ok()?;

@@ -15,7 +15,10 @@
 mod act;
 pub mod clock;
 pub mod driver;
+mod events;
 mod inbox;
+mod lag;
+mod log_tail;
 mod lost_state;
 mod mailbox;
 mod perform;
@@ -34,15 +37,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::driver::{Driver, Report, Setup};
+use self::driver::{Driver, Pace, Report, Setup};
+use self::events::Listener;
 use self::inbox::Inbox;
+use self::lag::Lag;
+use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
 use self::watch::Watcher;
-use crate::ecs::Ecs;
-use crate::engine::bucket::Bucket;
+use crate::ecs::{Ecs, EventQueue};
 use crate::engine::job::{Instance, Job};
+use crate::engine::log_tail::{Wanted, wanted};
+use crate::engine::quota::Quotas;
 use crate::engine::run::{RunId, in_words};
 use crate::engine::slots::Slots;
 use crate::observe;
@@ -68,16 +75,20 @@ pub struct Settings {
     pub instance: Instance,
     /// The jobs.
     pub jobs: Vec<Arc<Job>>,
-    /// RunTask calls a second.
+    /// RunTask calls a second, of each account and region.
     pub launch_rate: f64,
-    /// RunTask calls at once.
+    /// RunTask calls at once, likewise.
     pub launch_burst: u32,
     /// The pause between two looks at the same task.
     pub poll_interval: Duration,
+    /// DescribeTasks calls a second, of each account and region.
+    pub describe_rate: f64,
     /// How many runs may live at once.
     pub max_running: Option<u32>,
     /// How many of each group.
     pub groups: BTreeMap<String, u32>,
+    /// Queues of task state changes.
+    pub event_queues: Vec<EventQueue>,
 }
 
 /// Why the daemon ended other than by being told to.
@@ -113,8 +124,12 @@ pub struct Daemon<S, E> {
     letters: mpsc::Receiver<Letter>,
     tray: Tray,
     pulse: Arc<Pulse>,
+    lag: Lag,
     tracker: TaskTracker,
     pollers: CancellationToken,
+    /// They begin after the first turn.
+    listeners: Vec<Listener>,
+    log_tails: mpsc::UnboundedSender<Wanted>,
     committed_at: DateTime<Utc>,
     /// On an empty store: whom to ask for tasks of one that is gone.
     looks_first: Option<E>,
@@ -135,15 +150,18 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             "state loaded"
         );
         let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
-        let bucket = Bucket::new(settings.launch_rate, settings.launch_burst, now);
-        let Settings { instance, jobs, max_running, groups, .. } = settings;
-        let slots = Slots::new(max_running, groups);
-        let driver = Driver::new(Setup { instance, term: store.term(), jobs, bucket, slots }, loaded, now);
+        let Settings { instance, jobs, launch_rate, launch_burst, poll_interval, describe_rate, .. } = settings;
+        let (quotas, slots) =
+            (Quotas::new(launch_rate, launch_burst), Slots::new(settings.max_running, settings.groups));
+        let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
         let (mailbox, letters, pulse) = mailbox::open();
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
-        let watcher =
-            Watcher::new(ecs.clone(), settings.poll_interval, sender.clone(), tracker.clone(), pollers.clone());
+        let pace = Pace { poll_interval, describe_rate };
+        let watcher = Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone());
+        let listeners = events::listeners(settings.event_queues, &watcher.followed());
+        let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
+        tracker.spawn(pollers.clone().run_until_cancelled_owned(fetcher.run()));
         let performer = Performer::new(ecs, watcher, sender, tracker.clone());
         let committed_at = now;
         let daemon = Daemon {
@@ -154,8 +172,11 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             letters,
             tray: Tray::default(),
             pulse,
+            lag: Lag::default(),
             tracker,
             pollers,
+            listeners,
+            log_tails,
             committed_at,
             looks_first,
         };
@@ -178,6 +199,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let mut arrived = Vec::new();
         while !stop.is_cancelled() {
             self.turn(std::mem::take(&mut arrived), false, &stop).await?;
+            self.listen();
             let next = self.driver.next_turn_at();
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -194,6 +216,13 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
         }
         self.leave(arrived, &stop).await
+    }
+
+    /// Begins to listen to the queues. What was in flight is followed by then; an event of any other task is not kept.
+    fn listen(&mut self) {
+        for listener in self.listeners.drain(..) {
+            self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(listener.run()));
+        }
     }
 
     async fn turn(
@@ -216,6 +245,10 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             self.driver.forget(&duplicates, now);
             for save in batch.runs.iter().filter(|save| !duplicates.contains(&save.run.id)) {
                 observe::transition(save);
+                for wanted in wanted(&save.run, &save.entries) {
+                    // It ends with the daemon only.
+                    drop(self.log_tails.send(wanted));
+                }
             }
             batch.audit.iter().for_each(observe::carried_out);
         }
@@ -226,7 +259,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         for act in self.driver.acts(clock::now()) {
             self.performer.perform(act);
         }
-        self.pulse.turned(now, self.driver.living_runs());
+        let launches = self.driver.launch_queues(now);
+        self.lag.heed(&launches, now);
+        self.pulse.turned(now, self.driver.living_runs(), launches);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
-//! The loop itself: that a call which panics takes nothing with it, and (in `saving.rs`) what it does while its store
-//! fails.
+//! The loop itself: that a call which panics takes nothing with it, (in `saving.rs`) what it does while its store fails,
+//! and (in `push.rs`) what task events and log tails change.
 
+mod push;
 mod saving;
 
 use std::collections::BTreeMap;
@@ -12,12 +13,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::driver::Act;
-use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer};
+use super::driver::{Act, Pace};
+use super::perform::{LAUNCHES_MAX, LOOKUPS_MAX, Performer, STOPS_MAX};
 use super::watch::Watcher;
 use super::{Settings, clock};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
-use crate::engine::job::{Instance, Site};
+use crate::engine::job::{Instance, Site, Target};
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
@@ -26,10 +27,13 @@ use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
 /// How often something is looked at that is waited for.
 const BEAT: Duration = Duration::from_millis(10);
 /// Far longer than anything takes, on a clock that does not really wait.
-const WITHIN: Duration = Duration::from_secs(600);
+pub(in crate::daemon) const WITHIN: Duration = Duration::from_secs(600);
+
+/// The target at which stops are answered.
+const ANSWERS: &str = "answers";
 
 /// An ECS that panics at the first look and knows no task at any later one, refuses each launch its connection and never
-/// answers a look-up or a stop.
+/// answers a look-up, nor a stop but at one target.
 #[derive(Debug, Clone, Default)]
 struct Frail {
     looks: Arc<AtomicU32>,
@@ -53,12 +57,19 @@ impl Ecs for Frail {
         Ok(LivePage::default())
     }
 
-    async fn stop_task(&self, _site: &Site, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
-        std::future::pending().await
+    async fn stop_task(&self, site: &Site, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
+        match site.target.name.as_deref() {
+            Some(ANSWERS) => Ok(()),
+            _ => std::future::pending().await,
+        }
     }
 }
 
-fn no_connection() -> LaunchAnswer {
+fn pace() -> Pace {
+    Pace { poll_interval: Duration::from_secs(1), describe_rate: 20.0 }
+}
+
+pub(in crate::daemon) fn no_connection() -> LaunchAnswer {
     LaunchAnswer::NoAnswer { sent: false, message: "connection refused".into() }
 }
 
@@ -69,8 +80,10 @@ fn settings() -> Settings {
         launch_rate: 20.0,
         launch_burst: 20,
         poll_interval: Duration::from_secs(1),
+        describe_rate: 20.0,
         max_running: None,
         groups: BTreeMap::new(),
+        event_queues: Vec::new(),
     }
 }
 
@@ -89,9 +102,9 @@ pub(in crate::daemon) async fn until(is_so: impl AsyncFn() -> bool) {
 async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
     let (sender, mut reports) = mpsc::channel(8);
     let stop = CancellationToken::new();
-    let mut watcher = Watcher::new(Frail::default(), Duration::from_secs(1), sender, TaskTracker::new(), stop.clone());
+    let mut watcher = Watcher::new(Frail::default(), pace(), sender, TaskTracker::new(), stop.clone());
     let task = TaskArn("task/1".into());
-    watcher.watch(samples::definition().task.site(), task.clone(), RunId::from_text("run"));
+    watcher.watch(samples::definition().task.site(), task.clone(), RunId::from_text("run"), None);
     let second = tokio::time::timeout(WITHIN, reports.recv()).await.expect("a second look");
     let reported = second.expect("a report");
     assert_eq!(reported.first().map(|report| &report.event), Some(&Event::Missing(task)));
@@ -102,7 +115,7 @@ async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
 async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
     let (sender, mut reports) = mpsc::channel(8);
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let watcher = Watcher::new(Frail::default(), Duration::from_secs(1), sender.clone(), tracker.clone(), stop.clone());
+    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone());
     let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
     let (job, now) = (samples::job("@daily"), clock::now());
     let firing = Firing::of_schedule(&job.name, now, Trigger::Schedule);
@@ -114,4 +127,23 @@ async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
     performer.perform(Act::Launch { run: run.id, launch });
     let reported = tokio::time::timeout(WITHIN, reports.recv()).await.expect("an answer").expect("a report");
     assert_eq!(reported.first().map(|report| &report.event), Some(&Event::Answered(no_connection())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_never_answers_holds_up_no_other() {
+    let (sender, mut reports) = mpsc::channel(8);
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone());
+    let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
+    let (run, task) = (RunId::from_text("run"), TaskArn("task/1".into()));
+    let silent = samples::definition().task.site();
+    for _ in 0..=STOPS_MAX {
+        let (run, site, task) = (run.clone(), silent.clone(), task.clone());
+        performer.perform(Act::Stop { run, site, tasks: vec![task], reason: "over".into() });
+    }
+    let answers = Target { name: Some(ANSWERS.into()), ..Target::default() };
+    let site = Site { target: Arc::new(answers), ..silent };
+    performer.perform(Act::Stop { run, site, tasks: vec![task], reason: "over".into() });
+    let reported = tokio::time::timeout(WITHIN, reports.recv()).await.expect("an answer").expect("a report");
+    assert_eq!(reported.first().map(|report| &report.event), Some(&Event::StopAsked { accepted: true }));
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::act::Act;
+use super::driver::Queued;
 use crate::engine::job::Site;
 use crate::engine::run::{Action, Entry, Run};
 use crate::engine::task::TaskArn;
@@ -26,6 +27,12 @@ pub(super) struct Tracked {
     pub(super) is_calling: bool,
     /// The tasks that are being polled for it.
     watched: Vec<TaskArn>,
+    /// From when on that is done often.
+    watched_often_from: Option<DateTime<Utc>>,
+    /// Where it waits for a launch permit.
+    pub(super) queued: Option<Queued>,
+    /// Whether something else than a permit kept it from its first launch.
+    pub(super) was_held: bool,
     /// Where it stands in `wakes`.
     pub(super) wake_at: Option<DateTime<Utc>>,
 }
@@ -52,6 +59,9 @@ impl Tracked {
             is_dirty: false,
             is_calling: false,
             watched: Vec::new(),
+            watched_often_from: None,
+            queued: None,
+            was_held: false,
             wake_at: None,
         }
     }
@@ -77,17 +87,19 @@ impl Tracked {
 
     /// Polling follows the run's tasks.
     pub(super) fn watch(&mut self, acts: &mut Vec<Act>) {
-        if self.run.followed().map(|followed| &followed.task).eq(&self.watched) {
+        let often_from = self.run.may_stop_from();
+        let is_otherwise = often_from != self.watched_often_from;
+        if !is_otherwise && self.run.followed().map(|followed| &followed.task).eq(&self.watched) {
             return;
         }
         let wanted: Vec<TaskArn> = self.run.followed().map(|followed| followed.task.clone()).collect();
         for task in self.watched.iter().filter(|task| !wanted.contains(task)) {
             acts.push(Act::Unwatch { site: self.site(), task: task.clone() });
         }
-        for task in wanted.iter().filter(|task| !self.watched.contains(task)) {
-            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task: task.clone() });
+        for task in wanted.iter().filter(|task| is_otherwise || !self.watched.contains(task)) {
+            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task: task.clone(), often_from });
         }
-        self.watched = wanted;
+        (self.watched, self.watched_often_from) = (wanted, often_from);
     }
 
     /// The call that the run's state asks for, unless one is under way.

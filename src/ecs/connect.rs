@@ -1,37 +1,51 @@
-//! From settings and environment to a client that can call ECS, or a clear word why not.
+//! From settings and environment to what the clients of a target are made of, or a clear word why not.
 //!
 //! The SDK finds region, credentials and endpoint by its own chain, which its users know; the configuration of the daemon
 //! comes before it. Left alone, the SDK reports a missing region and missing credentials as failures of each call, which
 //! look like a failing network. Both are therefore asked for once, here, so that a daemon that can never call ECS does not
-//! start; both waits are bounded, since off EC2 the chain ends in asking an address where nobody listens.
+//! start; both waits are bounded, since off EC2 the chain ends in asking an address where nobody listens. The role of a
+//! target is not asked for there: one that can't be assumed must not keep the jobs of the others from running.
 //!
 //! The calls themselves are never repeated by the SDK: the engine must see every answer to RunTask, and the other calls
 //! are asked again by whoever needs them.
 
 use std::time::Duration;
 
+use aws_config::identity::IdentityCache;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_ecs::config::{Builder, Config, Region};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::answer::chain;
 use super::http;
+use crate::engine::job::{Instance, Target};
 
 /// How long reading profiles, and asking EC2 for the region, may take.
 const LOAD_WAIT: Duration = Duration::from_secs(10);
 /// How long the first credentials may take; programs and single sign-on are slower than roles.
 const CREDENTIALS_WAIT: Duration = Duration::from_secs(20);
 
+/// The longest name of a session. Source: AWS STS API reference, AssumeRole, `RoleSessionName`.
+const SESSION_NAME_MAX: usize = 64;
+
+/// What of the SDK is not logged unless it is asked for: of each refused role it says what the line of the call says.
+pub const QUIET: &str = "aws_config::sts=error";
+
 /// What the configuration says about ECS; all else is found by the SDK's own chain.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// Names the sessions of assumed roles, which CloudTrail shows.
+    pub instance: Instance,
     /// `[ecs] region`; otherwise `AWS_REGION`, the profile or EC2.
     pub region: Option<String>,
     /// `[ecs] endpoint`; otherwise `AWS_ENDPOINT_URL_ECS`, `AWS_ENDPOINT_URL`, the profile or the region's.
     pub endpoint: Option<String>,
+    /// `[targets]`.
+    pub targets: Vec<Target>,
 }
 
 /// How long a call may take.
@@ -82,12 +96,16 @@ pub enum ConnectError {
     /// The endpoint is no URL.
     #[error("`{0}` is no endpoint: use http://host:port or https://host")]
     Endpoint(String),
+    /// The role of a target gives no credentials, and why.
+    #[error("the role could not be assumed: {0}")]
+    Role(String),
 }
 
-/// Finds out what the SDK's chain knows, checks it, and makes the configuration of a client.
-pub(super) async fn configure(settings: &Settings, timeouts: Timeouts) -> Result<Config, ConnectError> {
-    let endpoint = settings.endpoint.as_deref().map(checked_endpoint).transpose()?;
-    if endpoint.is_none() {
+/// Finds out what the SDK's chain knows, and checks it: what every client of the daemon's own account begins with. The
+/// endpoint of `[ecs]` is not in it, for it is that of ECS alone.
+pub(super) async fn shared(settings: &Settings) -> Result<SdkConfig, ConnectError> {
+    settings.endpoint.as_deref().map(checked_endpoint).transpose()?;
+    if settings.endpoint.is_none() || settings.targets.iter().any(|target| target.endpoint.is_none()) {
         check_environment(|variable| std::env::var(variable).ok())?;
     }
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http::client_with_env_proxy());
@@ -97,32 +115,70 @@ pub(super) async fn configure(settings: &Settings, timeouts: Timeouts) -> Result
     let slow = |_elapsed| ConnectError::TooSlow { what: "AWS configuration and region", wait: LOAD_WAIT };
     let shared = tokio::time::timeout(LOAD_WAIT, loader.load()).await.map_err(slow)?;
     check(&shared).await?;
-    let mut config = Builder::from(&shared);
+    Ok(shared)
+}
+
+/// The same without a look at the environment, for an endpoint that takes any credentials.
+pub(super) fn shared_local() -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http::client_without_proxy())
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+            "local", "local", None, None, "tenacron",
+        )))
+        .region(Region::new("local"))
+        .build()
+}
+
+/// The same for a target: in its region, as its role. The role is assumed at the region's own STS, by the SDK, when the
+/// first call needs it and before it expires.
+pub(super) async fn shared_for(own: &SdkConfig, target: &Target, session: &str, timeouts: Timeouts) -> SdkConfig {
+    let mut config = own.clone();
+    if let Some(region) = &target.region {
+        config = config.into_builder().region(Region::new(region.clone())).build();
+    }
+    let Some(role_arn) = &target.role_arn else { return config };
+    let sts = config.clone().into_builder().timeout_config(timeouts.into()).build();
+    let mut role = AssumeRoleProvider::builder(role_arn).session_name(session).configure(&sts);
+    if let Some(external_id) = &target.external_id {
+        role = role.external_id(external_id);
+    }
+    let role = SharedCredentialsProvider::new(role.build().await);
+    // A cache of its own: the common one has room for few roles, and one that is full has them assumed for each call.
+    let cache = IdentityCache::lazy().build();
+    config.into_builder().credentials_provider(role).identity_cache(cache).build()
+}
+
+/// The name of a session, as CloudTrail shows it.
+pub(super) fn session_name(instance: &Instance) -> String {
+    format!("tenacron-{instance}").chars().take(SESSION_NAME_MAX).collect()
+}
+
+/// A client's configuration for the ECS of a target.
+pub(super) fn ecs(shared: &SdkConfig, endpoint: Option<&str>, timeouts: Timeouts) -> Config {
+    let mut config = Builder::from(shared);
     if let Some(endpoint) = endpoint {
         config = config.endpoint_url(endpoint);
     }
-    Ok(finish(config, timeouts))
+    config.retry_config(RetryConfig::disabled()).timeout_config(timeouts.into()).build()
 }
 
-/// A configuration that reads nothing from the environment, for an endpoint that takes any credentials.
-pub(super) fn configure_local(endpoint: &str, timeouts: Timeouts) -> Result<Config, ConnectError> {
-    let config = Builder::default()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(http::client_without_proxy())
-        .credentials_provider(Credentials::new("local", "local", None, None, "tenacron"))
-        .region(Region::new("local"))
-        .endpoint_url(checked_endpoint(endpoint)?);
-    Ok(finish(config, timeouts))
+impl From<Timeouts> for TimeoutConfig {
+    fn from(Timeouts { connect, attempt, operation }: Timeouts) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(connect)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(operation)
+            .build()
+    }
 }
 
-fn finish(config: Builder, timeouts: Timeouts) -> Config {
-    let Timeouts { connect, attempt, operation } = timeouts;
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(connect)
-        .operation_attempt_timeout(attempt)
-        .operation_timeout(operation)
-        .build();
-    config.retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
+/// Whether a target has credentials.
+pub(super) async fn check_role(shared: &SdkConfig) -> Result<(), ConnectError> {
+    check(shared).await.map_err(|error| match error {
+        ConnectError::NoCredentials(why) => ConnectError::Role(why),
+        other => other,
+    })
 }
 
 async fn check(shared: &SdkConfig) -> Result<(), ConnectError> {
@@ -153,7 +209,7 @@ fn check_environment(read: impl Fn(&str) -> Option<String>) -> Result<(), Connec
     Ok(())
 }
 
-fn checked_endpoint(text: &str) -> Result<&str, ConnectError> {
+pub(super) fn checked_endpoint(text: &str) -> Result<&str, ConnectError> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let plain = |host: &str| !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace);
     if host.is_some_and(plain) { Ok(text) } else { Err(ConnectError::Endpoint(text.to_owned())) }
@@ -186,6 +242,13 @@ mod tests {
             .region(region.map(Region::new))
             .credentials_provider(SharedCredentialsProvider::new(provider))
             .build()
+    }
+
+    #[test]
+    fn sessions_of_the_longest_instance_have_a_name_that_sts_takes() {
+        let name = |instance: &str| session_name(&Instance::new(instance).unwrap());
+        assert_eq!(name("prod.eu"), "tenacron-prod.eu");
+        assert_eq!(name(&"x".repeat(64)).len(), SESSION_NAME_MAX);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Which containers of a task are essential.
+//! Which containers of a task are essential, and where they write their logs.
 //!
 //! DescribeTasks does not say it, the task definition does, and a revision never changes once it is registered: so one
 //! DescribeTaskDefinition per revision is enough, kept in a bounded table that all clones of the adapter share. It is
@@ -16,6 +16,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::TaskDefinition;
 
 use super::answer::Unfulfilled;
+use super::logs::Destination;
 
 /// How many task definitions are remembered; the oldest goes first.
 const REMEMBERED_MAX: usize = 1024;
@@ -31,14 +32,21 @@ const CREDENTIAL_CODES: [&str; 5] = [
     "InvalidSignatureException",
 ];
 
-/// Names of containers with their flag.
-pub(super) type Flags = HashMap<String, bool>;
+/// What a task definition says of its containers, by their names.
+pub(super) type Containers = HashMap<String, Container>;
+
+/// What a task definition says of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Container {
+    pub(super) essential: bool,
+    pub(super) logs: Destination,
+}
 
 /// What is known of a task definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Essentials {
     /// Its containers.
-    Known(Flags),
+    Known(Containers),
     /// ECS will not tell.
     Untold,
     /// The call failed in passing.
@@ -53,7 +61,7 @@ impl Essentials {
     /// GuardDuty Runtime Monitoring is; it does not decide how the task ended.
     pub(super) fn flag(&self, container: &str) -> Option<bool> {
         match self {
-            Essentials::Known(flags) => Some(flags.get(container).copied().unwrap_or(false)),
+            Essentials::Known(known) => Some(known.get(container).is_some_and(|container| container.essential)),
             Essentials::Untold | Essentials::AskAgain { .. } => None,
         }
     }
@@ -75,17 +83,37 @@ impl EssentialTable {
         if paused {
             return Essentials::AskAgain { pause: true };
         }
-        let found = match client.describe_task_definition().task_definition(task_definition).send().await {
-            Ok(output) => match output.task_definition() {
-                Some(definition) => Essentials::Known(flags(definition)),
-                None => Essentials::Untold,
-            },
-            Err(error) => self.not_found(&Unfulfilled::of(&error), task_definition),
+        let found = match ask(client, task_definition).await {
+            Ok(Some(containers)) => Essentials::Known(containers),
+            Ok(None) => Essentials::Untold,
+            Err(unfulfilled) => self.not_found(&unfulfilled, task_definition),
         };
         if !matches!(found, Essentials::AskAgain { .. }) {
             self.entries().keep(task_definition, found.clone());
         }
         found
+    }
+
+    /// Where the containers of a task definition write. A name that is no ARN means another definition elsewhere, and
+    /// tomorrow, so it is asked for each time.
+    ///
+    /// # Errors
+    /// Why it is not known, for a person.
+    pub(super) async fn destinations(
+        &self,
+        client: &Client,
+        task_definition: &str,
+    ) -> Result<HashMap<String, Destination>, String> {
+        let known = if task_definition.starts_with("arn:") {
+            match self.of(client, task_definition, false).await {
+                Essentials::Known(known) => Some(known),
+                Essentials::Untold | Essentials::AskAgain { .. } => None,
+            }
+        } else {
+            ask(client, task_definition).await.map_err(|unfulfilled| unfulfilled.text("DescribeTaskDefinition"))?
+        };
+        let known = known.ok_or("its task definition could not be read")?;
+        Ok(known.into_iter().map(|(name, container)| (name, container.logs)).collect())
     }
 
     fn not_found(&self, unfulfilled: &Unfulfilled, task_definition: &str) -> Essentials {
@@ -113,11 +141,21 @@ impl EssentialTable {
     }
 }
 
+async fn ask(client: &Client, task_definition: &str) -> Result<Option<Containers>, Unfulfilled> {
+    let asked = client.describe_task_definition().task_definition(task_definition).send().await;
+    let output = asked.map_err(|error| Unfulfilled::of(&error))?;
+    Ok(output.task_definition().map(containers))
+}
+
 /// A container is essential unless its definition says otherwise.
 /// Source: Amazon ECS API reference, ContainerDefinition, `essential`.
-fn flags(definition: &TaskDefinition) -> Flags {
+fn containers(definition: &TaskDefinition) -> Containers {
     let named = definition.container_definitions().iter();
-    named.filter_map(|container| Some((container.name()?.to_owned(), container.essential().unwrap_or(true)))).collect()
+    let known = named.filter_map(|container| {
+        let logs = Destination::of(container.log_configuration());
+        Some((container.name()?.to_owned(), Container { essential: container.essential().unwrap_or(true), logs }))
+    });
+    known.collect()
 }
 
 #[derive(Debug, Default)]
@@ -156,10 +194,10 @@ mod tests {
     fn table_forgets_the_oldest_beyond_its_limit() {
         let mut entries = Entries::default();
         for n in 0..=REMEMBERED_MAX {
-            entries.keep(&n.to_string(), Essentials::Known(Flags::new()));
+            entries.keep(&n.to_string(), Essentials::Known(Containers::new()));
         }
         assert_eq!(entries.recall("0"), None);
-        assert_eq!(entries.recall("1"), Some(Essentials::Known(Flags::new())));
+        assert_eq!(entries.recall("1"), Some(Essentials::Known(Containers::new())));
         assert_eq!((entries.known.len(), entries.by_age.len()), (REMEMBERED_MAX, REMEMBERED_MAX));
     }
 

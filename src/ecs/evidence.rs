@@ -57,7 +57,8 @@ fn stopped_tasks(body: &[u8]) -> HashMap<String, String> {
     tasks.iter().filter_map(stopped_task).collect()
 }
 
-fn stopped_task(task: &Value) -> Option<(String, String)> {
+/// A task that has stopped, with its ARN; none for any other.
+pub(super) fn stopped_task(task: &Value) -> Option<(String, String)> {
     let text = |key: &str| task.get(key).and_then(Value::as_str);
     if !matches!(text("lastStatus"), Some("STOPPED" | "DELETED")) {
         return None;

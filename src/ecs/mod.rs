@@ -4,18 +4,22 @@
 //! retried by the SDK behind our back, because the engine must see every answer to RunTask once, and the client token is
 //! part of the request, never an afterthought.
 //!
-//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `http.rs` is the HTTP client beneath the
+//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `clients.rs` keeps a client for each target, `http.rs` is the HTTP client beneath the
 //! SDK, `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
-//! launch, `live.rs` lists the live tasks that a Tenacron launched, `essential.rs` remembers which containers are essential.
+//! launch, `live.rs` lists the live tasks that a Tenacron launched, `essential.rs` remembers which containers are essential,
+//! `events.rs` reads task state changes from SQS, `logs.rs` the last lines of a container from CloudWatch Logs.
 
 mod answer;
 mod client;
+mod clients;
 mod connect;
 mod essential;
+mod events;
 mod evidence;
 mod facts;
 mod http;
 mod live;
+mod logs;
 mod request;
 mod search;
 #[cfg(test)]
@@ -24,10 +28,12 @@ mod tests;
 use std::future::Future;
 
 pub use self::client::AwsEcs;
-pub use self::connect::{ConnectError, Settings, Timeouts};
+pub use self::connect::{ConnectError, QUIET, Settings, Timeouts};
+pub use self::events::{EventQueue, LONG_POLL_SECONDS, MESSAGES_MAX, Message, TaskEvent, Unreadable};
 pub use self::search::PAGES_MAX;
 use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
+use crate::engine::log_tail::{LogTail, Wanted};
 use crate::engine::task::{FoundTask, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 
 /// How many tasks DescribeTasks takes. Source: Amazon ECS API reference, DescribeTasks.
@@ -83,6 +89,18 @@ pub trait Ecs: Clone + Send + Sync + 'static {
         site: &Site,
         tasks: &[TaskArn],
     ) -> impl Future<Output = Result<Described, CallError>> + Send;
+
+    /// Adds the essential flags to what an event said of a stopped task; none if they could not be read just now. Where
+    /// tasks have no definitions, an event says all there is.
+    fn with_flags(&self, site: &Site, event: TaskEvent) -> impl Future<Output = Option<TaskFacts>> + Send {
+        let _site = site;
+        std::future::ready(Some(event.facts))
+    }
+
+    /// The last lines of containers of a stopped task, or why there are none. Where no logs are kept there are none.
+    fn log_tail(&self, wanted: &Wanted) -> impl Future<Output = Vec<LogTail>> + Send {
+        std::future::ready(wanted.without_lines("logs are not kept"))
+    }
 
     /// Lists a page of the tasks of a cluster that shall run, and shows those that a Tenacron launched. At most
     /// [`PAGES_MAX`] pages are to be asked for.

@@ -18,6 +18,8 @@ use super::resources::{
 use super::retry::RetryPolicy;
 use super::schedule::Schedule;
 
+pub use super::target::{Site, Target};
+
 /// The longest job or instance name: with the longest suffix of a run id it still fits an ECS tag value.
 pub const NAME_MAX: usize = 64;
 
@@ -170,6 +172,14 @@ pub struct Definition {
     pub exit_codes: ExitCodes,
     /// What to do when it can no longer be known whether a launch happened.
     pub on_unknown: OnUnknown,
+    /// How many of the last lines of each failed container are kept; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_tail: u16,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it a reference")]
+fn is_zero(lines: &u16) -> bool {
+    *lines == 0
 }
 
 /// Limits of time; none means no limit.
@@ -204,50 +214,6 @@ pub enum OnUnknown {
     Fail,
     /// The task is launched anew, possibly for a second time.
     Rerun,
-}
-
-/// An account and region of ECS, and the way there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Target {
-    /// Its name in the configuration; none for that of `[ecs]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The region; none if it is whatever the daemon's own is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// The role that is assumed there; none for the daemon's own credentials.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role_arn: Option<String>,
-    /// What the role's trust policy asks for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<String>,
-    /// The endpoint; none for the region's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-}
-
-impl Target {
-    fn is_own(self: &Arc<Target>) -> bool {
-        **self == Target::default()
-    }
-}
-
-/// Where tasks run: what one client and one poller are for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Site {
-    /// The account and region.
-    pub target: Arc<Target>,
-    /// Short name or ARN of the cluster.
-    pub cluster: String,
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.target.name {
-            Some(name) => write!(f, "{} of target {name}", self.cluster),
-            None => f.write_str(&self.cluster),
-        }
-    }
 }
 
 /// What RunTask is asked for, in ECS's terms and nesting. Source: Amazon ECS API reference, RunTask.

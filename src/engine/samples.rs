@@ -19,6 +19,7 @@ pub(crate) fn definition() -> Definition {
         accept_stop_codes: Vec::new(),
         exit_codes: ExitCodes::default(),
         on_unknown: OnUnknown::Fail,
+        log_tail: 0,
     }
 }
 

@@ -52,6 +52,8 @@ struct Stored {
     /// By generation.
     launches: BTreeMap<u32, LaunchRow>,
     events: Vec<EventRow>,
+    /// JSON, by attempt.
+    log_tails: BTreeMap<u32, String>,
 }
 
 /// What a save will do, with everything prepared that can fail.
@@ -162,6 +164,8 @@ impl Data {
             Ok((row::of_scope(scope).to_owned(), body))
         });
         let pauses = pauses.collect::<Result<Vec<_>, Fault>>()?;
+        let tails = batch.log_tails.iter().map(|(run, attempt, tails)| Ok((run, *attempt, row::to_json(tails)?)));
+        let tails = tails.collect::<Result<Vec<_>, Fault>>()?;
         for job in &batch.forgotten_marks {
             self.marks.remove(job);
         }
@@ -178,6 +182,11 @@ impl Data {
         self.audit.extend(batch.audit.iter().filter(|entry| !entry.is_of_any(&dropped)).cloned());
         for ready in prepared {
             self.apply(ready);
+        }
+        for (run, attempt, body) in tails {
+            if let Some(stored) = self.places.get(run).and_then(|place| self.runs.get_mut(*place)) {
+                stored.log_tails.insert(attempt, body);
+            }
         }
         self.last_commit_at = Some(batch.at.timestamp_millis());
         Ok(dropped)
@@ -253,6 +262,7 @@ impl Data {
                     attempts: Vec::new(),
                     launches: BTreeMap::new(),
                     events: Vec::new(),
+                    log_tails: BTreeMap::new(),
                 });
                 place
             }
@@ -358,6 +368,11 @@ impl Data {
             summary: stored.summary()?,
             attempts: stored.attempts.iter().map(|body| row::to_attempt(body, run)).collect::<Result<_, _>>()?,
             entries: stored.events.iter().map(|event| event.clone().into_entry(run)).collect::<Result<_, _>>()?,
+            log_tails: stored
+                .log_tails
+                .iter()
+                .map(|(attempt, body)| Ok((*attempt, row::from_json(body, &row::named(run), "log_tail.body")?)))
+                .collect::<Result<_, Fault>>()?,
             definition: self.definition(stored)?,
         }))
     }

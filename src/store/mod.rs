@@ -10,7 +10,7 @@ pub mod memory;
 mod row;
 pub mod sqlite;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::job::{Definition, JobName};
+use crate::engine::log_tail::LogTail;
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Attempt, Covered, Entry, Run, RunId, Status, Trigger};
 
@@ -94,6 +95,9 @@ pub struct Batch {
     pub pauses: Vec<(Scope, Option<Pause>)>,
     /// What people did; a request whose run is dropped, because its id exists already, leaves no record either.
     pub audit: Vec<Audit>,
+    /// What failed containers wrote last, beside what the driver decided: an attempt's newest replaces what it had. That of a
+    /// run which is not stored is dropped.
+    pub log_tails: Vec<(RunId, u32, Vec<LogTail>)>,
 }
 
 impl Batch {
@@ -107,13 +111,15 @@ impl Batch {
             runs: Vec::new(),
             pauses: Vec::new(),
             audit: Vec::new(),
+            log_tails: Vec::new(),
         }
     }
 
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        let Batch { term: _, at: _, marks, forgotten_marks, runs, pauses, audit } = self;
-        marks.is_empty() && forgotten_marks.is_empty() && runs.is_empty() && pauses.is_empty() && audit.is_empty()
+        let Batch { term: _, at: _, marks, forgotten_marks, runs, pauses, audit, log_tails } = self;
+        let nothing_moved = marks.is_empty() && forgotten_marks.is_empty() && runs.is_empty();
+        nothing_moved && pauses.is_empty() && audit.is_empty() && log_tails.is_empty()
     }
 }
 
@@ -184,6 +190,8 @@ pub struct RunStory {
     pub attempts: Vec<Attempt>,
     /// Its history, in order.
     pub entries: Vec<Entry>,
+    /// What the containers of its failed attempts wrote last, by attempt.
+    pub log_tails: BTreeMap<u32, Vec<LogTail>>,
     /// What it does.
     pub definition: Arc<Definition>,
 }

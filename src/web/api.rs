@@ -196,9 +196,9 @@ async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>
     Ok(Json(RunObject { waits_for, ..story.into() }))
 }
 
-/// What keeps a run that is due from beginning. An answer without it is better than none.
+/// What keeps a run whose launch is due from it. An answer without it is better than none.
 pub(super) async fn waits_for<S: Store>(sources: &Sources<S>, run: &RunSummary) -> Option<String> {
-    if run.status != Status::Due {
+    if !matches!(run.status, Status::Due | Status::Waiting) {
         return None;
     }
     tokio::time::timeout(ANSWER_WITHIN, sources.mailbox.waits_for(run.run.clone())).await.ok()?

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::daemon::driver::JobView;
 use crate::engine::failure::{ErrorName, Failure};
 use crate::engine::hint::hint;
+use crate::engine::log_tail::LogTail;
 use crate::engine::pause::Pause;
 use crate::engine::run::{Attempt, Entry, Phases, TaskEnd};
 use crate::engine::task::ContainerFacts;
@@ -69,7 +70,12 @@ pub struct RunObject {
 
 impl From<RunStory> for RunObject {
     fn from(story: RunStory) -> RunObject {
-        let attempt_list: Vec<AttemptObject> = story.attempts.into_iter().map(AttemptObject::from).collect();
+        let mut log_tails = story.log_tails;
+        let with_log = |attempt: Attempt| {
+            let log_tail = log_tails.remove(&attempt.attempt).unwrap_or_default();
+            AttemptObject { log_tail, ..AttemptObject::from(attempt) }
+        };
+        let attempt_list: Vec<AttemptObject> = story.attempts.into_iter().map(with_log).collect();
         let hint = hint_of_end(&story.summary, attempt_list.last());
         RunObject { hint, summary: story.summary, waits_for: None, attempt_list, events: story.entries }
     }
@@ -104,6 +110,8 @@ pub struct AttemptObject {
     pub retrier: Option<usize>,
     pub retry_delay_seconds: Option<f64>,
     pub containers: Vec<ContainerFacts>,
+    #[serde(default)]
+    pub log_tail: Vec<LogTail>,
     #[serde(default)]
     pub due_at: Option<DateTime<Utc>>,
     #[serde(default)]
@@ -171,6 +179,7 @@ impl From<Attempt> for AttemptObject {
             retrier: attempt.retrier,
             retry_delay_seconds: attempt.retry_delay.map(|delay| delay.as_secs_f64()),
             containers: attempt.containers,
+            log_tail: Vec::new(),
             due_at: attempt.due_at,
             phases,
             tasks,

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
+mod aws;
 mod bad_input;
 mod boto3;
 mod classification;
@@ -22,6 +23,7 @@ mod harness;
 mod licences;
 mod lost_state;
 mod main_job;
+mod push;
 mod python;
 mod reload;
 mod restart;
@@ -35,6 +37,8 @@ mod store_faults;
 mod store_hands;
 mod store_lives;
 mod store_schemas;
+mod sts;
 mod surface;
 mod tap;
+mod targets;
 mod tidy;

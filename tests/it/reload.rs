@@ -113,6 +113,28 @@ fn a_folder_that_is_swapped_by_a_link_is_seen() {
 }
 
 #[test]
+fn another_pace_of_polling_is_taken_by_the_running_daemon() {
+    // There is a look soon after the first launch, and then none before the run's timeout.
+    let slow = SETTINGS.replace("poll_interval = \"500ms\"", "poll_interval = \"1h\"");
+    let site = Site::new(&slow);
+    let gate = site.gate();
+    let waits = format!(
+        "[jobs.slow]\nschedule = \"0 3 1 1 *\"\ntask_definition = \"slow\"\n[local.task_definitions.slow]\n\
+         containers = [{{ name = \"app\", command = [\"cat\", \"{}\"] }}]\n",
+        gate.display()
+    );
+    site.write("jobs.d/slow.toml", waits);
+    let daemon = site.daemon(&["run", "--local"]);
+    site.json(&["trigger", "slow"]);
+    daemon.wait_for_job("slow", "task launched");
+    site.write("tenacron.toml", slow.replace("\"1h\"", "\"500ms\""));
+    taken(&daemon, "a change of the files");
+    site.open_gate();
+    daemon.wait_for_job("slow", "run succeeded");
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
+}
+
+#[test]
 fn a_removed_job_finishes_its_run_on_the_definition_that_it_began_with() {
     let site = Site::new(SETTINGS);
     let gate = site.gate();

@@ -178,6 +178,7 @@ impl Play {
             accept_stop_codes: Vec::new(),
             exit_codes: ExitCodes::default(),
             on_unknown: OnUnknown::Fail,
+            log_tail: 0,
         };
         let firing = Firing::of_schedule(&JobName::new("hello").unwrap(), now, Trigger::Schedule);
         let (run, _) = Run::due(firing, Instance::new("prod").unwrap(), Arc::new(definition), now);

@@ -10,7 +10,7 @@ use super::python;
 const JSONSCHEMA: &str = "jsonschema==4.26.0";
 
 /// Keys of a job that is right otherwise, and that neither the reader nor the schema accepts.
-const WRONG: [&str; 37] = [
+const WRONG: [&str; 41] = [
     "timeot = \"1h\"",
     "timeout = 900",
     "timeout = \"900\"",
@@ -47,6 +47,10 @@ const WRONG: [&str; 37] = [
     "add_tags = \"yes\"",
     "[ecs]\nlaunch_rate = 0",
     "[state]\nurl = \"/var/lib/x.db\"",
+    "[targets.t]",
+    "[targets.t]\nregion = \"eu-central-1a\"",
+    "[targets.t]\nrole_arn = \"arn:aws:iam::123456789012:user/x\"",
+    "[targets.t]\nregion = \"eu-central-1\"\nexternal_id = \"ab\"",
     "[local.task_definitions.t]\ncontainers = [{ name = \"c\", command = [\"x\"] }]\noutcomes = [{ failure = \"x\", slow_answer = \"1s\" }]",
 ];
 

@@ -1,7 +1,9 @@
 //! What people do, in every store: pauses, the audit log, who asked for a run, and what became of an instant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tenacron::engine::log_tail::LogTail;
 use tenacron::engine::pause::{Pause, Scope};
 use tenacron::engine::run::{Asker, Firing, Outcome, Request, RunId, Trigger};
 use tenacron::store::memory::MemoryStore;
@@ -16,6 +18,7 @@ conformance! {
     two_may_ask_for_the_same_instant
     an_instant_is_found_by_its_own_row_and_by_one_that_stands_for_it
     a_story_tells_what_its_run_does
+    what_containers_wrote_last_is_kept_by_attempt
 }
 
 fn asker(by: &str, reason: Option<&str>) -> Asker {
@@ -112,6 +115,34 @@ async fn an_instant_is_found_by_its_own_row_and_by_one_that_stands_for_it(bench:
         assert!(found(none).await.is_empty(), "{none}");
     }
     assert!(store.of_instant(job("another"), at(0)).await.unwrap().is_empty());
+}
+
+/// What the containers of an attempt wrote.
+pub(crate) fn log_tails() -> Vec<LogTail> {
+    let lines = vec!["é".into(), "\"x\"\n".into()];
+    let app = LogTail { container: "app".into(), lines, note: None };
+    vec![app, LogTail::without_lines("log", "the stream does not exist")]
+}
+
+async fn what_containers_wrote_last_is_kept_by_attempt(bench: impl Bench) {
+    let store = bench.open();
+    let mut lives = [Life::due("nightly", 0), Life::due("often", 0)];
+    save(&store, lives.iter_mut().map(Life::save).collect()).await;
+    let [nightly, often] = lives.map(|life| life.run.id);
+    let first = vec![LogTail::without_lines("app", "too late")];
+    let told = vec![
+        (nightly.clone(), 1, first),
+        (nightly.clone(), 2, log_tails()),
+        (RunId::from_text("never-saved"), 1, log_tails()),
+    ];
+    store.commit(Batch { log_tails: told, ..batch(store.term(), 1, vec![]) }).await.unwrap();
+    let again = vec![(nightly.clone(), 1, log_tails())];
+    store.commit(Batch { log_tails: again, ..batch(store.term(), 2, vec![]) }).await.unwrap();
+    let store = bench.open();
+    let of = async |run: RunId| store.story(run).await.unwrap().unwrap().log_tails;
+    assert_eq!(of(nightly).await, BTreeMap::from([(1, log_tails()), (2, log_tails())]));
+    assert_eq!(of(often).await, BTreeMap::new());
+    assert!(store.story(RunId::from_text("never-saved")).await.unwrap().is_none());
 }
 
 async fn a_story_tells_what_its_run_does(bench: impl Bench) {

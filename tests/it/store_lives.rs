@@ -56,6 +56,7 @@ pub(crate) fn definition() -> Arc<Definition> {
         accept_stop_codes: vec![],
         exit_codes: ExitCodes::default(),
         on_unknown: OnUnknown::Fail,
+        log_tail: 0,
     })
 }
 

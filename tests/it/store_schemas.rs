@@ -7,16 +7,18 @@
 //! TENACRON_MAKE_FIXTURE=1 cargo test --test it store_schemas
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tenacron::engine::failure::Failure;
+use tenacron::engine::log_tail::LogTail;
 use tenacron::engine::pause::{Pause, Scope};
 use tenacron::engine::run::{Attempt, Event, HistoryEvent, Outcome, Run, State, Status};
 use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
 use tenacron::store::{Audit, Batch, Mark, Store};
 
 use super::store::{Disk, all, batch, holder, mark, save, summary_of};
-use super::store_hands::{audit, pauses};
+use super::store_hands::{audit, log_tails, pauses};
 use super::store_lives::{Life, at, every_life, lives_of_schema_1};
 
 /// What a cause says of exit code 137 since some time after schema 2.
@@ -42,7 +44,9 @@ async fn make(to: &Path) {
     let pauses = pauses().into_iter().map(|(scope, pause)| (scope, Some(pause))).collect();
     let audit = audit().into_iter().rev().collect();
     let batch = Batch { marks: marks(), pauses, audit, ..batch(store.term(), 7, runs) };
+    let told = batch.runs.iter().map(|save| (save.run.id.clone(), 1, log_tails())).collect();
     store.commit(batch).await.unwrap();
+    store.commit(Batch { log_tails: told, ..Batch::empty(store.term(), at(7)) }).await.unwrap();
     store.close().await;
     rusqlite::Connection::open(disk.path()).unwrap().execute_batch("VACUUM").unwrap();
     std::fs::copy(disk.path(), to).unwrap();
@@ -51,12 +55,14 @@ async fn make(to: &Path) {
 /// The runs of a fixture as its program knew them. A schema that adds to a run says here what older ones lack.
 fn lives(schema: usize) -> Vec<(&'static str, Life)> {
     let mut lives = if schema == 1 { lives_of_schema_1() } else { every_life() };
-    lives.iter_mut().for_each(|(_, life)| forget_what_came_with_no_schema(life));
+    if schema < 3 {
+        lives.iter_mut().for_each(|(_, life)| forget_what_came_with_schema_3(life));
+    }
     lives
 }
 
-/// What later programs add to the JSON of a run, and say in other words, without a schema of their own.
-fn forget_what_came_with_no_schema(life: &mut Life) {
+/// What the programs of schema 3 add to the JSON of a run, and say in other words.
+fn forget_what_came_with_schema_3(life: &mut Life) {
     for attempt in &mut life.run.attempts {
         *attempt = Attempt { due_at: None, shortage: None, ends: Vec::new(), ..attempt.clone() };
         attempt.failure.iter_mut().for_each(forget_of_failure);
@@ -96,6 +102,11 @@ fn hands_of(schema: usize) -> (Vec<(Scope, Pause)>, Vec<Audit>) {
     if schema == 1 { (Vec::new(), Vec::new()) } else { (pauses(), audit()) }
 }
 
+/// Schemas 1 and 2 know nothing of logs.
+fn log_tails_of(schema: usize) -> BTreeMap<u32, Vec<LogTail>> {
+    if schema < 3 { BTreeMap::new() } else { BTreeMap::from([(1, log_tails())]) }
+}
+
 #[tokio::test]
 async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
     let newest = fixture(SCHEMA);
@@ -123,6 +134,7 @@ async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
             assert_eq!(story.summary, summary_of(&life.run), "schema {schema}, {name}");
             assert_eq!(story.attempts, life.run.attempts, "schema {schema}, {name}");
             assert_eq!(story.entries, life.all_entries, "schema {schema}, {name}");
+            assert_eq!(story.log_tails, log_tails_of(schema), "schema {schema}, {name}");
         }
         go_on(store, lives, &disk).await;
     }

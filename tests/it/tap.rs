@@ -16,6 +16,8 @@ pub(crate) struct Call {
     /// Such as `RunTask`.
     pub(crate) operation: String,
     pub(crate) body: Value,
+    /// `KEY/REGION/SERVICE` of its signature.
+    pub(crate) signed: Option<String>,
 }
 
 pub(crate) struct Tap {
@@ -54,6 +56,12 @@ impl Tap {
                 return;
             }
         }
+    }
+
+    /// All calls so far, in order.
+    pub(crate) fn seen(&self) -> Vec<Call> {
+        self.drain();
+        self.seen.borrow().clone()
     }
 
     /// The bodies of all launches so far, in order.
@@ -102,16 +110,28 @@ fn listen(mut client: TcpStream, mut server: TcpStream, calls: &Sender<Call>) {
 }
 
 /// The first request if it is there as a whole, and where it ends.
-fn first_call(bytes: &[u8]) -> Option<(Call, usize)> {
+pub(crate) fn first_call(bytes: &[u8]) -> Option<(Call, usize)> {
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
-    let header = |name: &str| {
-        let lines = head.lines().filter_map(|line| line.split_once(':'));
-        lines.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
-    };
-    let length: usize = header("content-length").map_or(0, |text| text.parse().expect("a length"));
+    let length: usize = header(&head, "content-length").map_or(0, |text| text.parse().expect("a length"));
     let body = bytes.get(head_end..head_end + length)?;
-    let operation = header("x-amz-target").and_then(|target| target.rsplit('.').next().map(str::to_owned));
+    let operation = header(&head, "x-amz-target").and_then(|target| target.rsplit('.').next().map(str::to_owned));
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
-    Some((Call { operation: operation.unwrap_or_default(), body }, head_end + length))
+    Some((Call { operation: operation.unwrap_or_default(), body, signed: signer(&head) }, head_end + length))
+}
+
+/// The value of a header.
+pub(crate) fn header(head: &str, name: &str) -> Option<String> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+}
+
+/// Who signed a request: `KEY/REGION/SERVICE`.
+pub(crate) fn signer(head: &str) -> Option<String> {
+    let authorization = header(head, "authorization")?;
+    let scope = authorization.split_once("Credential=")?.1.split(',').next()?;
+    match scope.split('/').collect::<Vec<_>>().as_slice() {
+        [key, _date, region, service, _] => Some(format!("{key}/{region}/{service}")),
+        _ => None,
+    }
 }

@@ -20,7 +20,7 @@ error[unknown-key]: ecs: unknown key `poll_intervall`, did you mean `poll_interv
 9 | poll_intervall = "5s"
   | ^^^^^^^^^^^^^^
   |
-  = help: accepted here: region, endpoint, poll_interval, launch_rate, launch_burst
+  = help: accepted here: region, endpoint, poll_interval, launch_rate, launch_burst, describe_rate, events_queue
 
 1 error, 0 warnings
 "#,

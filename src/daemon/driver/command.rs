@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::act::Pace;
 use crate::engine::job::{Definition, Job, JobName, Overlap};
 use crate::engine::overrides::{Overrides, OverridesRefused};
 use crate::engine::pause::{Pause, Scope};
@@ -90,10 +91,12 @@ pub enum Command {
 pub struct NewJobs {
     /// All jobs.
     pub jobs: Vec<Arc<Job>>,
-    /// RunTask calls a second.
+    /// RunTask calls a second, of each account and region.
     pub launch_rate: f64,
-    /// RunTask calls at once.
+    /// RunTask calls at once, likewise.
     pub launch_burst: u32,
+    /// How often tasks are polled.
+    pub pace: Pace,
     /// How many runs may live at once.
     pub max_running: Option<u32>,
     /// How many of each group.

@@ -14,6 +14,7 @@ use super::command::{Changes, NewJobs};
 use crate::engine::admit::{self, Absence, Undecided};
 use crate::engine::job::{Job, JobName};
 use crate::engine::pause::{Pause, Scope};
+use crate::engine::quota::quota_key;
 use crate::engine::run::RunId;
 use crate::engine::schedule::spread_offset;
 use crate::store::Mark;
@@ -39,7 +40,7 @@ pub(super) struct JobEntry {
     pub(super) mark: DateTime<Utc>,
     pub(super) anchor: DateTime<Utc>,
     /// How much later than its instants it leaves.
-    offset: TimeDelta,
+    pub(super) offset: TimeDelta,
     /// Its next instant.
     pub(super) next_at: Option<DateTime<Utc>>,
     /// How many of its runs ended badly since one succeeded.
@@ -93,6 +94,8 @@ impl Driver {
         let name = job.name.clone();
         let offset = spread_offset(&self.instance, &name, job.admission.spread);
         let next_at = job.schedule.next(mark, anchor);
+        // So that its quota is shown before its first launch.
+        self.quotas.bucket(quota_key(&job.definition.task.target), now);
         self.jobs.insert(name.clone(), JobEntry { job, mark, anchor, offset, next_at, failed_in_a_row });
         self.enter_agenda(&name);
         outdated
@@ -136,9 +139,10 @@ impl Driver {
             self.set_job(job, None, now);
             changes.added.push(name);
         }
-        self.bucket.set_quota(new.launch_rate, new.launch_burst, now);
+        self.quotas.set(new.launch_rate, new.launch_burst, now);
+        self.new_pace = Some(new.pace);
         self.slots.set_limits(new.max_running, new.groups);
-        self.call_all_back();
+        self.call_all_back(now);
         changes
     }
 

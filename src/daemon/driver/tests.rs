@@ -4,8 +4,8 @@
 //! and a clock of its own. `plan.rs` makes up a history out of a seed, and `wishes.rs` what people want in it; `ledger.rs`
 //! judges each batch when it is saved, `audit.rs` the history when it is over, with the retry rules written a second time in
 //! `asl.rs`; `broken.rs` removes one safeguard after the other, to see that both are not blind. `rules.rs` has single rules,
-//! `lost_state.rs` those of a store that was deleted, `hands.rs`, `pauses.rs`, `slots.rs`, `overdue.rs` and `reloads.rs`
-//! those of what their names say.
+//! `lost_state.rs` those of a store that was deleted, `hands.rs`, `pauses.rs`, `quotas.rs`, `slots.rs`, `overdue.rs` and
+//! `reloads.rs` those of what their names say.
 
 mod asl;
 mod audit;
@@ -20,6 +20,7 @@ mod overdue;
 mod pauses;
 mod people;
 mod plan;
+mod quotas;
 mod random;
 mod reloads;
 mod rules;
@@ -34,9 +35,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
+use self::world::World;
 use super::*;
 use crate::engine::failure::ErrorName;
-use crate::engine::job::{Admission, Catchup, ContainerOverride, Definition, Limits, Overlap, TaskSpec};
+use crate::engine::job::{Admission, Catchup, ContainerOverride, Definition, Limits, Overlap, Target, TaskSpec};
+use crate::engine::quota::QuotaKey;
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
 use crate::engine::samples;
 use crate::engine::schedule::{Dst, Schedule};
@@ -57,6 +60,13 @@ fn demand(holds: bool, what: impl FnOnce() -> String) {
 
 fn demand_eq<T: PartialEq + Debug>(left: T, right: T, what: impl FnOnce() -> String) {
     demand(left == right, || format!("{}: {left:?} instead of {right:?}", what()));
+}
+
+/// Leaves no permit of the daemon's own account, and one more after `1 / rate` seconds.
+fn use_up(world: &mut World, rate: f64) {
+    let now = world.wall();
+    world.driver.quotas = Quotas::new(rate, 1);
+    assert!(world.driver.quotas.bucket(QuotaKey::default(), now).take(now));
 }
 
 fn retrier(name: ErrorName, interval_seconds: u32) -> Retrier {
@@ -112,6 +122,20 @@ fn launching(job: &Arc<Job>, task_definition: &str) -> Arc<Job> {
     otherwise(job, |job| {
         let mut definition = Definition::clone(&job.definition);
         definition.task.task_definition = task_definition.into();
+        job.definition = Arc::new(definition);
+    })
+}
+
+/// A job that launches in another account and region than the daemon's own.
+fn elsewhere(job: &Arc<Job>) -> Arc<Job> {
+    otherwise(job, |job| {
+        let mut definition = Definition::clone(&job.definition);
+        definition.task.target = Arc::new(Target {
+            name: Some("elsewhere".into()),
+            region: Some("eu-west-1".into()),
+            role_arn: Some("arn:aws:iam::111122223333:role/launcher".into()),
+            ..Target::default()
+        });
         job.definition = Arc::new(definition);
     })
 }

@@ -120,8 +120,10 @@ async fn start(store: &MemoryStore, ecs: &Cluster) -> (Daemon<MemoryStore, Clust
         launch_rate: 20.0,
         launch_burst: 20,
         poll_interval: Duration::from_secs(1),
+        describe_rate: 20.0,
         max_running: None,
         groups: BTreeMap::new(),
+        event_queues: Vec::new(),
     };
     Daemon::start(settings, store.clone(), ecs.clone()).await.unwrap()
 }

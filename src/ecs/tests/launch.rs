@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, future};
-use aws_sdk_ecs::config::{BehaviorVersion, Builder, Region};
-use aws_smithy_types::retry::RetryConfig;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_sdk_ecs::config::Region;
 use serde_json::json;
 
 use super::stub::{Reply, Stub, ok, refusal};
-use super::{AMPLE, TASK, adapter, arn, full_request};
-use crate::ecs::{AwsEcs, Ecs as _, Timeouts, http};
+use super::{AMPLE, TASK, adapter, adapter_of, arn, bare, full_request};
+use crate::ecs::{AwsEcs, Ecs as _, Timeouts};
 use crate::engine::task::{LaunchAnswer, LaunchFailure, TaskArn};
 
 /// Sends one launch to a server with that reply; each answer must cost one request.
@@ -218,18 +217,14 @@ impl ProvideCredentials for NoCredentials {
 #[tokio::test]
 async fn credentials_that_cannot_be_had_and_an_unknown_endpoint_sent_nothing() {
     let stub = Stub::always(Reply::Close).await;
-    let config = || {
-        Builder::default()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(http::client_without_proxy())
-            .retry_config(RetryConfig::disabled())
-    };
-    let without_credentials =
-        config().credentials_provider(NoCredentials).region(Region::new("local")).endpoint_url(&stub.endpoint);
-    let message = unanswered(AwsEcs::with_config(without_credentials.build()).run_task(&full_request()).await, false);
+    let gone = SharedCredentialsProvider::new(NoCredentials);
+    let without_credentials = bare().into_builder().credentials_provider(gone).region(Region::new("local")).build();
+    let ecs = adapter_of(without_credentials, Some(&stub.endpoint));
+    let message = unanswered(ecs.run_task(&full_request()).await, false);
     assert!(message.contains("the role is gone"), "{message}");
-    let without_region = config().credentials_provider(Credentials::new("key", "secret", None, None, "test"));
-    let message = unanswered(AwsEcs::with_config(without_region.build()).run_task(&full_request()).await, false);
+    let key = SharedCredentialsProvider::new(Credentials::new("key", "secret", None, None, "test"));
+    let without_region = bare().into_builder().credentials_provider(key).build();
+    let message = unanswered(adapter_of(without_region, None).run_task(&full_request()).await, false);
     assert!(message.contains("Region"), "{message}");
     assert!(stub.seen().is_empty());
 }

@@ -3,13 +3,19 @@
 mod describe;
 mod launch;
 mod live;
+mod logs;
+mod queue;
 mod stub;
 mod wire;
 
 use std::time::Duration;
 
-use super::{AwsEcs, Timeouts};
-use crate::engine::job::{Site, TaskSpec};
+use aws_config::{BehaviorVersion, SdkConfig};
+
+use self::stub::Stub;
+use super::clients::Clients;
+use super::{AwsEcs, Timeouts, http};
+use crate::engine::job::{Site, Target, TaskSpec};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::TaskArn;
 
@@ -21,6 +27,27 @@ const AMPLE: Duration = Duration::from_secs(30);
 
 fn adapter(endpoint: &str) -> AwsEcs {
     AwsEcs::local_within(endpoint, Timeouts { connect: AMPLE, attempt: AMPLE, operation: AMPLE }).unwrap()
+}
+
+/// An adapter whose own target begins with this.
+fn adapter_of(shared: SdkConfig, endpoint: Option<&str>) -> AwsEcs {
+    let region = shared.region().map(|region| region.as_ref().to_owned());
+    let own = Target { region, endpoint: endpoint.map(str::to_owned), ..Target::default() };
+    AwsEcs::with_clients(Clients::new(shared, own, Vec::new(), "tenacron-test".into()))
+}
+
+/// What nothing is said of but how HTTP is spoken.
+fn bare() -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http::client_without_proxy())
+        .build()
+}
+
+/// What the clients of other services begin with, all of them at this endpoint.
+fn with_endpoint(stub: &Stub) -> SdkConfig {
+    let config = super::connect::shared_local().into_builder();
+    config.endpoint_url(&stub.endpoint).build()
 }
 
 fn main() -> Site {

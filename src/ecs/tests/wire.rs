@@ -1,13 +1,14 @@
 //! What a launch looks like on the wire, and by which way it goes.
 
 use aws_credential_types::Credentials;
-use aws_sdk_ecs::config::{BehaviorVersion, Builder, Region};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_ecs::config::Region;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use serde_json::{Value, json};
 
 use super::stub::{Stub, ok};
-use super::{TASK, adapter, full_request};
-use crate::ecs::{AwsEcs, Ecs as _, http};
+use super::{TASK, adapter, adapter_of, bare, full_request};
+use crate::ecs::{Ecs as _, http};
 use crate::engine::job::{Capacity, TaskOverride};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{LaunchAnswer, TaskArn};
@@ -190,13 +191,12 @@ async fn loopback_endpoint_is_called_directly_and_the_world_through_the_proxy() 
     let endpoint = launched_stub().await;
     let proxy = launched_stub().await;
     let through = |url: String| {
-        let config = Builder::default()
-            .behavior_version(BehaviorVersion::v2026_01_12())
+        let shared = bare()
+            .into_builder()
             .http_client(http::client_with_proxy(ProxyConfig::all(proxy.endpoint.as_str()).unwrap()))
-            .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
-            .region(Region::new("local"))
-            .endpoint_url(url);
-        AwsEcs::with_config(config.build())
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("key", "secret", None, None, "test")))
+            .region(Region::new("local"));
+        adapter_of(shared.build(), Some(&url))
     };
     through(endpoint.endpoint.clone()).run_task(&full_request()).await;
     assert_eq!((endpoint.seen().len(), proxy.seen().len()), (1, 0));

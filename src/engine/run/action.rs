@@ -7,6 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::super::launch::Launch;
 use super::{Run, State, StopWhy, Tasks};
 
+/// How long before a limit of its time a task counts as one that may be about to stop.
+const NEAR_LIMIT: TimeDelta = TimeDelta::minutes(1);
+
 /// The soonest that an instant can be which is still to come.
 const AT_ONCE: TimeDelta = TimeDelta::milliseconds(1);
 
@@ -80,6 +83,20 @@ impl Run {
             State::Waiting { until, .. } => [Some(*until), self.deadline],
         };
         instants.into_iter().flatten().filter(|instant| *instant > now).min()
+    }
+
+    /// From when on its tasks may stop at any moment: when they were asked to, or shortly before a limit.
+    pub fn may_stop_from(&self) -> Option<DateTime<Utc>> {
+        match &self.state {
+            State::Running { .. } => {
+                let limit = [self.deadline, self.attempt_deadline()].into_iter().flatten().min()?;
+                limit.checked_sub_signed(NEAR_LIMIT)
+            }
+            State::Stopping { tasks, since, .. } => since.or_else(|| tasks.iter().map(|task| task.known_since).min()),
+            State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
+                None
+            }
+        }
     }
 
     /// When `attempt_timeout` of the newest attempt is over.

@@ -40,6 +40,9 @@ pub enum HistoryEvent {
     TaskScheduled {
         attempt: u32,
         generation: u32,
+        /// Not stored for the daemon's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<String>,
         cluster: String,
         task_definition: String,
         client_token: String,
@@ -206,9 +209,11 @@ impl fmt::Display for HistoryEvent {
                 write!(f, "; asked for {}", request.asker.in_words())?;
                 request.retry_of.as_ref().map_or(Ok(()), |run| write!(f, "; the instant of {run} once more"))
             }
-            HistoryEvent::TaskScheduled { attempt, generation, cluster, task_definition, resend, .. } => {
+            HistoryEvent::TaskScheduled { attempt, generation, target, cluster, task_definition, resend, .. } => {
                 let how = if *resend { "sending again" } else { "launching" };
-                write!(f, "attempt {attempt}: {how} {task_definition} on {cluster} (generation {generation})")
+                write!(f, "attempt {attempt}: {how} {task_definition} on {cluster}")?;
+                target.as_ref().map_or(Ok(()), |target| write!(f, " of target {target}"))?;
+                write!(f, " (generation {generation})")
             }
             HistoryEvent::TaskSubmitted { attempt, task_arn, others } => {
                 write!(f, "attempt {attempt}: {task_arn}")?;

@@ -98,6 +98,7 @@ impl Run {
         vec![HistoryEvent::TaskScheduled {
             attempt,
             generation,
+            target: launch.request.task.target.name.clone(),
             cluster: launch.request.task.cluster.clone(),
             task_definition: launch.request.task.task_definition.clone(),
             client_token: launch.request.client_token.to_string(),

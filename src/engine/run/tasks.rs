@@ -96,7 +96,8 @@ pub struct TaskEnd {
     /// When ECS says that it went through what.
     #[serde(default)]
     pub times: TaskTimes,
-    /// The last that DescribeTasks said of it, as JSON, without the values of its variables; none if ECS no longer knew it.
+    /// The last that DescribeTasks said of it, as JSON, without the values of its variables; if ECS no longer knew it, what
+    /// its event said, else none.
     #[serde(default)]
     pub described: Option<String>,
 }

@@ -25,8 +25,11 @@ use crate::engine::job::Instance;
 /// "TNCR" in the header of the file.
 const APPLICATION_ID: i64 = 0x544E_4352;
 /// The schema, step by step; a released step is never edited.
-pub(super) const MIGRATIONS: [&str; 2] =
-    [include_str!("../schema/0001_initial.sql"), include_str!("../schema/0002_hands.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [
+    include_str!("../schema/0001_initial.sql"),
+    include_str!("../schema/0002_hands.sql"),
+    include_str!("../schema/0003_log_tail.sql"),
+];
 /// The newest schema. `tests/fixtures` holds a database of each one.
 pub const SCHEMA: usize = MIGRATIONS.len();
 /// How long a statement waits for another process, such as a backup or a person's `sqlite3`.

@@ -3,7 +3,7 @@
 //! Each query sees one state of the database, that of the last commit when it began, and hinders no commit. A row that
 //! can't be read back fails the query and is named, see [`row::Damaged`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +15,7 @@ use super::super::row::{self, Damaged, EventRow, Extent, Fault, LaunchRow, Origi
 use super::super::{Audit, Loaded, Mark, RunQuery, RunStory, RunSummary};
 use super::sql;
 use crate::engine::job::{Definition, Instance, JobName};
+use crate::engine::log_tail::LogTail;
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Attempt, Run, RunId};
 
@@ -112,9 +113,10 @@ pub(super) fn story(connection: &Connection, run: &RunId) -> Result<Option<RunSt
         entries.push(event.into_entry(run)?);
     }
     let attempts = attempts(connection, stored.place, run)?;
+    let log_tails = log_tails(connection, stored.place, run)?;
     let definition = read_definition(connection, stored.definition, run)?;
     let summary = row::to_summary(stored.origin, stored.progress)?;
-    Ok(Some(RunStory { summary, attempts, entries, definition }))
+    Ok(Some(RunStory { summary, attempts, entries, log_tails, definition }))
 }
 
 fn summaries(stored: Vec<Stored>) -> Result<Vec<RunSummary>, Fault> {
@@ -228,6 +230,18 @@ fn attempts(connection: &Connection, place: i64, run: &RunId) -> Result<Vec<Atte
         attempts.push(row::to_attempt(&column::<String>(row, "body", &row::named(run))?, run)?);
     }
     Ok(attempts)
+}
+
+fn log_tails(connection: &Connection, place: i64, run: &RunId) -> Result<BTreeMap<u32, Vec<LogTail>>, Fault> {
+    let mut statement = connection.prepare_cached(sql::LOG_TAILS)?;
+    let mut rows = statement.query([place])?;
+    let named = row::named(run);
+    let mut tails = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let body: String = column(row, "body", &named)?;
+        tails.insert(column(row, "attempt", &named)?, row::from_json(&body, &named, "log_tail.body")?);
+    }
+    Ok(tails)
 }
 
 fn marks(connection: &Connection) -> Result<Vec<Mark>, Fault> {

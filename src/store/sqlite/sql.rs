@@ -34,6 +34,9 @@ statements! {
     SET_PAUSE = "INSERT INTO pause (job, body) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE SET body = excluded.body";
     LIFT_PAUSE = "DELETE FROM pause WHERE job = $1";
     ADD_AUDIT = "INSERT INTO audit (at, actor, action, job, run, detail) VALUES ($1, $2, $3, $4, $5, $6)";
+    /// Nothing is added for a run that is not there.
+    SET_LOG_TAIL = "INSERT INTO log_tail (run, attempt, body) SELECT seq, $1, $2 FROM run WHERE id = $3 \
+                    ON CONFLICT (run, attempt) DO UPDATE SET body = excluded.body";
     DEFINITION_ID = "SELECT id FROM definition WHERE hash = $1";
     ADD_DEFINITION = "INSERT INTO definition (hash, body) VALUES ($1, $2) RETURNING id";
     /// No row comes back if the run, or another of its firing, is there already.
@@ -64,6 +67,7 @@ statements! {
     NEWEST_LAUNCH = "SELECT generation, request, first_sent_at, unresolved FROM launch \
                      WHERE run = $1 ORDER BY generation DESC LIMIT 1";
     EVENTS = "SELECT seq, at, type, detail FROM event WHERE run = $1 ORDER BY seq";
+    LOG_TAILS = "SELECT attempt, body FROM log_tail WHERE run = $1 ORDER BY attempt";
     RUN = "SELECT ", run_columns!(), " FROM run WHERE id = $1";
     /// The row of an instant that a schedule named, or the next one after it, which may stand for it too.
     RUN_OF_INSTANT = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND scheduled_at >= $2 \

@@ -243,6 +243,10 @@ fn save_parts(
         }
     }
     save_hands(connection, batch, &dropped)?;
+    for (run, attempt, tails) in &batch.log_tails {
+        let values = params![attempt, row::to_json(tails)?, run.as_str()];
+        connection.prepare_cached(sql::SET_LOG_TAIL)?.execute(values)?;
+    }
     set_last_commit_at(connection, batch.at)?;
     Ok(dropped)
 }

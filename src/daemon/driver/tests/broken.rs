@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::people::Wish;
 use super::world::World;
+use crate::daemon::driver::Driver;
 use crate::engine::failure::is_definite;
 use crate::engine::job::JobName;
 use crate::engine::pause::Scope;
@@ -81,10 +82,12 @@ pub(super) enum Flaw {
     AuditsApart,
     /// Runs that begin together are saved in the order of their names.
     SavesRunsByName,
+    /// Retries go before every first launch.
+    LetsRetriesPass,
 }
 
 impl Flaw {
-    pub(super) const ALL: [Flaw; 31] = [
+    pub(super) const ALL: [Flaw; 32] = [
         Flaw::ActsBeforeItsSave,
         Flaw::MarksApart,
         Flaw::ForgetsNoDuplicate,
@@ -116,6 +119,7 @@ impl Flaw {
         Flaw::TriggersBeforeItsSave,
         Flaw::AuditsApart,
         Flaw::SavesRunsByName,
+        Flaw::LetsRetriesPass,
     ];
 
     /// Puts a flaw, or none, into every driver of this thread.
@@ -135,6 +139,15 @@ thread_local! {
 
 /// What a driver does otherwise before its turn.
 pub(super) fn before_turn(world: &mut World, now: DateTime<Utc>) {
+    if Flaw::LetsRetriesPass.is_here() {
+        let Driver { runs, queue, .. } = &mut world.driver;
+        let retries = runs.values_mut().filter(|tracked| tracked.run.launch.is_some());
+        for queued in retries.filter_map(|tracked| tracked.queued.as_mut()) {
+            queue.remove(&queued.key, &queued.place);
+            queued.place.0 = DateTime::<Utc>::MIN_UTC;
+            queue.insert(queued.key.clone(), queued.place.clone());
+        }
+    }
     if !Flaw::ResumesThePast.is_here() {
         return;
     }

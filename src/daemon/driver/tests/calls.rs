@@ -51,6 +51,7 @@ impl World {
                 self.watched.remove(task);
                 return true;
             }
+            Act::Pace(_) => return true,
             Act::Launch { .. } | Act::Find { .. } | Act::Stop { .. } => {}
         }
         if self.dies(Death::BeforeCall, self.calls_made) {
@@ -102,7 +103,7 @@ impl World {
                 }
                 (run, soon, Event::StopAsked { accepted: true })
             }
-            Act::Watch { .. } | Act::Unwatch { .. } => unreachable!("these are no calls"),
+            Act::Watch { .. } | Act::Unwatch { .. } | Act::Pace(_) => unreachable!("these are no calls"),
         };
         self.tell(|| format!("   called for {run}, to be answered after {} ms", after.num_milliseconds()));
         (after, Report { run, event, answers_call: true })

@@ -10,9 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::demand;
 use super::random::Random;
+use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
+use crate::engine::quota::{QuotaKey, quota_key};
 use crate::engine::run::{Event, RunId};
-use crate::engine::samples;
 use crate::engine::task::{
     ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts, TaskTimes,
 };
@@ -45,6 +46,7 @@ pub(super) struct FakeTask {
     started_by: String,
     token: String,
     tags: BTreeMap<String, String>,
+    site: Site,
     pub(super) run: RunId,
     pub(super) created_at: DateTime<Utc>,
     /// From when on DescribeTasks and ListTasks show it.
@@ -123,6 +125,8 @@ pub(super) struct FakeEcs {
     tokens: BTreeMap<String, Token>,
     pub(super) mood: Mood,
     pub(super) launches_hang: bool,
+    /// Whose launches it throttles, one and all.
+    pub(super) throttles: BTreeSet<QuotaKey>,
     /// Whether it refuses calls of a clock that is wrong by more than five minutes, as AWS does.
     pub(super) checks_signatures: bool,
     /// Requests that are still under way although their answer is known to be lost.
@@ -139,6 +143,7 @@ impl FakeEcs {
             tokens: BTreeMap::new(),
             mood: Mood::Flaky,
             launches_hang: false,
+            throttles: BTreeSet::new(),
             checks_signatures: false,
             under_way: Vec::new(),
         }
@@ -184,6 +189,9 @@ impl FakeEcs {
         let soon = if self.is_healthy() { random.milliseconds(20, 200) } else { random.milliseconds(20, 3_000) };
         if self.refuses(skew) {
             return (soon, refused("InvalidSignatureException", 400));
+        }
+        if self.throttles.contains(&quota_key(&request.task.target)) {
+            return (soon, refused("ThrottlingException", 400));
         }
         let answer = match (self.mood, random.below(100)) {
             (Mood::Healthy, _) => self.accept(request, random, now, Fate::Task),
@@ -303,6 +311,7 @@ impl FakeEcs {
             started_by: request.started_by.clone(),
             token: request.client_token.as_str().to_owned(),
             tags: request.task.tags.clone(),
+            site: request.task.site(),
             run,
             created_at: now,
             described_from: now + random.milliseconds(0, if healthy { 1_000 } else { described_after }),
@@ -339,7 +348,7 @@ impl FakeEcs {
         let live = self.tasks.iter().filter(|task| task.is_visible(now) && !task.is_stopped(now));
         let found = live.map(|task| FoundTask {
             task: task.arn.clone(),
-            site: samples::definition().task.site(),
+            site: task.site.clone(),
             started_by: task.started_by.clone(),
             created_at: Some(task.created_at),
             tags: task.tags.clone(),

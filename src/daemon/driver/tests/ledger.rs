@@ -1,15 +1,18 @@
-//! What must hold of each batch at the moment at which it is saved: pauses, slots, spreads, and what people did.
+//! What must hold of each batch at the moment at which it is saved: pauses, slots, spreads, the order of launches, and what
+//! people did.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::people::Wish;
 use super::world::World;
 use super::{demand, demand_eq};
-use crate::engine::job::{Instance, JobName};
+use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::pause::Scope;
-use crate::engine::run::{HistoryEvent, Run, RunId, Trigger};
+use crate::engine::quota::quota_key;
+use crate::engine::run::{HistoryEvent, Run, RunId, State, Trigger};
 use crate::engine::schedule::spread_offset;
 use crate::store::{Batch, RunSave};
 
@@ -132,6 +135,42 @@ impl World {
         }
     }
 
+    /// Who waits for a permit.
+    pub(super) fn in_line(&self) -> BTreeSet<RunId> {
+        self.driver.queue.all().map(|(_, id)| id.clone()).collect()
+    }
+
+    /// When the launch of a run became due, told from its stored state; none if something else may have kept it since.
+    fn launch_due_at(&self, run: &Run) -> Option<DateTime<Utc>> {
+        let had_spread = |job: &Arc<Job>| job.name == run.job && !job.admission.spread.is_zero();
+        match (self.shelf.runs.get(&run.id).map(|stored| &stored.state), &run.request) {
+            (Some(State::Waiting { until, .. }), _) => Some(*until),
+            (Some(State::Due), Some(_)) => Some(run.created_at),
+            (Some(State::Due), None) => (!self.people.known.iter().any(had_spread)).then_some(run.scheduled_at),
+            _ => None,
+        }
+    }
+
+    /// Nobody who stood in line is passed by one of the same account whose launch became due later. Before the batch is saved.
+    pub(super) fn launches_leave_in_order(&self, batch: &Batch, now: DateTime<Utc>) {
+        if self.clock_was_changed || self.room.max_running.is_some() || !self.room.groups.is_empty() {
+            return;
+        }
+        let key_of = |run: &Run| quota_key(&run.definition.task.target);
+        let left = batch.runs.iter().map(|save| &save.run).filter(|run| {
+            let sent_at = run.attempts.last().and_then(|attempt| attempt.launched_at);
+            run.state == State::Launching && sent_at == Some(now)
+        });
+        let left: Vec<_> = left.filter_map(|run| Some((key_of(run), self.launch_due_at(run)?, run))).collect();
+        for id in self.in_line().intersection(&self.stood_in_line) {
+            let run = &self.driver.runs[id].run;
+            let Some(due_at) = self.launch_due_at(run) else { continue };
+            let passed_by =
+                left.iter().find(|(key, at, _)| *key == key_of(run) && *at > due_at).map(|(_, at, run)| (at, &run.id));
+            demand(passed_by.is_none(), || format!("{id}, due at {due_at}, was passed by {passed_by:?}"));
+        }
+    }
+
     /// Whoever began to launch in this batch found a slot. Slots that were taken before limits were lowered stay taken.
     fn slots_suffice(&self, launched: &[Run]) {
         if launched.is_empty() || (self.room.max_running.is_none() && self.room.groups.is_empty()) {
@@ -157,7 +196,7 @@ impl World {
         if !self.driver.queue.is_empty() {
             return;
         }
-        for (_, id) in self.driver.waiting.values().flatten() {
+        for (_, id) in self.driver.waiting.values().flat_map(|lines| lines.all()) {
             let group = self.driver.runs[id].run.definition.task.group.as_deref();
             demand(self.driver.slots.full(group).is_some(), || format!("{id} waits for a slot, and one is free"));
         }

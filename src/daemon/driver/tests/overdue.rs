@@ -2,7 +2,6 @@
 
 use super::people::{Room, Wish};
 use super::rules::{healthy, minutes, reported_end, statuses};
-use super::world::World;
 use super::*;
 use crate::engine::pause::Scope;
 use crate::engine::run::Status::{Due, Launching, Missed, Running, Skipped, Succeeded};
@@ -58,20 +57,16 @@ fn what_else_a_run_waited_for_is_named() {
 
     let mut world = healthy(two());
     world.turn(false);
-    let now = world.wall();
-    world.driver.bucket = Bucket::new(0.001, 1, now);
-    assert!(world.driver.bucket.take(now));
+    use_up(&mut world, 0.001);
     world.run_until(first() + seconds(19));
     assert_eq!(statuses(&world, "a"), [Due]);
     world.run_until(first() + seconds(21));
-    let quota = "its start_deadline of 20s passed while it waited for the launch quota, or for the state to be saved";
+    let quota = "its start_deadline of 20s passed while it waited for the launch quota: 0 before it, 0.001 a second";
     assert_eq!((statuses(&world, "a"), cause_of(&world, 0)), (vec![Missed], quota));
 
     let mut world = healthy(two());
     world.turn(false);
-    let now = world.wall();
-    world.driver.bucket = Bucket::new(0.001, 1, now);
-    assert!(world.driver.bucket.take(now));
+    use_up(&mut world, 0.001);
     world.run_until(first() + seconds(5));
     world.real = first() + seconds(50);
     world.restart();

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::world::{World, rate};
 use super::{demand, demand_eq, violated};
-use crate::daemon::driver::{Command, Declined, Done, NewJobs};
+use crate::daemon::driver::{Command, Declined, Done, NewJobs, Pace};
 use crate::engine::job::{Definition, Job, JobName, Overlap};
 use crate::engine::overrides::Overrides;
 use crate::engine::pause::Scope;
@@ -70,7 +71,8 @@ impl Wish {
             Wish::Reload(jobs, room) => {
                 let (launch_rate, launch_burst) = rate();
                 let Room { max_running, groups } = room;
-                Command::Reload { new: NewJobs { jobs, launch_rate, launch_burst, max_running, groups }, asker }
+                let pace = Pace { poll_interval: Duration::from_secs(5), describe_rate: 2.0 };
+                Command::Reload { new: NewJobs { jobs, launch_rate, launch_burst, pace, max_running, groups }, asker }
             }
         }
     }

@@ -12,7 +12,7 @@ use super::people::Room;
 use super::random::Random;
 use super::wishes;
 use super::world::World;
-use super::{definition, retrier};
+use super::{definition, elsewhere, retrier};
 use crate::engine::failure::ErrorName;
 use crate::engine::job::{Admission, Catchup, Definition, Job, JobName, Limits, OnUnknown, Overlap, TaskSpec};
 use crate::engine::retry::{Retrier, RetryPolicy};
@@ -83,7 +83,7 @@ pub(super) fn configuration(random: &mut Random, kind: Kind) -> (Vec<Arc<Job>>, 
 
 fn job(random: &mut Random, name: &str) -> Arc<Job> {
     let schedule = random.one_of(&SCHEDULES);
-    Arc::new(Job {
+    let job = Arc::new(Job {
         name: JobName::new(name).unwrap(),
         schedule: Schedule::parse(&[schedule], Tz::UTC, Dst::default()).unwrap(),
         admission: Admission {
@@ -94,7 +94,9 @@ fn job(random: &mut Random, name: &str) -> Arc<Job> {
             pause_after: random.one_of(&[None, None, None, Some(2), Some(4)]),
         },
         definition: Arc::new(random_definition(random)),
-    })
+    });
+    // One of three launches with a quota of its own.
+    if name.ends_with('1') { elsewhere(&job) } else { job }
 }
 
 fn random_definition(random: &mut Random) -> Definition {

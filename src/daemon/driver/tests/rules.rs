@@ -163,9 +163,9 @@ fn a_limit_that_passed_while_the_daemon_was_away_is_enforced_by_its_first_turn()
 #[test]
 fn a_retry_that_waits_for_a_permit_still_ends_at_its_deadline() {
     let mut world = World::new(1, vec![job("a", "0 16 * * *", Overlap::Skip, Catchup::All, limits(Some(30), None))]);
-    let slow = Bucket::new(0.001, 1, world.wall());
+    let slow = Quotas::new(0.001, 1);
     let (instance, slots) = (Instance::new("prod").unwrap(), Slots::default());
-    let setup = Setup { instance, term: Term(1), jobs: world.jobs.clone(), bucket: slow, slots };
+    let setup = Setup { instance, term: Term(1), jobs: world.jobs.clone(), quotas: slow, slots };
     world.driver = Driver::new(setup, empty(), world.wall());
     let at = DateTime::from_timestamp(1_750_003_200, 0).unwrap();
     let batch = world.driver.turn(vec![], at, false).unwrap();

@@ -3,7 +3,6 @@
 use super::ecs::Mood;
 use super::people::{Room, Wish};
 use super::rules::{healthy, minutes, reported_end, statuses};
-use super::world::World;
 use super::*;
 use crate::engine::run::Status::{self, Cancelled, Due, Running, Succeeded};
 
@@ -137,11 +136,13 @@ fn a_slot_is_passed_on_by_a_run_that_has_one_and_no_permit() {
     for name in ["a", "b", "c"] {
         trigger(&mut world, name);
     }
-    let now = world.wall();
-    world.driver.bucket = Bucket::new(0.1, 1, now);
-    assert!(world.driver.bucket.take(now), "the launch quota is used up");
+    use_up(&mut world, 0.1);
     end(&mut world, "a");
-    assert_eq!((status(&world, "b"), world.driver.queue.len()), (Due, 1), "it is called back and has no permit yet");
+    assert_eq!(
+        (status(&world, "b"), world.driver.queue.all().count()),
+        (Due, 1),
+        "it is called back and has no permit yet"
+    );
     cancel(&mut world, "b");
     world.run_until(world.real + seconds(12));
     assert_eq!(running(&world), ["c"]);

@@ -19,8 +19,8 @@ use super::shelf::Shelf;
 use super::{demand, demand_eq};
 use crate::daemon::driver::{Driver, Report, Setup};
 use crate::daemon::inbox::{self, Inbox};
-use crate::engine::bucket::Bucket;
 use crate::engine::job::{Instance, Job, Overlap};
+use crate::engine::quota::Quotas;
 use crate::engine::run::RunId;
 use crate::engine::slots::Slots;
 use crate::engine::task::TaskArn;
@@ -58,6 +58,8 @@ pub(super) struct World {
     pub(super) calls: Vec<(DateTime<Utc>, Report)>,
     /// What was reported while nothing could be saved.
     inbox: Inbox,
+    /// Who waited for a permit before the last turn.
+    pub(super) stood_in_line: BTreeSet<RunId>,
     committed_at: DateTime<Utc>,
     pub(super) watched: BTreeMap<TaskArn, RunId>,
     pub(super) poll_at: DateTime<Utc>,
@@ -116,6 +118,7 @@ impl World {
             driver,
             calls: Vec::new(),
             inbox: inbox::open().1,
+            stood_in_line: BTreeSet::new(),
             committed_at: real,
             watched: BTreeMap::new(),
             poll_at: real,
@@ -203,6 +206,7 @@ impl World {
         self.hand_over();
         broken::before_turn(self, now);
         let is_told_something = !reports.is_empty();
+        self.stood_in_line = self.in_line();
         let mut batch = self.driver.turn(reports, now, is_leaving);
         if Flaw::LosesAJob.is_here() && self.random.percent(1) {
             self.driver.agenda.pop_first();
@@ -258,6 +262,7 @@ impl World {
             self.outlast();
         }
         let launched = self.first_launches(batch);
+        self.launches_leave_in_order(batch, now);
         let duplicates = self.shelf.commit(&Batch { at: self.wall(), ..batch.clone() });
         self.committed_at = now;
         self.check_saved(batch, &launched, &duplicates, now);
@@ -387,9 +392,9 @@ pub(super) fn as_built(jobs: &[Arc<Job>]) -> Vec<Arc<Job>> {
 fn build(jobs: &[Arc<Job>], room: &Room, shelf: &Shelf, now: DateTime<Utc>) -> Driver {
     let (rate, burst) = rate();
     let instance = Instance::new("prod").unwrap();
-    let bucket = Bucket::new(rate, burst, now);
+    let quotas = Quotas::new(rate, burst);
     let jobs = as_built(jobs);
     let Room { max_running, groups } = if Flaw::CountsNoSlots.is_here() { Room::default() } else { room.clone() };
-    let setup = Setup { instance, term: shelf.term(), jobs, bucket, slots: Slots::new(max_running, groups) };
+    let setup = Setup { instance, term: shelf.term(), jobs, quotas, slots: Slots::new(max_running, groups) };
     Driver::new(setup, shelf.load(), now)
 }
