@@ -64,7 +64,8 @@ impl Bucket {
     /// ECS throttled a launch that left at `sent_at`. One that had left before the pace was lowered is no news.
     pub fn throttled(&mut self, sent_at: DateTime<Utc>, now: DateTime<Utc>) {
         self.fill(now);
-        self.tokens = 0.0;
+        // What a launch of several tasks took beforehand stays taken.
+        self.tokens = self.tokens.min(0.0);
         if self.slowed_at.is_some_and(|at| sent_at <= at || now - at < SLOWED_ONCE_IN) {
             return;
         }
@@ -143,6 +144,10 @@ mod tests {
         let mut bucket = Bucket::new(20.0, 5, at(0));
         assert!(bucket.take_several(10, at(0)));
         assert_eq!(bucket.next_permit(), at(300));
+        bucket.throttled(at(0), at(0));
+        assert!(bucket.next_permit() > at(300), "a throttle gives nothing back");
+        let mut bucket = Bucket::new(20.0, 5, at(0));
+        assert!(bucket.take_several(10, at(0)));
         assert!(!bucket.take(at(299)) && bucket.take(at(301)));
     }
 

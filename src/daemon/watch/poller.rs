@@ -133,14 +133,14 @@ impl<E: Ecs> Poller<E> {
                 if event.facts.is_stopped() {
                     known.ended = Some(event);
                 }
-                self.put_off(&task, due_at);
+                self.set_due(&task, due_at);
             }
             Order::Pace(poll_interval) => {
                 self.poll_interval = poll_interval;
                 let latest = Instant::now() + poll_interval;
                 let late: Vec<TaskArn> =
                     self.due.iter().filter(|(due_at, _)| *due_at > latest).map(|(_, task)| task.clone()).collect();
-                late.iter().for_each(|task| self.put_off(task, latest));
+                late.iter().for_each(|task| self.set_due(task, latest));
             }
             Order::Unwatch(task) => {
                 if let Some(known) = self.followed.remove(&task) {
@@ -154,7 +154,7 @@ impl<E: Ecs> Poller<E> {
     }
 
     /// Has a task that is followed be due at another instant.
-    fn put_off(&mut self, task: &TaskArn, due_at: Instant) {
+    fn set_due(&mut self, task: &TaskArn, due_at: Instant) {
         let Some(known) = self.followed.get_mut(task) else { return };
         let before = std::mem::replace(&mut known.due_at, due_at);
         self.due.remove(&(before, task.clone()));
@@ -175,7 +175,7 @@ impl<E: Ecs> Poller<E> {
             Ok(Ok(described)) => {
                 self.budget.answered(called_at);
                 // Also those that the answer says nothing of.
-                tasks.iter().for_each(|task| self.put_off(task, usual));
+                tasks.iter().for_each(|task| self.set_due(task, usual));
                 described.facts.iter().for_each(|facts| self.shown(facts));
                 self.saw(&tasks);
                 let reports = self.to_reports(described).await;
@@ -186,12 +186,12 @@ impl<E: Ecs> Poller<E> {
                     // They stay due, and the budget says when.
                     self.budget.throttled(called_at);
                 } else {
-                    tasks.iter().for_each(|task| self.put_off(task, usual));
+                    tasks.iter().for_each(|task| self.set_due(task, usual));
                 }
                 self.failed(&tasks, &error);
             }
             Err(panic) => {
-                tasks.iter().for_each(|task| self.put_off(task, usual));
+                tasks.iter().for_each(|task| self.set_due(task, usual));
                 tracing::error!(cluster = %self.site, %panic, "a poll of tasks ended without an answer");
             }
         }
@@ -208,7 +208,7 @@ impl<E: Ecs> Poller<E> {
     fn shown(&mut self, facts: &TaskFacts) {
         let Some(known) = self.followed.get(&facts.task) else { return };
         let pause = next_look_in(facts, known.often_from, self.poll_interval, clock::now());
-        self.put_off(&facts.task, Instant::now() + pause);
+        self.set_due(&facts.task, Instant::now() + pause);
     }
 
     async fn to_reports(&self, described: Described) -> Vec<Report> {
