@@ -10,6 +10,7 @@ use std::path::Path;
 use tracing_subscriber::EnvFilter;
 
 use crate::engine::run::{HistoryEvent, in_words};
+use crate::engine::task::TaskArn;
 use crate::store::{Audit, RunSave};
 
 /// The environment variable that chooses what is logged.
@@ -68,6 +69,10 @@ pub fn carried_out(audit: &Audit) {
     tracing::info!(action, by, job, run, detail, "command carried out");
 }
 
+fn in_one(tasks: &[TaskArn]) -> String {
+    tasks.iter().map(|task| task.0.as_str()).collect::<Vec<_>>().join(" ")
+}
+
 fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
     match event {
         HistoryEvent::ExecutionStarted { trigger, scheduled_at, request } => {
@@ -88,16 +93,24 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent) {
                 "launch recorded"
             );
         }
-        HistoryEvent::TaskSubmitted { attempt, task_arn } => {
-            tracing::info!(job, run, attempt, %task_arn, "task launched")
+        HistoryEvent::TaskSubmitted { attempt, task_arn, others } => {
+            tracing::info!(job, run, attempt, %task_arn, "task launched");
+            others.iter().for_each(|task_arn| tracing::info!(job, run, attempt, %task_arn, "task launched"));
         }
         HistoryEvent::TaskSubmitFailed { attempt, error, cause, ambiguous } => {
             tracing::warn!(job, run, attempt, %error, cause, ambiguous, "launch failed");
         }
         HistoryEvent::TaskAdopted { attempt, task_arn, others, reason } => {
-            tracing::warn!(job, run, attempt, %task_arn, ?others, reason, "task adopted");
+            tracing::warn!(job, run, attempt, %task_arn, others = in_one(others), reason, "task adopted");
         }
         HistoryEvent::TaskStarted { attempt, task_arn } => tracing::info!(job, run, attempt, %task_arn, "task started"),
+        HistoryEvent::TaskEnded { attempt, task_arn, exit_code, cause, living } => {
+            tracing::info!(job, run, attempt, %task_arn, exit_code, cause, living, "task ended");
+        }
+        HistoryEvent::TaskStopOverdue { attempt, task_arns, since } => {
+            let (since, task_arns) = (in_words(*since), in_one(task_arns));
+            tracing::error!(job, run, attempt, task_arns, since, "task does not stop");
+        }
         HistoryEvent::TaskSucceeded { attempt, exit_code } => {
             tracing::info!(job, run, attempt, exit_code, "task succeeded");
         }

@@ -4,6 +4,7 @@ use super::Context;
 use super::client::escaped;
 use super::exit::{Exit, Failed};
 use super::output::{instant, or_dash, plain, print, print_json};
+use crate::engine::run::Phases;
 use crate::web::objects::{AttemptObject, RunObject};
 
 #[derive(Debug, clap::Args)]
@@ -75,6 +76,9 @@ fn attempt_lines(attempt: &AttemptObject) -> Vec<String> {
             instant(attempt.stopped_at)
         ),
     ];
+    if let Some(phases) = in_words(&attempt.phases) {
+        lines.push(format!("  phases   {phases}"));
+    }
     if !attempt.error_names.is_empty() {
         lines.push(format!("  error    {}", attempt.error_names.join(", ")));
     }
@@ -95,8 +99,28 @@ fn attempt_lines(attempt: &AttemptObject) -> Vec<String> {
         let reason = container.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
         lines.push(format!("  container {}: {essential}exit code {exit}{reason}", container.name));
     }
+    for task in attempt.tasks.iter().filter(|_| attempt.tasks.len() > 1) {
+        let how = task.cause.clone().unwrap_or_else(|| format!("exit code {}", or_dash(task.exit_code)));
+        lines.push(format!("  of them {}: {how}", task.task_arn));
+    }
     if let (Some(retrier), Some(delay)) = (attempt.retrier, attempt.retry_delay_seconds) {
         lines.push(format!("  retry    retry[{retrier}] waits {delay} s"));
     }
     lines
+}
+
+/// What is known of where the time went.
+fn in_words(phases: &Phases) -> Option<String> {
+    let named = [
+        ("queued", phases.queued_seconds),
+        ("launched", phases.launched_seconds),
+        ("provisioning", phases.provisioning_seconds),
+        ("pulling", phases.pulling_seconds),
+        ("starting", phases.starting_seconds),
+        ("running", phases.running_seconds),
+        ("stopping", phases.stopping_seconds),
+    ];
+    let known: Vec<String> =
+        named.into_iter().filter_map(|(name, seconds)| Some(format!("{name} {:.1} s", seconds?))).collect();
+    (!known.is_empty()).then(|| known.join(", "))
 }

@@ -10,6 +10,7 @@ use crate::engine::job::{
 use crate::engine::overrides::{OVERRIDES_MAX, overrides_size};
 use crate::engine::retry::RetryPolicy;
 
+use super::capacity;
 use super::file::JobFile;
 use super::proofs::{self, Gaps};
 use super::reader::{At, Field};
@@ -39,11 +40,15 @@ fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
         dst_overlap: own.dst_overlap.or(&defaults.dst_overlap),
         cluster: own.cluster.or(&defaults.cluster),
         task_definition: own.task_definition.or(&defaults.task_definition),
+        count: own.count.or(&defaults.count),
         capacity: own.capacity.or(&defaults.capacity),
         platform_version: own.platform_version.or(&defaults.platform_version),
         network: own.network.or(&defaults.network),
         container: own.container.or(&defaults.container),
         overrides: own.overrides.or(&defaults.overrides),
+        placement_constraints: own.placement_constraints.or(&defaults.placement_constraints),
+        placement_strategy: own.placement_strategy.or(&defaults.placement_strategy),
+        volume_configurations: own.volume_configurations.or(&defaults.volume_configurations),
         group: own.group.or(&defaults.group),
         tags: own.tags.or(&defaults.tags),
         propagate_tags: own.propagate_tags.or(&defaults.propagate_tags),
@@ -118,11 +123,15 @@ fn definition(said: JobFile) -> Option<Definition> {
             target: Arc::default(),
             cluster: said.cluster.optional()??,
             task_definition: said.task_definition.optional()??,
+            count: said.count.or_default(1)?,
             capacity: said.capacity.or_default(Capacity::ClusterDefault)?,
             platform_version: said.platform_version.optional()?,
             network: said.network.optional()?,
             containers: said.container.or_default(Vec::new())?,
             overrides: said.overrides.or_default(TaskOverride::default())?,
+            placement_constraints: said.placement_constraints.or_default(Vec::new())?,
+            placement_strategy: said.placement_strategy.or_default(Vec::new())?,
+            volume_configurations: said.volume_configurations.or_default(Vec::new())?,
             group: said.group.optional()?,
             tags: said.tags.or_default(BTreeMap::new())?,
             propagate_tags: said.propagate_tags.optional()?,
@@ -136,7 +145,7 @@ fn definition(said: JobFile) -> Option<Definition> {
 
 /// ECS's limits on all tags and on all overrides of a request, ours among them.
 fn fits(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) -> bool {
-    let mut fits = starts_in_time(frame, name, said);
+    let mut fits = capacity::fits(frame.report, place, name, said) & starts_in_time(frame, name, said);
     let set = |field: &Field<bool>| field.valid().is_none_or(|at| at.value);
     let allowed = task::tags_allowed(set(&said.add_tags));
     if let Some(At { value: tags, place }) = said.tags.valid().filter(|tags| tags.value.len() > allowed) {
@@ -156,7 +165,8 @@ fn fits(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) -> bool {
             shown(name),
             OVERRIDES_MAX
         );
-        let help = "put what is large into the task definition, or into a file that the command reads";
+        let help = "put what is large into a file of variables (environment_files), into the task definition, or into a file that \
+                    the command reads";
         frame.report.add(Note::error("overrides-too-large", place, message).help(help.to_owned()));
         fits = false;
     }

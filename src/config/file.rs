@@ -15,16 +15,21 @@ use chrono_tz::Tz;
 use crate::engine::job::{
     Capacity, Catchup, ContainerOverride, Instance, Network, OnUnknown, Overlap, Success, TaskOverride,
 };
+use crate::engine::resources::{PlacementConstraint, PlacementStrategy, VolumeConfiguration};
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Exceptions, Gap, Moment};
 
 use super::EcsSettings;
 use super::reader::{At, Field, Table, Value};
 use super::report::{one_of, shown};
+use super::resources;
 use super::retry;
 use super::task;
+use super::volume;
 use super::when::{self, Expression};
 
+/// Source: Amazon ECS API reference, RunTask, `count`.
+const COUNT_MAX: u32 = 10;
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(500);
 const LAUNCH_RATE_MAX: f64 = 1_000.0;
 const LAUNCH_BURST_MAX: i64 = 10_000;
@@ -54,11 +59,15 @@ pub(super) struct JobFile {
     pub(super) dst_overlap: Field<schedule::Overlap>,
     pub(super) cluster: Field<String>,
     pub(super) task_definition: Field<String>,
+    pub(super) count: Field<u32>,
     pub(super) capacity: Field<Capacity>,
     pub(super) platform_version: Field<String>,
     pub(super) network: Field<Network>,
     pub(super) container: Field<Vec<ContainerOverride>>,
     pub(super) overrides: Field<TaskOverride>,
+    pub(super) placement_constraints: Field<Vec<PlacementConstraint>>,
+    pub(super) placement_strategy: Field<Vec<PlacementStrategy>>,
+    pub(super) volume_configurations: Field<Vec<VolumeConfiguration>>,
     pub(super) group: Field<String>,
     pub(super) tags: Field<BTreeMap<String, String>>,
     pub(super) propagate_tags: Field<String>,
@@ -107,19 +116,20 @@ fn common(table: &Table<'_>) -> JobFile {
         timezone: table.get("timezone", when::zone),
         dst_gap: table.get("dst_gap", |value| value.word(&[("after", Gap::After), ("skip", Gap::Skip)])),
         dst_overlap: table.get("dst_overlap", |value| value.word(&[("first", Shown::First), ("both", Shown::Both)])),
-        cluster: text("cluster"),
-        task_definition: text("task_definition"),
+        cluster: table.get("cluster", task::cluster),
+        task_definition: table.get("task_definition", task::task_definition),
+        count: table.get("count", |value| value.integer(1..=i64::from(COUNT_MAX))),
         capacity: task::capacity(table),
         platform_version: text("platform_version"),
         network: table.get("network", |value| value.table(task::network)),
         container: table.get("container", task::containers),
         overrides: table.get("overrides", |value| value.table(task::overrides)),
+        placement_constraints: table.get("placement_constraints", resources::placement_constraints),
+        placement_strategy: table.get("placement_strategy", resources::placement_strategy),
+        volume_configurations: table.get("volume_configurations", volume::configurations),
         group: text("group"),
         tags: table.get("tags", task::tags),
-        propagate_tags: table.get("propagate_tags", |value| {
-            let words = [("TASK_DEFINITION", "TASK_DEFINITION"), ("NONE", "NONE")];
-            value.word(&words).map(str::to_owned)
-        }),
+        propagate_tags: table.get("propagate_tags", task::propagate_tags),
         enable_ecs_managed_tags: yes_no("enable_ecs_managed_tags"),
         enable_execute_command: yes_no("enable_execute_command"),
         add_tags: yes_no("add_tags"),

@@ -21,6 +21,7 @@ use super::proofs::Gaps;
 use super::reader::{Field, Origin, Table, Value};
 use super::report::{Level, Note, Place, Report, Source, shown};
 use super::syntax;
+use super::variables::{self, Lookup};
 use super::{Config, EcsSettings, Loaded};
 
 /// The largest file that is read.
@@ -36,8 +37,8 @@ const INSTANCE: &str = "default";
 /// The main file is the first source.
 const MAIN: u32 = 0;
 
-/// Reads `path` and `jobs.d/*.toml` beside it.
-pub(super) fn load(path: &Path) -> Loaded {
+/// Reads `path` and `jobs.d/*.toml` beside it; `lookup` knows the environment.
+pub(super) fn load(path: &Path, lookup: Lookup<'_>) -> Loaded {
     let report = Report::default();
     let mut sources = Vec::new();
     read_file(path, &mut sources, &report);
@@ -45,7 +46,7 @@ pub(super) fn load(path: &Path) -> Loaded {
     for file in files_of(&folder.join(FOLDER), &mut sources, &report) {
         read_file(&file, &mut sources, &report);
     }
-    let (config, [state, control_socket]) = assemble(path, folder, &sources, &report);
+    let (config, [state, control_socket]) = assemble(path, folder, &sources, &report, lookup);
     let findings = report.finish(&sources);
     let is_refused = findings.iter().any(|finding| finding.level == Level::Error);
     Loaded { config: config.filter(|_| !is_refused), findings, state, control_socket, sources }
@@ -138,10 +139,16 @@ fn files_of(folder: &Path, sources: &mut Vec<Source>, report: &Report) -> Vec<Pa
 }
 
 /// The whole, and where state and control socket are even if there is no whole.
-fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> (Option<Config>, [Option<PathBuf>; 2]) {
+fn assemble(
+    path: &Path,
+    folder: &Path,
+    sources: &[Source],
+    report: &Report,
+    lookup: Lookup<'_>,
+) -> (Option<Config>, [Option<PathBuf>; 2]) {
     let text = sources.first().map_or("", |source| source.text.as_str());
-    let (tree, nothing) = (syntax::parse(text, MAIN, report), DeTable::new());
     let origin = Origin { report, source: MAIN, text };
+    let (tree, nothing) = (parse(origin, lookup), DeTable::new());
     let main = Table::whole(origin, &tree);
     let settings = file::settings(&main, folder);
     if matches!(settings.defaults, Field::Wrong) {
@@ -164,8 +171,9 @@ fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> 
         report.set_broken(MAIN);
     }
     for (source, file) in (0..).zip(sources).skip(1) {
-        let tree = syntax::parse(&file.text, source, report);
-        let whole = Table::whole(Origin { report, source, text: &file.text }, &tree);
+        let origin = Origin { report, source, text: &file.text };
+        let tree = parse(origin, lookup);
+        let whole = Table::whole(origin, &tree);
         if whole.is_empty() && !report.is_broken(source) {
             let note = Note::on_file(Level::Warning, "empty-file", source, "the file is empty");
             report.add(note.help("remove it, or write a [jobs.NAME]".to_owned()));
@@ -176,6 +184,13 @@ fn assemble(path: &Path, folder: &Path, sources: &[Source], report: &Report) -> 
     }
     let places = [&settings.state, &settings.control_socket].map(|field| field.valid()?.value.clone());
     (settle(path, settings, gathered, report), places)
+}
+
+/// The tree of one file, with its variables replaced.
+fn parse<'t>(origin: Origin<'t>, lookup: Lookup<'_>) -> DeTable<'t> {
+    let mut tree = syntax::parse(origin.text, origin.source, origin.report);
+    variables::substitute(&mut tree, origin, lookup);
+    tree
 }
 
 /// The tables of the main file in a file of `jobs.d`.

@@ -3,10 +3,10 @@
 //! [`load`] reads one file and `jobs.d/*.toml` beside it and answers with a [`Config`], or with every mistake of every file
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
-//! (`syntax.rs`), the tree is read key by key (`reader.rs`) into what each file says (`file.rs`, `task.rs`, `retry.rs`,
-//! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`), of which some things can be proved
-//! (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put
-//! down in one report (`report.rs`) with its place, and the way goes on.
+//! (`syntax.rs`), variables of the environment are put into the tree (`variables.rs`), it is read key by key (`reader.rs`)
+//! into what each file says (`file.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `local.rs`, `when.rs`), and what the
+//! files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can be proved (`proofs.rs`,
+//! `reach.rs`). Whatever is wrong on the way is put down in one report (`report.rs`) with its place, and the way goes on.
 //!
 //! A value that is wrong is neither absent nor replaced by its default: it is `Field::Wrong`, so that one
 //! mistake makes one finding and not a second one about a missing key. A wrong default is thus reported at its own place,
@@ -15,8 +15,10 @@
 //! Every step is linear in the size of the files; work that is worth it for a few findings only (suggestions, rendering)
 //! is bounded by a count.
 
+mod capacity;
 mod check;
 mod file;
+mod hidden;
 mod load;
 mod local;
 mod proofs;
@@ -24,11 +26,14 @@ mod reach;
 mod reader;
 mod render;
 mod report;
+mod resources;
 mod retry;
 mod syntax;
 mod task;
 #[cfg(test)]
 mod tests;
+mod variables;
+mod volume;
 mod watch;
 mod when;
 
@@ -126,7 +131,7 @@ impl Loaded {
 /// `tests/it/schema.rs` hold them together.
 pub const SCHEMA: &str = include_str!("schema.json");
 
-/// Reads `path` and `jobs.d/*.toml` beside it.
+/// Reads `path` and `jobs.d/*.toml` beside it, with the variables of this process.
 pub fn load(path: &Path) -> Loaded {
-    load::load(path)
+    load::load(path, &|name| std::env::var_os(name))
 }

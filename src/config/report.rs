@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::hidden::Hidden;
+
 /// How many suggestions ("did you mean") one load works out; each compares with every candidate.
 const SUGGESTIONS_MAX: usize = 1_000;
 /// From which likeness on a candidate is suggested, 1 being equal.
@@ -139,12 +141,25 @@ impl Note {
 pub(super) struct Report {
     notes: RefCell<Vec<Note>>,
     broken: RefCell<BTreeSet<u32>>,
+    /// Strings that could not be read to their end.
+    silenced: RefCell<BTreeSet<Place>>,
+    hidden: RefCell<Hidden>,
     suggestions: Cell<usize>,
 }
 
 impl Report {
     pub(super) fn add(&self, note: Note) {
         self.notes.borrow_mut().push(note);
+    }
+
+    /// A string in which a variable is missing: what it looks like without is no second mistake.
+    pub(super) fn silence(&self, place: Place) {
+        self.silenced.borrow_mut().insert(place);
+    }
+
+    /// A string with values of the environment, which may be secret: no message shows them.
+    pub(super) fn hide(&self, place: Place, written: &str, text: &str, values: &[(&str, String)]) {
+        self.hidden.borrow_mut().add(place, written, text, values);
     }
 
     /// A source with syntax mistakes: parts of it may be missing from its tree.
@@ -186,7 +201,15 @@ impl Report {
 
     /// All findings, errors first, then by file and place, each once.
     pub(super) fn finish(self, sources: &[Source]) -> Vec<Finding> {
-        let mut notes = self.notes.into_inner();
+        let (mut notes, silenced, hidden) =
+            (self.notes.into_inner(), self.silenced.into_inner(), self.hidden.into_inner());
+        let is_echo =
+            |note: &Note| note.code != "bad-variable" && note.place.is_some_and(|place| silenced.contains(&place));
+        notes.retain(|note| !is_echo(note));
+        for note in &mut notes {
+            note.message = hidden.as_written(&note.message, note.place);
+            note.help = note.help.take().map(|help| hidden.as_written(&help, note.place));
+        }
         notes.sort_by(|a, b| {
             let key = |note: &Note| (note.level, note.source, note.place, note.code);
             key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))

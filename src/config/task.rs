@@ -7,12 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::job::{Capacity, CapacityProvider, ContainerOverride, Network, TaskOverride};
 
+use super::capacity::is_fargate;
 use super::reader::{Field, Table, Value};
 use super::report::{Note, shown};
+use super::resources;
 
 const STRATEGY_ITEMS_MAX: usize = 20;
 const SUBNETS_MAX: usize = 16;
 const SECURITY_GROUPS_MAX: usize = 5;
+/// The longest name of a cluster or a family. Source: Amazon ECS API reference, CreateCluster and RegisterTaskDefinition.
+const IDENTIFIER_MAX: usize = 255;
 const TAG_KEY_MAX: usize = 128;
 const TAG_VALUE_MAX: usize = 256;
 /// All tags of a task, ours among them.
@@ -58,6 +62,10 @@ fn strategy(value: &Value<'_>) -> Option<Capacity> {
     }
     if items.iter().filter(|item| item.base > 0).count() > 1 {
         return value.refuse("bad-value", "only one capacity provider may have a base");
+    }
+    let fargate = items.iter().filter(|item| is_fargate(&item.capacity_provider)).count();
+    if fargate > 0 && fargate < items.len() {
+        return value.refuse("bad-value", "Fargate's capacity providers and others can't be mixed");
     }
     if items.len() > 1 && items.iter().all(|item| item.weight == 0) {
         return value.refuse("bad-value", "at least one of several capacity providers needs a weight above 0");
@@ -108,6 +116,15 @@ fn container(table: &Table<'_>) -> Option<ContainerOverride> {
     let cpu = amount("cpu");
     let memory = amount("memory");
     let memory_reservation = amount("memory_reservation");
+    let environment_files = table.get("environment_files", resources::environment_files);
+    let resource_requirements = table.get("resource_requirements", resources::resource_requirements);
+    if let (Some(hard), Some(soft)) = (memory.valid(), memory_reservation.valid())
+        && soft.value > hard.value
+    {
+        let message = format!("{}: memory_reservation is above memory, which is the hard limit", table.path);
+        table.report().add(Note::error("bad-value", soft.place, message));
+        return None;
+    }
     Some(ContainerOverride {
         name: name?,
         command: command.optional()?,
@@ -115,6 +132,8 @@ fn container(table: &Table<'_>) -> Option<ContainerOverride> {
         cpu: cpu.optional()?,
         memory: memory.optional()?,
         memory_reservation: memory_reservation.optional()?,
+        environment_files: environment_files.or_default(Vec::new())?,
+        resource_requirements: resource_requirements.or_default(Vec::new())?,
     })
 }
 
@@ -138,8 +157,8 @@ pub(super) fn environment(value: &Value<'_>) -> Option<BTreeMap<String, String>>
 }
 
 pub(super) fn overrides(table: &Table<'_>) -> Option<TaskOverride> {
-    let cpu = table.get("cpu", |value| value.string());
-    let memory = table.get("memory", |value| value.string());
+    let cpu = table.get("cpu", |value| amount(value, "vcpu", "256\" or \"0.25 vCPU"));
+    let memory = table.get("memory", |value| amount(value, "gb", "512\" or \"0.5 GB"));
     let task_role_arn = table.get("task_role_arn", |value| value.string());
     let execution_role_arn = table.get("execution_role_arn", |value| value.string());
     let storage = table.get("ephemeral_storage", |value| {
@@ -152,6 +171,66 @@ pub(super) fn overrides(table: &Table<'_>) -> Option<TaskOverride> {
         execution_role_arn: execution_role_arn.optional()?,
         ephemeral_storage_gib: storage.optional()?,
     })
+}
+
+/// CPU or memory of a task: a whole number of ECS's units, or a number of larger ones.
+fn amount(value: &Value<'_>, unit: &str, such_as: &str) -> Option<String> {
+    let text = value.string()?;
+    let lower = text.to_ascii_lowercase();
+    let is_amount = match lower.strip_suffix(unit) {
+        None => lower.parse::<u32>().is_ok_and(|number| number > 0),
+        Some(number) => number.trim_end().parse::<f64>().is_ok_and(|number| number.is_finite() && number > 0.0),
+    };
+    if !is_amount {
+        return value.refuse("bad-value", format!("expected \"{such_as}\" or the like, found \"{}\"", shown(&text)));
+    }
+    Some(text)
+}
+
+/// Short name or ARN of a cluster.
+pub(super) fn cluster(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if is_arn(&text) || is_identifier(&text) {
+        return Some(text);
+    }
+    let message = format!(
+        "expected an ARN or a name of 1 to {IDENTIFIER_MAX} letters, digits, `-` or `_`, found \"{}\"",
+        shown(&text)
+    );
+    value.refuse("bad-value", message)
+}
+
+/// `family`, `family:revision` or an ARN.
+pub(super) fn task_definition(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let (family, revision) = text.split_once(':').unwrap_or((&text, "1"));
+    let is_revision = revision.parse::<u32>().is_ok_and(|number| number > 0);
+    if is_arn(&text) || (is_identifier(family) && is_revision) {
+        return Some(text);
+    }
+    let message = format!(
+        "expected \"family\", \"family:revision\" or an ARN, found \"{}\"; a family has 1 to {IDENTIFIER_MAX} letters, digits, \
+         `-` or `_`",
+        shown(&text)
+    );
+    value.refuse("bad-value", message)
+}
+
+fn is_arn(text: &str) -> bool {
+    text.starts_with("arn:")
+}
+
+fn is_identifier(text: &str) -> bool {
+    let all_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    !text.is_empty() && text.len() <= IDENTIFIER_MAX && all_plain
+}
+
+pub(super) fn propagate_tags(value: &Value<'_>) -> Option<String> {
+    if value.text()? == "SERVICE" {
+        let help = "write \"TASK_DEFINITION\" or \"NONE\"";
+        return value.refuse_with_help("bad-value", "no service launches this task", Some(help.to_owned()));
+    }
+    value.word(&[("TASK_DEFINITION", "TASK_DEFINITION"), ("NONE", "NONE")]).map(str::to_owned)
 }
 
 pub(super) fn tags(value: &Value<'_>) -> Option<BTreeMap<String, String>> {
@@ -173,6 +252,9 @@ fn tag(key: &str, value: &Value<'_>) -> Option<String> {
     let reserved = |prefix: &str| key.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     if reserved("aws:") || reserved("tenacron:") {
         return value.refuse("bad-tag", "the prefixes `aws:` and `tenacron:` are reserved");
+    }
+    if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+        return value.refuse("bad-tag", "the prefix `aws:` is reserved in values too");
     }
     let (key_length, length) = (key.chars().count(), text.chars().count());
     if key_length == 0 || key_length > TAG_KEY_MAX {

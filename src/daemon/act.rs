@@ -39,9 +39,9 @@ pub enum Act {
         run: RunId,
         /// Where.
         site: Site,
-        /// Which task.
-        task: TaskArn,
-        /// What people see as its stopped reason.
+        /// Which tasks.
+        tasks: Vec<TaskArn>,
+        /// What people see as their stopped reason.
         reason: String,
     },
     /// Poll a task; report [`Event::Observed`] and [`Event::Missing`].

@@ -87,7 +87,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::task::{TaskArn, TaskFacts};
+    use crate::engine::task::{TaskArn, TaskFacts, TaskTimes};
 
     fn look(event: Event) -> Vec<Report> {
         vec![Report { run: RunId::from_text("run"), event, answers_call: false }]
@@ -99,8 +99,8 @@ mod tests {
             last_status: last_status.into(),
             stop_code: None,
             stopped_reason: None,
-            started_at: None,
-            stopped_at: None,
+            times: TaskTimes::default(),
+            described: None,
             containers: Vec::new(),
         })
     }

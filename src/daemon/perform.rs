@@ -71,12 +71,16 @@ impl<E: Ecs> Performer<E> {
                     Event::Sought(ecs.find_tasks(&launch.request).await)
                 });
             }
-            Act::Stop { run, site, task, reason } => {
-                self.call(&self.stops, run.clone(), Event::StopAsked, async move {
-                    if let Err(error) = ecs.stop_task(&site, &task, &reason).await {
-                        tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");
+            Act::Stop { run, site, tasks, reason } => {
+                self.call(&self.stops, run.clone(), Event::StopAsked { accepted: false }, async move {
+                    let mut accepted = true;
+                    for task in tasks {
+                        if let Err(error) = ecs.stop_task(&site, &task, &reason).await {
+                            accepted = false;
+                            tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");
+                        }
                     }
-                    Event::StopAsked
+                    Event::StopAsked { accepted }
                 });
             }
         }

@@ -24,8 +24,8 @@ pub(super) struct Tracked {
     pub(super) is_dirty: bool,
     /// A call for it is under way, so no other is ordered.
     pub(super) is_calling: bool,
-    /// The task that is being polled for it.
-    watched: Option<TaskArn>,
+    /// The tasks that are being polled for it.
+    watched: Vec<TaskArn>,
     /// Where it stands in `wakes`.
     pub(super) wake_at: Option<DateTime<Utc>>,
 }
@@ -51,7 +51,7 @@ impl Tracked {
             entries: Vec::new(),
             is_dirty: false,
             is_calling: false,
-            watched: None,
+            watched: Vec::new(),
             wake_at: None,
         }
     }
@@ -75,19 +75,19 @@ impl Tracked {
         self.run.definition.task.site()
     }
 
-    /// Polling follows the run's task.
+    /// Polling follows the run's tasks.
     pub(super) fn watch(&mut self, acts: &mut Vec<Act>) {
-        let wanted = self.run.followed_task();
-        if self.watched.as_ref() == wanted {
+        if self.run.followed().map(|followed| &followed.task).eq(&self.watched) {
             return;
         }
-        let wanted = wanted.cloned();
-        if let Some(task) = std::mem::replace(&mut self.watched, wanted.clone()) {
-            acts.push(Act::Unwatch { site: self.site(), task });
+        let wanted: Vec<TaskArn> = self.run.followed().map(|followed| followed.task.clone()).collect();
+        for task in self.watched.iter().filter(|task| !wanted.contains(task)) {
+            acts.push(Act::Unwatch { site: self.site(), task: task.clone() });
         }
-        if let Some(task) = wanted {
-            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task });
+        for task in wanted.iter().filter(|task| !self.watched.contains(task)) {
+            acts.push(Act::Watch { run: self.run.id.clone(), site: self.site(), task: task.clone() });
         }
+        self.watched = wanted;
     }
 
     /// The call that the run's state asks for, unless one is under way.
@@ -99,7 +99,10 @@ impl Tracked {
         let act = match self.run.action(now) {
             Action::Launch(launch) => Act::Launch { run, launch: launch.clone() },
             Action::Find(launch) => Act::Find { run, launch: launch.clone() },
-            Action::Stop { task, reason } => Act::Stop { run, site: self.site(), task: task.clone(), reason },
+            Action::Stop { tasks, reason } => {
+                let tasks = tasks.iter().map(|followed| followed.task.clone()).collect();
+                Act::Stop { run, site: self.site(), tasks, reason }
+            }
             Action::Begin | Action::Watch(_) | Action::Rest => return None,
         };
         self.is_calling = true;

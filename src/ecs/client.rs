@@ -12,6 +12,7 @@ use aws_sdk_ecs::config::Config;
 use super::answer::{Unfulfilled, Witness};
 use super::connect::{self, ConnectError, Settings, Timeouts};
 use super::essential::{EssentialTable, Essentials};
+use super::evidence::Transcript;
 use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, facts, live, request, search};
 use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
@@ -107,7 +108,8 @@ impl Ecs for AwsEcs {
         }
         let names = tasks.iter().map(|task| task.0.clone()).collect();
         let call = self.client.describe_tasks().cluster(&site.cluster).set_tasks(Some(names));
-        let output = Box::pin(call.send()).await;
+        let transcript = Transcript::default();
+        let output = Box::pin(call.customize().interceptor(transcript.clone()).send()).await;
         let output = output.map_err(|error| Unfulfilled::of(&error).call_error("DescribeTasks"))?;
         let asked: HashSet<&str> = tasks.iter().map(|task| task.0.as_str()).collect();
         // Source: Amazon ECS developer guide, "API failure reasons". Another reason says nothing about the task.
@@ -115,7 +117,8 @@ impl Ecs for AwsEcs {
         let missing = missing.filter_map(|failure| failure.arn()).filter(|arn| asked.contains(arn));
         let missing = missing.map(|arn| TaskArn(arn.to_owned())).collect();
         let shown = output.tasks().iter().filter_map(|task| {
-            let facts = facts::task(task).filter(|facts| asked.contains(facts.task.0.as_str()))?;
+            let mut facts = facts::task(task).filter(|facts| asked.contains(facts.task.0.as_str()))?;
+            facts.described = transcript.take(&facts.task.0);
             Some((facts, task.task_definition_arn().map(str::to_owned)))
         });
         let facts = Box::pin(self.with_essentials(shown.collect())).await;

@@ -11,20 +11,22 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use super::answer::{Unfulfilled, one_line};
 use crate::engine::job::Site;
 use crate::engine::launch::{STARTED_BY, TAG, VARIABLE};
-use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, TaskArn, TaskFacts};
+use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, TaskArn, TaskFacts, TaskTimes};
 
 /// What HTTP 200 says about a launch.
 pub(super) fn launched(output: &RunTaskOutput) -> LaunchAnswer {
-    // A task beside failures is a task: one was asked for.
-    if let Some(task) = output.tasks().iter().find_map(|task| task.task_arn()) {
-        return LaunchAnswer::Launched { task: TaskArn(task.to_owned()) };
+    let tasks: Vec<TaskArn> =
+        output.tasks().iter().filter_map(|task| task.task_arn()).map(|arn| TaskArn(arn.to_owned())).collect();
+    let failures: Vec<LaunchFailure> = output.failures().iter().map(launch_failure).collect();
+    if !tasks.is_empty() {
+        return LaunchAnswer::Launched { tasks, failures };
     }
-    if output.failures().is_empty() {
+    if failures.is_empty() {
         // Sending it again with the same token is harmless; taking it for a refusal might not be.
         let message = "HTTP 200 with neither a task nor a failure".to_owned();
         return LaunchAnswer::NoAnswer { sent: true, message };
     }
-    LaunchAnswer::Failures(output.failures().iter().map(launch_failure).collect())
+    LaunchAnswer::Failures(failures)
 }
 
 /// What an error says about a launch.
@@ -55,9 +57,17 @@ pub(super) fn task(task: &types::Task) -> Option<TaskFacts> {
         last_status: task.last_status().unwrap_or_default().to_owned(),
         stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
         stopped_reason: task.stopped_reason().map(one_line),
-        started_at: task.started_at().and_then(instant),
-        stopped_at: task.stopped_at().and_then(instant),
+        times: TaskTimes {
+            created_at: task.created_at().and_then(instant),
+            pull_started_at: task.pull_started_at().and_then(instant),
+            pull_stopped_at: task.pull_stopped_at().and_then(instant),
+            started_at: task.started_at().and_then(instant),
+            stopping_at: task.stopping_at().and_then(instant),
+            execution_stopped_at: task.execution_stopped_at().and_then(instant),
+            stopped_at: task.stopped_at().and_then(instant),
+        },
         containers: task.containers().iter().map(container).collect(),
+        described: None,
     })
 }
 

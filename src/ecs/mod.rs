@@ -12,6 +12,7 @@ mod answer;
 mod client;
 mod connect;
 mod essential;
+mod evidence;
 mod facts;
 mod http;
 mod live;

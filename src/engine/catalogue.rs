@@ -134,9 +134,8 @@ fn stopped((stop_code, stopped_reason, reason): Shown, exit_code: Option<i32>) -
         last_status: "STOPPED".into(),
         stop_code: owned(stop_code),
         stopped_reason: Some(stopped_reason.to_owned()).filter(|reason| !reason.is_empty()),
-        started_at: None,
-        stopped_at: None,
         containers: vec![ContainerFacts { name: "app".into(), essential: None, exit_code, reason: owned(reason) }],
+        ..TaskFacts::default()
     })
 }
 

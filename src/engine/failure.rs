@@ -169,7 +169,7 @@ pub fn of_answer(answer: &LaunchAnswer) -> Option<Failure> {
             Failure::new(ErrorName::SDK_CLIENT, format!("RunTask got no answer: {message}"))
                 .with_base(ErrorName::ECS_EXCEPTION),
         ),
-        LaunchAnswer::Failures(failures) => Some(not_placed(failures)),
+        LaunchAnswer::Failures(failures) => Some(not_placed(failures, 0)),
     }
 }
 
@@ -211,7 +211,8 @@ pub fn is_throttling(code: Option<&str>, message: &str, status: u16) -> bool {
         || message.contains("ErrorCode: Throttling")
 }
 
-fn not_placed(failures: &[LaunchFailure]) -> Failure {
+/// The failure of a launch of which these tasks could not be placed, and so many were.
+pub(super) fn not_placed(failures: &[LaunchFailure], placed: usize) -> Failure {
     let told: Vec<String> = failures
         .iter()
         .map(|failure| match &failure.detail {
@@ -221,7 +222,8 @@ fn not_placed(failures: &[LaunchFailure]) -> Failure {
         .collect();
     let capacity = failures.iter().any(|failure| failure.reason.contains("Capacity is unavailable"));
     let finer = if capacity { ErrorName::CAPACITY } else { ErrorName::PLACEMENT };
-    Failure::new(ErrorName::ECS_UNKNOWN, format!("RunTask started nothing: {}", told.join("; ")))
+    let started = if placed == 0 { "nothing".to_owned() } else { format!("only {placed} of its tasks") };
+    Failure::new(ErrorName::ECS_UNKNOWN, format!("RunTask started {started}: {}", told.join("; ")))
         .with_finer([finer])
         .with_base(ErrorName::ECS_EXCEPTION)
 }

@@ -92,20 +92,16 @@ fn run_of(
     let first_launched_at = tasks.iter().map(|launched| launched_at(&launched.task)).min()?;
     // The newest launch is the one that the run had come to.
     tasks.sort_by_key(|launched| std::cmp::Reverse(launched.generation));
-    let mut tasks = tasks.into_iter();
-    let Launched { generation, task } = tasks.next()?;
+    let Launched { generation, task } = tasks.first()?;
+    let (generation, launched_at) = (*generation, launched_at(task));
     if task.site != definition.task.site() {
         // The job has moved since; its task has not.
         let spec = &mut Arc::make_mut(&mut definition).task;
         (spec.target, spec.cluster) = (Arc::clone(&task.site.target), task.site.cluster.clone());
     }
-    let launch = FoundLaunch {
-        generation,
-        launched_at: launched_at(&task),
-        first_launched_at,
-        task: task.task,
-        others: tasks.map(|launched| launched.task.task).collect(),
-    };
+    let (newest, older): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|launched| launched.generation == generation);
+    let arns = |launched: Vec<Launched>| launched.into_iter().map(|launched| launched.task.task).collect();
+    let launch = FoundLaunch { generation, launched_at, first_launched_at, tasks: arns(newest), others: arns(older) };
     let trigger = claim.trigger().unwrap_or(Trigger::Schedule);
     let Claim { job, run: id, scheduled_at, .. } = claim;
     let firing = Firing { id, job, scheduled_at, trigger, request: None };

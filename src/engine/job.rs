@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::resources::{
+    EnvironmentFile, PlacementConstraint, PlacementStrategy, ResourceRequirement, VolumeConfiguration,
+};
 use super::retry::RetryPolicy;
 use super::schedule::Schedule;
 
@@ -253,6 +256,9 @@ pub struct TaskSpec {
     pub cluster: String,
     /// `family`, `family:revision` or an ARN.
     pub task_definition: String,
+    /// How many tasks one launch starts, 1 to 10; the run succeeds only if all do.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
     /// On what it runs.
     pub capacity: Capacity,
     /// Fargate's platform version.
@@ -263,6 +269,15 @@ pub struct TaskSpec {
     pub containers: Vec<ContainerOverride>,
     /// What differs for the task as a whole.
     pub overrides: TaskOverride,
+    /// Which container instances will do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement_constraints: Vec<PlacementConstraint>,
+    /// Which of them are preferred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placement_strategy: Vec<PlacementStrategy>,
+    /// The volumes that are configured at launch; ECS takes one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volume_configurations: Vec<VolumeConfiguration>,
     /// The task group.
     pub group: Option<String>,
     /// The user's tags.
@@ -279,6 +294,15 @@ pub struct TaskSpec {
     pub add_environment: bool,
 }
 
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
 impl TaskSpec {
     /// A task definition on a cluster of the daemon's own account and region, with nothing else said.
     pub fn new(cluster: &str, task_definition: &str) -> TaskSpec {
@@ -286,11 +310,15 @@ impl TaskSpec {
             target: Arc::default(),
             cluster: cluster.to_owned(),
             task_definition: task_definition.to_owned(),
+            count: 1,
             capacity: Capacity::ClusterDefault,
             platform_version: None,
             network: None,
             containers: Vec::new(),
             overrides: TaskOverride::default(),
+            placement_constraints: Vec::new(),
+            placement_strategy: Vec::new(),
+            volume_configurations: Vec::new(),
             group: None,
             tags: BTreeMap::new(),
             propagate_tags: None,
@@ -356,6 +384,12 @@ pub struct ContainerOverride {
     pub memory: Option<i32>,
     /// Soft limit, in MiB.
     pub memory_reservation: Option<i32>,
+    /// Files of variables, in the place of the task definition's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment_files: Vec<EnvironmentFile>,
+    /// Devices, in the place of the task definition's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resource_requirements: Vec<ResourceRequirement>,
 }
 
 /// What differs for the task as a whole.

@@ -18,6 +18,7 @@ pub mod launch;
 pub mod outcome;
 pub mod overrides;
 pub mod pause;
+pub mod resources;
 pub mod retry;
 pub mod run;
 #[cfg(test)]

@@ -74,22 +74,48 @@ impl Definition {
 
 /// At most how many characters the overrides of a launch have as JSON; what `TENACRON_*` adds is estimated upwards.
 pub fn overrides_size(containers: &[ContainerOverride], overrides: &TaskOverride, add_environment: bool) -> usize {
-    const PAIR: usize = r#"{"name":,"value":},"#.len();
-    let of_container = |container: &ContainerOverride| {
-        let variables = container.environment.iter().map(|(name, value)| PAIR + quoted(name) + quoted(value));
-        let arguments = container.command.iter().flatten().map(|argument| quoted(argument) + 1);
-        let numbers = [container.cpu, container.memory, container.memory_reservation];
-        r#"{"name":,"command":[],"environment":[]},"#.len()
-            + quoted(&container.name)
-            + arguments.sum::<usize>()
-            + variables.sum::<usize>()
-            + numbers.iter().flatten().count() * r#""memoryReservation":2147483647,"#.len()
-            + if add_environment { own_variables() } else { 0 }
+    let pair = |one: &str, one_text: &str, other: &str, other_text: &str| {
+        "{},".len() + member(one, quoted(one_text)) + member(other, quoted(other_text))
     };
-    let texts = [&overrides.cpu, &overrides.memory, &overrides.task_role_arn, &overrides.execution_role_arn];
-    r#"{"containerOverrides":[],"ephemeralStorage":{"sizeInGiB":200}}"#.len()
-        + containers.iter().map(of_container).sum::<usize>()
-        + texts.into_iter().flatten().map(|text| quoted(text) + r#""executionRoleArn":,"#.len()).sum::<usize>()
+    let of_container = |container: &ContainerOverride| {
+        let arguments = |words: &Vec<String>| words.iter().map(|word| quoted(word) + ",".len()).sum::<usize>();
+        let command = container.command.as_ref().map(|words| member("command", "[]".len() + arguments(words)));
+        let variables = container.environment.iter().map(|(name, value)| pair("name", name, "value", value));
+        let files = container.environment_files.iter().map(|file| pair("value", &file.value, "type", &file.kind));
+        let devices = container.resource_requirements.iter().map(|item| pair("value", &item.value, "type", &item.kind));
+        let numbers =
+            [("cpu", container.cpu), ("memory", container.memory), ("memoryReservation", container.memory_reservation)];
+        let numbers = numbers.into_iter().filter_map(|(name, number)| Some(member(name, number?.to_string().len())));
+        "{},".len()
+            + member("name", quoted(&container.name))
+            + command.unwrap_or_default()
+            + list("environment", variables.chain(add_environment.then(own_variables)))
+            + list("environmentFiles", files)
+            + list("resourceRequirements", devices)
+            + numbers.sum::<usize>()
+    };
+    let texts = [
+        ("cpu", &overrides.cpu),
+        ("memory", &overrides.memory),
+        ("taskRoleArn", &overrides.task_role_arn),
+        ("executionRoleArn", &overrides.execution_role_arn),
+    ];
+    let texts = texts.into_iter().filter_map(|(name, text)| Some(member(name, quoted(text.as_ref()?))));
+    let storage = overrides.ephemeral_storage_gib.map_or(0, |_| r#""ephemeralStorage":{"sizeInGiB":200},"#.len());
+    "{}".len() + list("containerOverrides", containers.iter().map(of_container)) + texts.sum::<usize>() + storage
+}
+
+/// The length of a member of an object, and of a comma behind it.
+fn member(name: &str, value: usize) -> usize {
+    quoted(name) + ":,".len() + value
+}
+
+/// The length of a list as a member, of items with a comma behind each. A list without items is not sent.
+fn list(name: &str, items: impl Iterator<Item = usize>) -> usize {
+    match items.sum() {
+        0 => 0,
+        sum => member(name, "[]".len() + sum),
+    }
 }
 
 /// `TENACRON_JOB`, `_RUN_ID`, `_SCHEDULED_AT` and `_ATTEMPT`, with the longest values they can have.

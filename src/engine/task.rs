@@ -25,10 +25,12 @@ impl fmt::Display for TaskArn {
 /// What came of one RunTask call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LaunchAnswer {
-    /// HTTP 200 with a task.
+    /// HTTP 200 with tasks.
     Launched {
-        /// The task that now runs, or ran: a replayed token names the task of the first call.
-        task: TaskArn,
+        /// The tasks that now run, or ran: a replayed token names those of the first call. Never empty.
+        tasks: Vec<TaskArn>,
+        /// What is said of those that could not be launched, where several were asked for.
+        failures: Vec<LaunchFailure>,
     },
     /// An HTTP answer with an error.
     Refused {
@@ -88,12 +90,31 @@ pub struct TaskFacts {
     pub stop_code: Option<String>,
     /// Why it stopped, in words.
     pub stopped_reason: Option<String>,
-    /// When it reached RUNNING.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it reached STOPPED.
-    pub stopped_at: Option<DateTime<Utc>>,
+    /// When it went through what.
+    pub times: TaskTimes,
     /// Its containers.
     pub containers: Vec<ContainerFacts>,
+    /// The object of a stopped task as ECS sent it, as JSON, without the values of its variables.
+    pub described: Option<String>,
+}
+
+/// When a task went through what; none for what ECS did not say. Source: Amazon ECS API reference, Task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskTimes {
+    /// When ECS took it in.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When the first image began to be pulled.
+    pub pull_started_at: Option<DateTime<Utc>>,
+    /// When the last image was there.
+    pub pull_stopped_at: Option<DateTime<Utc>>,
+    /// When it reached RUNNING.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it began to stop.
+    pub stopping_at: Option<DateTime<Utc>>,
+    /// When its containers had ended.
+    pub execution_stopped_at: Option<DateTime<Utc>>,
+    /// When it reached STOPPED.
+    pub stopped_at: Option<DateTime<Utc>>,
 }
 
 impl TaskFacts {
@@ -105,7 +126,7 @@ impl TaskFacts {
     /// Whether the task has been RUNNING. A poll can skip any state, and a task whose start failed passes through the
     /// states of going down as well, so those prove nothing: `started_at` does.
     pub fn has_started(&self) -> bool {
-        self.started_at.is_some() || self.last_status == "RUNNING"
+        self.times.started_at.is_some() || self.last_status == "RUNNING"
     }
 }
 

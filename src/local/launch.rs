@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::definitions::{Definition, Overrides};
+use super::extras::Extras;
 use super::tasks::{Status, Task, TaskContainer};
 use super::wire::{Refusal, parse};
 
@@ -40,6 +41,8 @@ pub(super) struct RunTask {
     started_by: Option<String>,
     pub(super) client_token: Option<String>,
     tags: Vec<Value>,
+    #[serde(flatten)]
+    extras: Extras,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,7 +92,7 @@ impl RunTask {
         {
             return refuse("Container Overrides length must be at most 8192");
         }
-        Ok(())
+        self.extras.check(self.launch_type.as_deref(), self.platform_version.as_deref(), self.overrides.as_ref())
     }
 
     pub(super) fn task_definition(&self) -> &str {
@@ -135,6 +138,7 @@ impl RunTask {
             group: self.group.clone().unwrap_or_else(|| format!("family:{family}")),
             started_by: self.started_by.clone(),
             overrides: self.shown_overrides(),
+            shown: self.extras.shown(self.overrides.as_ref()),
             tags: self.tags.clone(),
             containers: definition.container_names().map(container).collect(),
             last_status: Status::Provisioning,

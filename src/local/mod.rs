@@ -14,7 +14,8 @@
 //!   of `endpoint` under one lock, and each takes the time as an argument;
 //! * `tasks`, `tokens`, `definitions`, `trouble`, `names` and `paging` are the rules: plain values that never wait, log or read a
 //!   clock;
-//! * `launch` decides what a RunTask creates, `supervise` then owns a task until it has stopped, `process` one process of it;
+//! * `launch` decides what a RunTask creates, `extras` checks what makes no difference here, `supervise` then owns a task until it
+//!   has stopped, `process` one process of it;
 //! * `journal` is the memory that outlives a crash, and `orphans` ends what the crash left running.
 //!
 //! It refuses every address that is not loopback, and every request that names a foreign host, because whoever reaches it can run
@@ -25,6 +26,7 @@ mod catalogue;
 mod clock;
 mod definitions;
 mod endpoint;
+mod extras;
 mod journal;
 mod launch;
 mod names;

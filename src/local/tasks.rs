@@ -79,6 +79,9 @@ pub(super) struct Task {
     pub(super) group: String,
     pub(super) started_by: Option<String>,
     pub(super) overrides: Value,
+    /// What of the request is shown as it came.
+    #[serde(default)]
+    pub(super) shown: Map<String, Value>,
     pub(super) tags: Vec<Value>,
     pub(super) containers: Vec<TaskContainer>,
     pub(super) last_status: Status,
@@ -197,16 +200,15 @@ impl Task {
             ("clusterArn", Some(json!(names.cluster(&self.cluster)))),
             ("taskDefinitionArn", Some(json!(names.definition(&self.family, self.revision)))),
             ("availabilityZone", Some(json!(format!("{}a", names.region())))),
-            ("attachments", Some(json!([]))),
             ("containers", Some(Value::Array(containers))),
             ("createdAt", Some(epoch(self.created_at))),
             ("desiredStatus", Some(json!(self.desired_status))),
-            ("enableExecuteCommand", Some(json!(false))),
             ("group", Some(json!(self.group))),
             ("lastStatus", Some(json!(self.last_status))),
             ("overrides", Some(self.overrides.clone())),
             ("version", Some(json!(self.version))),
         ]));
+        shown.extend(self.shown.clone());
         Value::Object(shown)
     }
 
@@ -340,6 +342,7 @@ pub(super) mod tests {
             group: "family:hello".to_owned(),
             started_by: Some(format!("tenacron/{id}")),
             overrides: json!({}),
+            shown: Map::new(),
             tags: Vec::new(),
             containers: vec![TaskContainer {
                 id: "c".to_owned(),

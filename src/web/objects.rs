@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::driver::JobView;
+use crate::engine::failure::Failure;
 use crate::engine::pause::Pause;
-use crate::engine::run::{Attempt, Entry};
+use crate::engine::run::{Attempt, Entry, Phases, TaskEnd};
 use crate::engine::task::ContainerFacts;
 use crate::store::{RunStory, RunSummary};
 
@@ -91,14 +92,56 @@ pub struct AttemptObject {
     pub retrier: Option<usize>,
     pub retry_delay_seconds: Option<f64>,
     pub containers: Vec<ContainerFacts>,
+    #[serde(default)]
+    pub due_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub phases: Phases,
+    #[serde(default)]
+    pub tasks: Vec<TaskObject>,
+}
+
+/// One task of an attempt that has ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskObject {
+    /// Which.
+    pub task_arn: String,
+    /// The exit code that stands for it.
+    pub exit_code: Option<i32>,
+    /// The names of its failure, the most specific first.
+    pub error_names: Vec<String>,
+    /// What happened.
+    pub cause: Option<String>,
+    /// Where its time went.
+    pub phases: Phases,
+    /// The last that DescribeTasks said of it, without the values of its variables.
+    pub described: Option<serde_json::Value>,
+}
+
+/// The names of a failure and its cause.
+fn told(failure: Option<Failure>) -> (Vec<String>, Option<String>) {
+    match failure {
+        Some(failure) => (failure.names.iter().map(ToString::to_string).collect(), Some(failure.cause)),
+        None => (Vec::new(), None),
+    }
 }
 
 impl From<Attempt> for AttemptObject {
     fn from(attempt: Attempt) -> AttemptObject {
-        let (error_names, cause) = match attempt.failure {
-            Some(failure) => (failure.names.iter().map(ToString::to_string).collect(), Some(failure.cause)),
-            None => (Vec::new(), None),
+        let shown = attempt.ends.iter().find(|end| Some(&end.task) == attempt.task.as_ref());
+        let phases = attempt.phases(&shown.map(|end| end.times).unwrap_or_default());
+        let task = |end: &TaskEnd| {
+            let (error_names, cause) = told(end.failure.clone());
+            TaskObject {
+                task_arn: end.task.0.clone(),
+                exit_code: end.exit_code,
+                error_names,
+                cause,
+                phases: attempt.phases(&end.times),
+                described: end.described.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            }
         };
+        let tasks = attempt.ends.iter().map(task).collect();
+        let (error_names, cause) = told(attempt.failure);
         AttemptObject {
             attempt: attempt.attempt,
             generation: attempt.generation,
@@ -114,6 +157,9 @@ impl From<Attempt> for AttemptObject {
             retrier: attempt.retrier,
             retry_delay_seconds: attempt.retry_delay.map(|delay| delay.as_secs_f64()),
             containers: attempt.containers,
+            due_at: attempt.due_at,
+            phases,
+            tasks,
         }
     }
 }

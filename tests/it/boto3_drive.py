@@ -50,7 +50,7 @@ def main(url):
         # One try, so that every answer is seen; no validation, so that the endpoint has to refuse.
         config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
     )
-    for part in (definitions, running, containers, stopping, tokens, limits, listing, clusters, trouble):
+    for part in (definitions, running, surface, containers, stopping, tokens, limits, listing, clusters, trouble):
         part(ecs)
     print(f"boto3: {checks} checks passed")
 
@@ -149,6 +149,40 @@ def running(ecs):
     equal(spot["capacityProviderName"], "FARGATE_SPOT", "capacity provider")
     three = ecs.run_task(taskDefinition="app", count=3)
     equal(len({task["taskArn"] for task in three["tasks"]}), 3, "three tasks of one call")
+
+
+def surface(ecs):
+    """What a process of this machine has no use for is checked and shown all the same."""
+    volume = {"roleArn": "arn:aws:iam::123456789012:role/ecs", "sizeInGiB": 8, "volumeType": "gp3"}
+    app = {
+        "name": "app",
+        "environmentFiles": [{"value": "arn:aws:s3:::bucket/a.env", "type": "s3"}],
+        "resourceRequirements": [{"type": "GPU", "value": "1"}],
+    }
+    on_instances = {
+        "launchType": "EC2",
+        "placementConstraints": [{"type": "memberOf", "expression": "attribute:ecs.instance-type =~ g5.*"}],
+        "placementStrategy": [{"type": "spread", "field": "attribute:ecs.availability-zone"}],
+        "volumeConfigurations": [{"name": "scratch", "managedEBSVolume": volume}],
+        "enableExecuteCommand": True,
+        "overrides": {"containerOverrides": [app], "cpu": "1024", "memory": "2048"},
+    }
+    task = run_to_end(ecs, "app", **on_instances)
+    equal(exit_codes(task), {"app": 0}, "a task with all of it runs")
+    equal((task["enableExecuteCommand"], task["cpu"], task["memory"]), (True, "1024", "2048"), "what was asked for")
+    equal(task["overrides"]["containerOverrides"], [app], "overrides as they came")
+    details = {detail["name"]: detail["value"] for detail in task["attachments"][0]["details"]}
+    equal((details["volumeName"], details["sizeInGiB"]), ("scratch", "8"), "the volume")
+    on_fargate = {"launchType": "FARGATE", "overrides": {"ephemeralStorage": {"sizeInGiB": 50}}}
+    equal(run_to_end(ecs, "app", **on_fargate)["ephemeralStorage"], {"sizeInGiB": 50}, "the disk of a Fargate task")
+    for mistake in (
+        {"launchType": "FARGATE"},
+        {"platformVersion": "1.4.0"},
+        {"placementStrategy": [{"type": "random"}] * 6},
+        {"volumeConfigurations": on_instances["volumeConfigurations"] * 2},
+        {"volumeConfigurations": [{"name": "scratch", "managedEBSVolume": {"sizeInGiB": 8}}]},
+    ):
+        refused("InvalidParameterException", ecs.run_task, taskDefinition="app", **{**on_instances, **mistake})
 
 
 def containers(ecs):

@@ -137,17 +137,23 @@ impl Site {
 
     /// Starts `tenacron local` with this site's task definitions, and answers with its URL.
     pub(crate) fn endpoint(&self) -> (Process, String) {
-        self.endpoint_with(&[])
+        self.endpoint_with(&[], &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn endpoint_in(&self, environment: &[(&str, &str)]) -> (Process, String) {
+        self.endpoint_with(environment, &[])
     }
 
     /// The same with a journal, the record of what it did, in this file of the site.
     pub(crate) fn endpoint_with_journal(&self, name: &str) -> (Process, String) {
         let path = self.path(name);
-        self.endpoint_with(&["--journal", path.to_str().expect("UTF-8")])
+        self.endpoint_with(&[], &["--journal", path.to_str().expect("UTF-8")])
     }
 
-    fn endpoint_with(&self, arguments: &[&str]) -> (Process, String) {
+    fn endpoint_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> (Process, String) {
         let mut command = self.command(&[&["local", "--listen", "127.0.0.1:0"], arguments].concat());
+        command.envs(environment.iter().copied());
         let endpoint = Process::start(&mut command);
         let line = endpoint.wait_for("the endpoint to listen", |line| {
             line["message"].as_str().is_some_and(|text| text.contains("http://"))

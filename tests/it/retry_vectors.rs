@@ -10,7 +10,9 @@ use tenacron::engine::failure::{ErrorName, Failure};
 use tenacron::engine::job::{Definition, Instance, JobName, Limits, OnUnknown, Success, TaskSpec};
 use tenacron::engine::retry::{Decision, Jitter, Retrier, RetryPolicy};
 use tenacron::engine::run::{Action, Event, Firing, Outcome, Run, State, Trigger};
-use tenacron::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
+use tenacron::engine::task::{
+    ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts, TaskTimes,
+};
 
 /// One row of `retry-vectors.json`. Every key must be known, so that none is ignored by mistake.
 #[derive(Debug, Clone, Deserialize)]
@@ -187,7 +189,7 @@ impl Play {
     fn launched(&mut self) -> TaskArn {
         self.tasks += 1;
         let task = TaskArn(format!("task/{}", self.tasks));
-        self.on(Event::Answered(LaunchAnswer::Launched { task: task.clone() }));
+        self.on(Event::Answered(LaunchAnswer::Launched { tasks: vec![task.clone()], failures: Vec::new() }));
         task
     }
 
@@ -199,8 +201,8 @@ impl Play {
             last_status: "STOPPED".into(),
             stop_code: Some(stop_code.into()),
             stopped_reason: None,
-            started_at: None,
-            stopped_at: Some(self.now),
+            times: TaskTimes { started_at: None, stopped_at: Some(self.now), ..TaskTimes::default() },
+            described: None,
             containers: vec![container],
         }));
     }

@@ -10,7 +10,7 @@ use super::python;
 const JSONSCHEMA: &str = "jsonschema==4.26.0";
 
 /// Keys of a job that is right otherwise, and that neither the reader nor the schema accepts.
-const WRONG: [&str; 26] = [
+const WRONG: [&str; 37] = [
     "timeot = \"1h\"",
     "timeout = 900",
     "timeout = \"900\"",
@@ -27,6 +27,17 @@ const WRONG: [&str; 26] = [
     "container = [{ name = \"c\", environment = { \"A=B\" = \"x\" } }]",
     "overrides = { ephemeral_storage = { size_in_gib = 20 } }",
     "tags = { \"tenacron:job\" = \"1\" }",
+    "tags = { team = \"aws:x\" }",
+    "container = [{ name = \"c\", environment_files = [{ value = \"arn:aws:s3:::b/x.txt\" }] }]",
+    "container = [{ name = \"c\", environment_files = [{ value = \"arn:aws:s3:::b/x.env\", type = \"efs\" }] }]",
+    "container = [{ name = \"c\", resource_requirements = [{ type = \"TPU\", value = \"1\" }] }]",
+    "placement_constraints = [{ type = \"distinct\" }]",
+    "placement_strategy = [{ field = \"cpu\" }]",
+    "volume_configurations = [{ name = \"v\", managed_ebs_volume = { size_in_gib = 1 } }]",
+    "volume_configurations = [{ name = \"v\", managed_ebs_volume = { role_arn = \"r\", size_in_gib = 16385 } }]",
+    "volume_configurations = [{ name = \"v\", managed_ebs_volume = { role_arn = \"r\", size_in_gib = 1, filesystem_type = \"zfs\" } }]",
+    "volume_configurations = [{ name = \"v\", managed_ebs_volume = { role_arn = \"r\", size_in_gib = 1, termination_policy = {} } }]",
+    "propagate_tags = \"SERVICE\"",
     "retry = [{ interval_seconds = 1 }]",
     "retry = [{ error_equals = [] }]",
     "retry = [{ error_equals = [\"x\"], interval_seconds = 0 }]",

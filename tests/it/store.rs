@@ -141,7 +141,7 @@ async fn every_state_comes_back_as_it_was(bench: impl Bench) {
 async fn a_life_is_saved_step_by_step(bench: impl Bench) {
     let store = bench.open();
     let mut life = Life::due("nightly", 0);
-    let launched = || Event::Answered(LaunchAnswer::Launched { task: arn("nightly") });
+    let launched = || Event::Answered(LaunchAnswer::Launched { tasks: vec![arn("nightly")], failures: Vec::new() });
     let events = [
         (1, Event::Permitted),
         (2, launched()),

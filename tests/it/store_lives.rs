@@ -13,7 +13,9 @@ use tenacron::engine::retry::RetryPolicy;
 use tenacron::engine::run::{
     Asker, Covered, Entry, Event, Firing, Outcome, Request, Run, RunId, State, Step, StopWhy, Trigger,
 };
-use tenacron::engine::task::{ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
+use tenacron::engine::task::{
+    ContainerFacts, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts, TaskTimes,
+};
 use tenacron::store::{Batch, RunQuery, RunSave, RunSummary, Store, Term};
 
 /// So many seconds after the morning on which all this happens.
@@ -99,7 +101,7 @@ impl Life {
     }
 
     pub(crate) fn running(name: &str) -> Life {
-        let launched = LaunchAnswer::Launched { task: arn(name) };
+        let launched = LaunchAnswer::Launched { tasks: vec![arn(name)], failures: Vec::new() };
         Life::due(name, 0).tell(1, Event::Permitted).tell(2, Event::Answered(launched))
     }
 
@@ -127,8 +129,12 @@ pub(crate) fn stopped(name: &str, exit_code: Option<i32>) -> Event {
         stop_code: Some("EssentialContainerExited".into()),
         stopped_reason: Some("Essential container in task exited".into()),
         // ECS tells microseconds; inside JSON they are kept.
-        started_at: Some(at(5) + TimeDelta::microseconds(123_456)),
-        stopped_at: Some(at(9)),
+        times: TaskTimes {
+            started_at: Some(at(5) + TimeDelta::microseconds(123_456)),
+            stopped_at: Some(at(9)),
+            ..TaskTimes::default()
+        },
+        described: None,
         containers: vec![ContainerFacts { name: "app".into(), essential: Some(true), exit_code, reason: None }],
     })
 }
@@ -143,8 +149,8 @@ pub(crate) fn seen(name: &str, last_status: &str, started_at: Option<DateTime<Ut
         last_status: last_status.into(),
         stop_code: None,
         stopped_reason: None,
-        started_at,
-        stopped_at: None,
+        times: TaskTimes { started_at, ..TaskTimes::default() },
+        described: None,
         containers: vec![],
     })
 }
@@ -204,7 +210,10 @@ pub(crate) fn lives_of_schema_1() -> Vec<(&'static str, Life)> {
         let mut life = Life::running(name);
         for attempt in 0..3 {
             life = life.tell(10 + 10 * attempt, stopped(name, Some(137))).tell(19 + 10 * attempt, Event::Permitted);
-            life = life.tell(19 + 10 * attempt, Event::Answered(LaunchAnswer::Launched { task: arn(name) }));
+            life = life.tell(
+                19 + 10 * attempt,
+                Event::Answered(LaunchAnswer::Launched { tasks: vec![arn(name)], failures: Vec::new() }),
+            );
         }
         life.tell(60, stopped(name, Some(1)))
     };
@@ -222,7 +231,7 @@ pub(crate) fn lives_of_schema_1() -> Vec<(&'static str, Life)> {
         ("stopping: attempt", Life::running("attempt").tell(6, seen_running("attempt")).tell(700, Event::Woken)),
         ("stopping: start", Life::running("start").tell(200, seen("start", "PENDING", None))),
         ("stopping: run", Life::running("run").tell(7300, Event::Woken)),
-        ("stopping: cancelled", Life::running("stop").tell(6, cancel()).tell(7, Event::StopAsked)),
+        ("stopping: cancelled", Life::running("stop").tell(6, cancel()).tell(7, Event::StopAsked { accepted: true })),
         ("waiting", launching("waiting").tell(2, Event::Answered(refused))),
         ("waiting to resend", launching("resend").tell(2, no_answer())),
         ("waiting to look first", placed_nothing("look-first")),
@@ -246,7 +255,7 @@ pub(crate) fn kinds(lives: &[(&str, Life)]) -> BTreeSet<String> {
         State::Seeking { why: Seek::BeforeNext { .. }, .. } => "seeking before next".to_owned(),
         State::Seeking { why: Seek::BeforeEnd { .. }, .. } => "seeking before end".to_owned(),
         State::Seeking { why: Seek::TooOld, .. } => "seeking too old".to_owned(),
-        State::Running { started, .. } => format!("running {started}"),
+        State::Running { tasks } => format!("running {}", tasks.iter().all(|followed| followed.started)),
         State::Stopping { why: StopWhy::AttemptTimeout, .. } => "stopping attempt".to_owned(),
         State::Stopping { why: StopWhy::StartTimeout, .. } => "stopping start".to_owned(),
         State::Stopping { why: StopWhy::RunTimeout, .. } => "stopping run".to_owned(),

@@ -56,12 +56,17 @@ impl Tap {
         }
     }
 
-    /// The client tokens of all launches so far, in order.
-    pub(crate) fn launches(&self) -> Vec<String> {
+    /// The bodies of all launches so far, in order.
+    pub(crate) fn requests(&self) -> Vec<Value> {
         self.drain();
         let seen = self.seen.borrow();
-        let launches = seen.iter().filter(|call| call.operation == "RunTask");
-        launches.map(|call| call.body["clientToken"].as_str().expect("a token").to_owned()).collect()
+        seen.iter().filter(|call| call.operation == "RunTask").map(|call| call.body.clone()).collect()
+    }
+
+    /// The client tokens of all launches so far, in order.
+    pub(crate) fn launches(&self) -> Vec<String> {
+        let token = |body: &Value| body["clientToken"].as_str().expect("a token").to_owned();
+        self.requests().iter().map(token).collect()
     }
 
     fn drain(&self) {

@@ -67,14 +67,13 @@ fn stopped(arguments: &Arguments, definition: &Definition) -> Judged {
         last_status: "STOPPED".into(),
         stop_code: stop_code.map(str::to_owned),
         stopped_reason: arguments.stopped_reason.clone(),
-        started_at: None,
-        stopped_at: None,
         containers: vec![ContainerFacts {
             name: definition.task.containers.first().map_or("app", |container| &container.name).to_owned(),
             essential: Some(true),
             exit_code: arguments.exit_code,
             reason: arguments.container_reason.clone(),
         }],
+        ..TaskFacts::default()
     };
     let mut notes = Vec::new();
     let stop_code = match &arguments.stop_code {

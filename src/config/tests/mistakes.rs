@@ -52,7 +52,15 @@ fn a_mistake_in_a_key_of_a_job_has_its_code_and_its_place() {
         ("tags = { 'tenacron:job' = '1' }".to_owned(), "bad-tag", 27),
         (format!("tags = {{ {} = '1' }}", "k".repeat(129)), "bad-tag", 142),
         (format!("tags = {{ k = '{}' }}", "ä".repeat(257)), "bad-tag", 14),
+        ("tags = { k = 'AWS:x' }".to_owned(), "bad-tag", 14),
         ("propagate_tags = 'SERVICE'".to_owned(), "bad-value", 18),
+        ("cluster = 'a b'".to_owned(), "bad-value", 11),
+        (format!("cluster = '{}'", "c".repeat(256)), "bad-value", 11),
+        ("overrides = { cpu = 'one' }".to_owned(), "bad-value", 21),
+        ("overrides = { cpu = '0 vCPU' }".to_owned(), "bad-value", 21),
+        ("overrides = { memory = '2 TB' }".to_owned(), "bad-value", 24),
+        ("overrides = { memory = 'inf GB' }".to_owned(), "bad-value", 24),
+        ("container = [{ name = 'c', memory = 1, memory_reservation = 2 }]".to_owned(), "bad-value", 61),
         ("retry = [{ interval_seconds = 1 }]".to_owned(), "missing-key", 10),
         ("retry = [{ error_equals = [] }]".to_owned(), "bad-retrier", 27),
         ("retry = [{ error_equals = [''] }]".to_owned(), "bad-retrier", 27),
@@ -220,6 +228,7 @@ fn overrides_are_measured_with_what_is_added_to_them() {
 #[test]
 fn the_size_of_the_overrides_is_estimated_upwards_and_closely() {
     use crate::engine::job::ContainerOverride;
+    use crate::engine::resources::{EnvironmentFile, ResourceRequirement};
     use serde_json::json;
     let container = ContainerOverride {
         name: "app".into(),
@@ -228,16 +237,20 @@ fn the_size_of_the_overrides_is_estimated_upwards_and_closely() {
         cpu: Some(1),
         memory: Some(i32::MAX),
         memory_reservation: None,
+        environment_files: vec![EnvironmentFile { value: "arn:aws:s3:::bucket/a.env".into(), kind: "s3".into() }],
+        resource_requirements: vec![ResourceRequirement { value: "ALL".into(), kind: "GPU".into() }],
     };
     let task = crate::engine::job::TaskOverride { cpu: Some("1 vCPU".into()), ..Default::default() };
     let variables: Vec<_> =
         container.environment.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     let sent = json!({ "cpu": "1 vCPU", "containerOverrides": [{
         "name": "app", "command": container.command, "environment": variables, "cpu": 1, "memory": i32::MAX,
+        "environmentFiles": [{ "value": "arn:aws:s3:::bucket/a.env", "type": "s3" }],
+        "resourceRequirements": [{ "value": "ALL", "type": "GPU" }],
     }] });
     let exact = sent.to_string().chars().count();
     let estimate = crate::engine::overrides::overrides_size(&[container], &task, false);
-    assert!((exact..exact + 120).contains(&estimate), "{estimate} for {exact}");
+    assert!((exact..exact + 20).contains(&estimate), "{estimate} for {exact}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! `valid.rs` holds what loads and what it becomes, `mistakes.rs` each mistake with its code and place,
 //! `proofs.rs` doubts that take more than one key to see, `rendered.rs` some of
-//! them letter by letter, `files.rs` trouble with files and hostile bytes.
+//! them letter by letter, `files.rs` trouble with files and hostile bytes, `surface.rs` the limits of what is launched,
+//! `variables.rs` values from the environment.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +15,9 @@ mod mistakes;
 mod proofs;
 mod rendered;
 mod schema;
+mod surface;
 mod valid;
+mod variables;
 
 /// Enough around a job for it to be valid and without a warning.
 const AROUND: &str = "instance = 'test'\n[defaults]\ncluster = 'batch'\ntimeout = '1h'\n";
@@ -38,7 +41,13 @@ impl Folder {
     }
 
     fn load(&self) -> Loaded {
-        load(&self.path("main.toml"))
+        self.load_with(&[])
+    }
+
+    /// The same in an environment of these variables and no others.
+    fn load_with(&self, environment: &[(&str, &str)]) -> Loaded {
+        let lookup = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+        load::load(&self.path("main.toml"), &lookup)
     }
 
     /// What a person sees, with paths from the folder on.

@@ -71,7 +71,7 @@ fn a_key_of_a_job_replaces_the_whole_default() {
 #[test]
 fn a_strategy_of_the_job_replaces_a_launch_type_of_the_defaults_and_the_other_way_round() {
     let spot = "capacity_provider_strategy = [{ capacity_provider = 'FARGATE_SPOT' }]";
-    let rest = "[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\n";
+    let rest = "[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\nnetwork = { subnets = ['s'] }\n";
     let strategy = definition(&format!("{AROUND}launch_type = 'FARGATE'\n{rest}{spot}\n")).task.capacity;
     assert!(matches!(strategy, Capacity::Strategy(items) if items[0].capacity_provider == "FARGATE_SPOT"));
     let launch_type = definition(&format!("{AROUND}{spot}\n{rest}launch_type = 'EC2'\n")).task.capacity;
@@ -100,7 +100,7 @@ fn every_field_of_run_task_arrives() {
          enable_execute_command = true\nadd_tags = false\nadd_environment = false\n\
          overrides = { cpu = '1 vCPU', memory = '2 GB', task_role_arn = 'r', execution_role_arn = 'e', \
          ephemeral_storage = { size_in_gib = 200 } }\n\
-         container = [{ name = 'c', command = ['a', ''], cpu = 1, memory = 2, memory_reservation = 3 }]",
+         container = [{ name = 'c', command = ['a', ''], cpu = 1, memory = 3, memory_reservation = 2 }]",
     ))
     .task;
     assert_eq!((task.platform_version.as_deref(), task.group.as_deref()), (Some("1.4.0"), Some("g")));
@@ -111,7 +111,7 @@ fn every_field_of_run_task_arrives() {
     assert!(task.enable_ecs_managed_tags && task.enable_execute_command);
     assert_eq!((task.overrides.cpu.as_deref(), task.overrides.ephemeral_storage_gib), (Some("1 vCPU"), Some(200)));
     let container = &task.containers[0];
-    assert_eq!((container.cpu, container.memory, container.memory_reservation), (Some(1), Some(2), Some(3)));
+    assert_eq!((container.cpu, container.memory, container.memory_reservation), (Some(1), Some(3), Some(2)));
     assert_eq!(container.command.as_deref(), Some(["a".to_owned(), String::new()].as_slice()));
 }
 
@@ -182,13 +182,25 @@ fn the_shipped_file_names_every_key() {
     let text = "zz = 1\n[state]\nzz = 1\n[control]\nzz = 1\n[http]\nzz = 1\n[ecs]\nzz = 1\n[local]\nzz = 1\n\
          [local.task_definitions.t]\nzz = 1\ncontainers = [{ zz = 1 }]\noutcomes = []\n\
          [defaults]\nzz = 1\n[jobs.a]\nzz = 1\nnetwork = { zz = 1 }\noverrides = { zz = 1, ephemeral_storage = { zz = 1 } }\n\
-         container = [{ zz = 1 }]\nretry = [{ zz = 1 }]\ncapacity_provider_strategy = [{ zz = 1 }]\n";
+         container = [{ zz = 1, environment_files = [{ zz = 1 }], resource_requirements = [{ zz = 1 }] }]\n\
+         placement_constraints = [{ zz = 1 }]\nplacement_strategy = [{ zz = 1 }]\n\
+         volume_configurations = [{ zz = 1, managed_ebs_volume = { zz = 1, tag_specifications = [{ zz = 1 }], \
+         termination_policy = { zz = 1 } } }]\nretry = [{ zz = 1 }]\ncapacity_provider_strategy = [{ zz = 1 }]\n";
     let loaded = main_file(text).load();
     let lists = loaded.findings.iter().filter_map(|finding| finding.help.as_deref()?.strip_prefix("accepted here: "));
     let keys: Vec<&str> = lists.flat_map(|list| list.split(", ")).collect();
-    assert!(keys.len() > 90, "{keys:?}");
+    assert!(keys.len() > 115, "{keys:?}");
     for key in keys {
         assert!(shipped.contains(key), "config/tenacron.toml does not name {key}");
+    }
+    let page = include_str!("../../../docs/tasks.md");
+    let of_task = |finding: &&Finding| finding.message.starts_with("jobs.a.") && !finding.message.contains(".retry[");
+    let lists = loaded.findings.iter().filter(of_task).filter_map(|finding| finding.help.as_deref());
+    let keys: Vec<&str> =
+        lists.filter_map(|help| help.strip_prefix("accepted here: ")).flat_map(|list| list.split(", ")).collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    for key in keys {
+        assert!(page.contains(key), "docs/tasks.md does not name {key}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::engine::job::{Instance, Job, Site};
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Firing, Run, RunId, Status, Trigger};
 use crate::engine::samples;
-use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
 use crate::store::{Batch, RunQuery};
 
@@ -60,8 +60,8 @@ impl Ecs for Cluster {
             last_status: "RUNNING".into(),
             stop_code: None,
             stopped_reason: None,
-            started_at: None,
-            stopped_at: None,
+            times: TaskTimes::default(),
+            described: None,
             containers: Vec::new(),
         });
         Ok(Described { facts: facts.collect(), missing: Vec::new() })

@@ -16,7 +16,7 @@ use crate::engine::job::{Instance, JobName, Site};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
-use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
 use crate::store::{Audit, Batch, Loaded, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
 
@@ -68,8 +68,12 @@ impl Watched {
             .into(),
             stop_code: has_ended.then(|| "EssentialContainerExited".into()),
             stopped_reason: None,
-            started_at: (looks > 1).then(clock::now),
-            stopped_at: has_ended.then(clock::now),
+            times: TaskTimes {
+                started_at: (looks > 1).then(clock::now),
+                stopped_at: has_ended.then(clock::now),
+                ..TaskTimes::default()
+            },
+            described: None,
             containers: vec![ContainerFacts { name: "app".into(), essential: Some(true), exit_code, reason: None }],
         }
     }
@@ -104,7 +108,7 @@ async fn running_run(store: &MemoryStore) -> RunId {
     let (job, now) = (samples::job("@yearly"), clock::now());
     let firing = Firing::of_schedule(&job.name, now, Trigger::Schedule);
     let (mut run, mut entries) = Run::due(firing, Instance::new("test").unwrap(), job.definition, now);
-    let launched = LaunchAnswer::Launched { task: TaskArn("task/1".into()) };
+    let launched = LaunchAnswer::Launched { tasks: vec![TaskArn("task/1".into())], failures: Vec::new() };
     for event in [Event::Permitted, Event::Answered(launched)] {
         let Ok(Step::Changed(more)) = run.step(event, now) else { panic!("{run:?}") };
         entries.extend(more);
@@ -146,8 +150,8 @@ async fn what_is_set_aside_is_bounded_by_runs_and_loses_no_answer() {
             last_status: status.into(),
             stop_code: None,
             stopped_reason: None,
-            started_at: None,
-            stopped_at: None,
+            times: TaskTimes::default(),
+            described: None,
             containers: Vec::new(),
         };
         Report { run: RunId::from_text(run), event: Event::Observed(facts), answers_call: false }

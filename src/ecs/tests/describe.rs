@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::stub::{Reply, Seen, Stub, ok, refusal};
 use super::{DEFINITION, TASK, adapter, arn, full_request, main};
 use crate::ecs::{CallError, Described, Ecs as _};
-use crate::engine::task::{ContainerFacts, SearchAnswer, TaskArn, TaskFacts};
+use crate::engine::task::{ContainerFacts, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 
 fn stopped(task: &TaskArn, definition: &str) -> Value {
     json!({
@@ -56,22 +56,29 @@ fn at(text: &str) -> Option<DateTime<Utc>> {
 
 #[tokio::test]
 async fn stopped_task_is_shown_with_every_fact() {
-    let stub = Stub::start(|seen| match seen.operation.as_str() {
-        "DescribeTasks" => ok(json!({ "tasks": [{
-            "taskArn": TASK,
-            "taskDefinitionArn": DEFINITION,
-            "lastStatus": "STOPPED",
-            "stopCode": "MeteoriteImpact",
-            "stoppedReason": "Essential container in task exited",
-            "startedAt": 1_795_400_000.345,
-            "stoppedAt": 1_795_400_039.999_9,
-            "containers": [
-                { "name": "worker", "exitCode": 3 },
-                { "name": "log", "reason": "CannotStartContainerError: \n no such file" },
-                { "name": "proxy", "exitCode": 0 },
-                { "name": "aws-guardduty-agent-x", "exitCode": 137 },
-            ],
-        }] })),
+    let task = json!({
+        "taskArn": TASK,
+        "taskDefinitionArn": DEFINITION,
+        "lastStatus": "STOPPED",
+        "stopCode": "MeteoriteImpact",
+        "stoppedReason": "Essential container in task exited",
+        "createdAt": 1_795_399_990,
+        "pullStartedAt": 1_795_399_991,
+        "pullStoppedAt": 1_795_399_992,
+        "startedAt": 1_795_400_000.345,
+        "stoppingAt": 1_795_400_020,
+        "executionStoppedAt": 1_795_400_030,
+        "stoppedAt": 1_795_400_039.999_9,
+        "containers": [
+            { "name": "worker", "exitCode": 3 },
+            { "name": "log", "reason": "CannotStartContainerError: \n no such file" },
+            { "name": "proxy", "exitCode": 0 },
+            { "name": "aws-guardduty-agent-x", "exitCode": 137 },
+        ],
+    });
+    let shown = json!({ "tasks": [task] });
+    let stub = Stub::start(move |seen| match seen.operation.as_str() {
+        "DescribeTasks" => ok(shown.clone()),
         _ => definition(),
     })
     .await;
@@ -87,8 +94,16 @@ async fn stopped_task_is_shown_with_every_fact() {
         last_status: "STOPPED".into(),
         stop_code: Some("MeteoriteImpact".into()),
         stopped_reason: Some("Essential container in task exited".into()),
-        started_at: at("2026-11-23T02:13:20.345Z"),
-        stopped_at: at("2026-11-23T02:14:00Z"),
+        times: TaskTimes {
+            created_at: at("2026-11-23T02:13:10Z"),
+            pull_started_at: at("2026-11-23T02:13:11Z"),
+            pull_stopped_at: at("2026-11-23T02:13:12Z"),
+            started_at: at("2026-11-23T02:13:20.345Z"),
+            stopping_at: at("2026-11-23T02:13:40Z"),
+            execution_stopped_at: at("2026-11-23T02:13:50Z"),
+            stopped_at: at("2026-11-23T02:14:00Z"),
+        },
+        described: Some(task.to_string()),
         containers: vec![
             container("worker", true, Some(3), None),
             container("log", false, None, Some("CannotStartContainerError: no such file")),
@@ -118,8 +133,8 @@ async fn live_task_has_no_flags_and_costs_no_second_call() {
         last_status: "PROVISIONING".into(),
         stop_code: None,
         stopped_reason: None,
-        started_at: None,
-        stopped_at: None,
+        times: TaskTimes::default(),
+        described: None,
         containers: vec![worker],
     };
     assert_eq!(described.facts, [facts]);

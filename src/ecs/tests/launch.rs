@@ -87,9 +87,11 @@ async fn task_is_launched_in_whatever_state_and_beside_failures() {
         json!({ "taskArn": TASK, "lastStatus": "PROVISIONING", "desiredStatus": "RUNNING" }),
         json!({ "taskArn": TASK, "lastStatus": "STOPPED", "desiredStatus": "STOPPED" }),
     ] {
-        for failures in [json!([]), json!([{ "arn": null, "reason": "RESOURCE:MEMORY" }])] {
-            let answer = answer_to(ok(json!({ "tasks": [task], "failures": failures }))).await;
-            assert_eq!(answer, LaunchAnswer::Launched { task: TaskArn(TASK.into()) });
+        let failed = LaunchFailure { reason: "RESOURCE:MEMORY".into(), detail: None };
+        let shown = json!({ "arn": null, "reason": "RESOURCE:MEMORY" });
+        for (shown, failures) in [(json!([]), vec![]), (json!([shown]), vec![failed])] {
+            let answer = answer_to(ok(json!({ "tasks": [task, { "taskArn": arn(2).0 }], "failures": shown }))).await;
+            assert_eq!(answer, LaunchAnswer::Launched { tasks: vec![TaskArn(TASK.into()), arn(2)], failures });
         }
     }
 }

@@ -20,7 +20,7 @@ async fn launched_stub() -> Stub {
 async fn every_field_of_a_launch_is_on_the_wire() {
     let stub = launched_stub().await;
     let answer = adapter(&stub.endpoint).run_task(&full_request()).await;
-    assert_eq!(answer, LaunchAnswer::Launched { task: TaskArn(TASK.into()) });
+    assert_eq!(answer, LaunchAnswer::Launched { tasks: vec![TaskArn(TASK.into())], failures: Vec::new() });
     let seen = stub.seen();
     let [seen] = seen.as_slice() else { panic!("{seen:?}") };
     assert_eq!(seen.operation, "RunTask");
@@ -51,6 +51,11 @@ async fn every_field_of_a_launch_is_on_the_wire() {
                         "cpu": 256,
                         "memory": 512,
                         "memoryReservation": 128,
+                        "environmentFiles": [
+                            { "value": "arn:aws:s3:::bucket/b.env", "type": "s3" },
+                            { "value": "arn:aws:s3:::bucket/a.env", "type": "s3" },
+                        ],
+                        "resourceRequirements": [{ "value": "2", "type": "GPU" }],
                     },
                     { "name": "log" },
                 ],
@@ -60,6 +65,32 @@ async fn every_field_of_a_launch_is_on_the_wire() {
                 "executionRoleArn": "arn:aws:iam::123456789012:role/puller",
                 "ephemeralStorage": { "sizeInGiB": 42 },
             },
+            "placementConstraints": [
+                { "type": "memberOf", "expression": "attribute:ecs.instance-type =~ g5.*" },
+                { "type": "distinctInstance" },
+            ],
+            "placementStrategy": [
+                { "type": "spread", "field": "attribute:ecs.availability-zone" },
+                { "type": "random" },
+            ],
+            "volumeConfigurations": [{ "name": "scratch", "managedEBSVolume": {
+                "roleArn": "arn:aws:iam::123456789012:role/ecsInfrastructure",
+                "sizeInGiB": 100,
+                "volumeType": "gp3",
+                "iops": 4000,
+                "throughput": 250,
+                "encrypted": true,
+                "kmsKeyId": "alias/scratch",
+                "snapshotId": "snap-1",
+                "volumeInitializationRate": 200,
+                "filesystemType": "ext4",
+                "tagSpecifications": [{
+                    "resourceType": "volume",
+                    "tags": [{ "key": "cost", "value": "7" }, { "key": "team", "value": "ml" }],
+                    "propagateTags": "NONE",
+                }],
+                "terminationPolicy": { "deleteOnTermination": false },
+            } }],
             "group": "batch",
             "tags": [{ "key": "cost", "value": "7" }, { "key": "team", "value": "night" }],
             "propagateTags": "TASK_DEFINITION",
@@ -78,6 +109,9 @@ async fn what_a_launch_leaves_open_is_not_on_the_wire() {
     request.task.network = None;
     request.task.containers.clear();
     request.task.overrides = TaskOverride::default();
+    request.task.placement_constraints.clear();
+    request.task.placement_strategy.clear();
+    request.task.volume_configurations.clear();
     request.task.group = None;
     request.task.tags.clear();
     request.task.propagate_tags = None;
@@ -97,6 +131,41 @@ async fn what_a_launch_leaves_open_is_not_on_the_wire() {
     assert_eq!(seen[1].json(), bare);
     bare["launchType"] = Value::from("FARGATE");
     assert_eq!(seen[0].json(), bare);
+}
+
+#[tokio::test]
+async fn an_empty_volume_of_the_default_kind_says_no_more_than_it_must() {
+    let stub = launched_stub().await;
+    let mut request = full_request();
+    let volume = &mut request.task.volume_configurations[0].managed_ebs_volume;
+    *volume =
+        serde_json::from_value(json!({ "role_arn": "arn:r", "size_in_gib": 1, "tag_specifications": [] })).unwrap();
+    adapter(&stub.endpoint).run_task(&request).await;
+    assert_eq!(
+        stub.seen()[0].json()["volumeConfigurations"],
+        json!([{ "name": "scratch", "managedEBSVolume": { "roleArn": "arn:r", "sizeInGiB": 1 } }])
+    );
+}
+
+#[tokio::test]
+async fn a_request_frozen_before_these_fields_existed_is_sent_as_it_was() {
+    let stub = launched_stub().await;
+    let mut stored = serde_json::to_value(full_request()).unwrap();
+    let task = stored["task"].as_object_mut().unwrap();
+    for field in ["placement_constraints", "placement_strategy", "volume_configurations"] {
+        task.remove(field).unwrap();
+    }
+    let container = task["containers"][0].as_object_mut().unwrap();
+    for field in ["environment_files", "resource_requirements"] {
+        container.remove(field).unwrap();
+    }
+    let request: LaunchRequest = serde_json::from_value(stored.clone()).unwrap();
+    adapter(&stub.endpoint).run_task(&request).await;
+    let body = stub.seen()[0].body.clone();
+    for member in ["placement", "volume", "environmentFiles", "resourceRequirements"] {
+        assert!(!body.contains(member), "{body}");
+    }
+    assert_eq!(serde_json::to_value(&request).unwrap(), stored, "what says nothing is not stored, so hashes stay");
 }
 
 #[tokio::test]

@@ -103,5 +103,11 @@ fn a_refusal_without_words_still_says_what_was_tried() {
 
 #[test]
 fn a_launch_is_no_failure() {
-    assert_eq!(of_answer(&LaunchAnswer::Launched { task: crate::engine::task::TaskArn("a".into()) }), None);
+    assert_eq!(
+        of_answer(&LaunchAnswer::Launched {
+            tasks: vec![crate::engine::task::TaskArn("a".into())],
+            failures: Vec::new()
+        }),
+        None
+    );
 }

@@ -10,7 +10,7 @@ use crate::engine::job::{ContainerOverride, Limits, TaskSpec};
 use crate::engine::launch::Launch;
 use crate::engine::run::{Event, HistoryEvent, State, Status, Step};
 use crate::engine::samples;
-use crate::engine::task::{ContainerFacts, TaskFacts};
+use crate::engine::task::{ContainerFacts, TaskFacts, TaskTimes};
 
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_750_000_000, 0).unwrap()
@@ -205,8 +205,8 @@ fn its_failure_is_retried_by_the_policy_as_the_next_generation() {
         last_status: "STOPPED".into(),
         stop_code: Some("EssentialContainerExited".into()),
         stopped_reason: None,
-        started_at: Some(now() - minutes(9)),
-        stopped_at: Some(now()),
+        times: TaskTimes { started_at: Some(now() - minutes(9)), stopped_at: Some(now()), ..TaskTimes::default() },
+        described: None,
         containers: vec![ContainerFacts {
             name: "app".into(),
             essential: Some(true),

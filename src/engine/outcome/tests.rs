@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::samples;
-use crate::engine::task::TaskArn;
+use crate::engine::task::{TaskArn, TaskTimes};
 
 fn definition(success: Success, accept_stop_codes: &[&str]) -> Definition {
     let accept_stop_codes = accept_stop_codes.iter().map(|code| (*code).to_owned()).collect();
@@ -19,8 +19,8 @@ fn stopped(stop_code: Option<&str>, reason: &str, containers: Vec<ContainerFacts
         last_status: "STOPPED".into(),
         stop_code: stop_code.map(ToOwned::to_owned),
         stopped_reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
-        started_at: None,
-        stopped_at: None,
+        times: TaskTimes::default(),
+        described: None,
         containers,
     }
 }

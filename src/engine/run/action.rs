@@ -5,8 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::launch::Launch;
-use super::super::task::TaskArn;
-use super::{Run, State, StopWhy};
+use super::{Run, State, StopWhy, Tasks};
 
 /// The soonest that an instant can be which is still to come.
 const AT_ONCE: TimeDelta = TimeDelta::milliseconds(1);
@@ -23,13 +22,13 @@ pub enum Action<'a> {
     Launch(&'a Launch),
     /// Look for a task of this launch.
     Find(&'a Launch),
-    /// Follow this task.
-    Watch(&'a TaskArn),
-    /// Ask this task to stop, and follow it.
+    /// Follow these tasks.
+    Watch(&'a Tasks),
+    /// Ask these tasks to stop, and follow them.
     Stop {
-        /// The task.
-        task: &'a TaskArn,
-        /// What people see as the task's stopped reason.
+        /// The tasks.
+        tasks: &'a Tasks,
+        /// What people see as the tasks' stopped reason.
         reason: String,
     },
     /// Nothing until [`Run::wake_at`].
@@ -45,11 +44,11 @@ impl Run {
             State::Seeking { look_at, .. } if *look_at <= now => {
                 self.launch.as_ref().map_or(Action::Rest, Action::Find)
             }
-            State::Running { task, .. } => Action::Watch(task),
-            State::Stopping { task, why, ask_at, .. } if *ask_at <= now => {
-                Action::Stop { task, reason: self.stop_reason(why) }
+            State::Running { tasks } => Action::Watch(tasks),
+            State::Stopping { tasks, why, ask_at, .. } if *ask_at <= now => {
+                Action::Stop { tasks, reason: self.stop_reason(why) }
             }
-            State::Stopping { task, .. } => Action::Watch(task),
+            State::Stopping { tasks, .. } => Action::Watch(tasks),
             State::Waiting { until, look_first: false, .. } if *until <= now => Action::Begin,
             State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => Action::Rest,
         }

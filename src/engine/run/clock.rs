@@ -43,14 +43,11 @@ impl Run {
                 *until -= by;
                 *look_at -= by;
             }
-            State::Running { known_since, missing_since, .. } => {
-                *known_since -= by;
-                *missing_since = missing_since.map(|since| since - by);
-            }
-            State::Stopping { known_since, ask_at, missing_since, .. } => {
-                *known_since -= by;
+            State::Running { tasks } => tasks.move_back(by),
+            State::Stopping { tasks, ask_at, since, .. } => {
+                tasks.move_back(by);
                 *ask_at -= by;
-                *missing_since = missing_since.map(|since| since - by);
+                *since = since.map(|since| since - by);
             }
             State::Waiting { until, .. } => *until -= by,
         }

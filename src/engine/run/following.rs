@@ -7,22 +7,30 @@ use chrono::{DateTime, Utc};
 
 use super::super::failure::{ErrorName, Failure};
 use super::super::outcome::{self, Verdict};
-use super::super::task::{TaskArn, TaskFacts};
+use super::super::task::{TaskArn, TaskFacts, TaskTimes};
 use super::action::OUR_STOP;
 use super::ending::Next;
-use super::{HistoryEvent, LOST_AFTER, Outcome, Run, State, StopWhy, VISIBLE_WITHIN};
+use super::{
+    Followed, HistoryEvent, LOST_AFTER, Outcome, Run, STOP_OVERDUE, STOP_REPEAT, STOP_RETRY, Seek, State, StopWhy,
+    TaskEnd, Tasks, VISIBLE_WITHIN,
+};
+
+/// So often a pause or the time until the next alert doubles at most: five minutes become three and a half days.
+const DOUBLINGS_MAX: u32 = 10;
 
 impl Run {
-    pub(super) fn follow(&mut self, task: TaskArn, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+    pub(super) fn follow(&mut self, tasks: Vec<TaskArn>, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         self.set_unresolved(false);
         if let Some(attempt) = self.attempts.last_mut() {
-            attempt.task = Some(task.clone());
+            attempt.task = attempt.task.take().or_else(|| tasks.first().cloned());
             // The task of an ambiguous launch belongs to the attempt that found it; its failure was not one.
             attempt.failure = None;
             attempt.stopped_at = None;
         }
         self.give_back_retry();
-        self.state = State::Running { task, known_since: now, started: false, missing_since: None };
+        if let Some(tasks) = Tasks::named(tasks, now) {
+            self.state = State::Running { tasks };
+        }
         self.enforce_limits(now).unwrap_or_default()
     }
 
@@ -30,70 +38,55 @@ impl Run {
     /// clock, so that a task which started while nobody looked is not stopped for it.
     pub(super) fn saw_alive(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
         let (attempt_number, start_deadline) = (self.attempt_number(), self.start_timeout_at());
-        let shows_again = self.shows_again().then(Vec::new);
-        let State::Running { started, task, .. } = &mut self.state else { return shows_again };
-        if *started {
+        let is_running = matches!(self.state, State::Running { .. });
+        let followed = self.followed_mut(&facts.task)?;
+        let shows_again = followed.missing_since.take().map(|_| Vec::new());
+        if !is_running || followed.started {
             return shows_again;
         }
         if !facts.has_started() {
             let is_over = start_deadline.is_some_and(|deadline| deadline <= now);
             return if is_over { Some(self.ask_to_stop(StopWhy::StartTimeout, now)) } else { shows_again };
         }
-        *started = true;
-        let task_arn = task.clone();
+        followed.started = true;
         if let Some(attempt) = self.attempts.last_mut() {
-            attempt.started_at = facts.started_at;
+            attempt.started_at = attempt.started_at.or(facts.times.started_at);
         }
-        Some(vec![HistoryEvent::TaskStarted { attempt: attempt_number, task_arn }])
-    }
-
-    /// ECS shows the task. True if it had not, although it should.
-    fn shows_again(&mut self) -> bool {
-        match &mut self.state {
-            State::Running { missing_since, .. } | State::Stopping { missing_since, .. } => {
-                missing_since.take().is_some()
-            }
-            State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
-                false
-            }
-        }
+        Some(vec![HistoryEvent::TaskStarted { attempt: attempt_number, task_arn: facts.task.clone() }])
     }
 
     /// A task that ECS does not show: not visible yet while it is young, lost when it is older and stays away.
-    pub(super) fn saw_missing(&mut self, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
-        let (State::Running { known_since, task, missing_since, .. }
-        | State::Stopping { known_since, task, missing_since, .. }) = &mut self.state
-        else {
-            return None;
-        };
-        if now - *known_since <= VISIBLE_WITHIN {
+    pub(super) fn saw_missing(&mut self, task: &TaskArn, now: DateTime<Utc>) -> Option<Vec<HistoryEvent>> {
+        let followed = self.followed_mut(task)?;
+        if now - followed.known_since <= VISIBLE_WITHIN {
             return None;
         }
-        let Some(since) = *missing_since else {
-            *missing_since = Some(now);
+        let Some(since) = followed.missing_since else {
+            followed.missing_since = Some(now);
             return Some(Vec::new());
         };
         if now - since < LOST_AFTER {
             return None;
         }
-        let cause = format!("ECS no longer knows {task}, so how it ended is not known");
-        Some(self.attempt_ended(Failure::lost(cause), None, now))
+        let failure = Failure::lost(format!("ECS no longer knows {task}, so how it ended is not known"));
+        let (task, failure) = (task.clone(), Some(failure));
+        let end = TaskEnd { task, failure, exit_code: None, times: TaskTimes::default(), described: None };
+        Some(self.task_gone(end, now))
     }
 
     /// A task that was never seen RUNNING may not be visible yet, and after an absence or a jump of the clock it may be
     /// younger than it seems: its time to become visible begins anew. True if that changed anything.
     pub(super) fn count_missing_anew(&mut self, now: DateTime<Utc>) -> bool {
-        match &mut self.state {
-            State::Running { known_since, started: false, missing_since, .. }
-            | State::Stopping { known_since, missing_since, .. } => {
-                let was_missing = missing_since.take().is_some();
-                (std::mem::replace(known_since, now) != now) | was_missing
-            }
-            State::Running { started: true, missing_since, .. } => missing_since.take().is_some(),
-            State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
-                false
+        let is_stopping = matches!(self.state, State::Stopping { .. });
+        let (State::Running { tasks } | State::Stopping { tasks, .. }) = &mut self.state else { return false };
+        let mut changed = false;
+        for followed in tasks.iter_mut() {
+            changed |= followed.missing_since.take().is_some();
+            if is_stopping || !followed.started {
+                changed |= std::mem::replace(&mut followed.known_since, now) != now;
             }
         }
+        changed
     }
 
     pub(super) fn task_ended(&mut self, facts: &TaskFacts, now: DateTime<Utc>) -> Vec<HistoryEvent> {
@@ -104,30 +97,89 @@ impl Run {
         };
         let exit_code = outcome::exit_code(facts, self.definition.success);
         let mut events = Vec::new();
-        if matches!(self.state, State::Running { started: false, .. }) && facts.started_at.is_some() {
+        let is_running = matches!(self.state, State::Running { .. });
+        let was_unstarted = self.followed_mut(&facts.task).is_some_and(|followed| !followed.started);
+        if is_running && was_unstarted && facts.times.started_at.is_some() {
             // It began and ended between two looks; the history tells both.
             events.push(HistoryEvent::TaskStarted { attempt: self.attempt_number(), task_arn: facts.task.clone() });
         }
+        let failure = match verdict {
+            Verdict::Succeeded => None,
+            Verdict::Failed(failure) => Some(failure),
+        };
         if let Some(attempt) = self.attempts.last_mut() {
-            attempt.started_at = facts.started_at.or(attempt.started_at);
-            attempt.stopped_at = Some(facts.stopped_at.unwrap_or(now));
-            attempt.exit_code = exit_code;
-            attempt.stop_code.clone_from(&facts.stop_code);
-            attempt.stopped_reason.clone_from(&facts.stopped_reason);
-            attempt.containers.clone_from(&facts.containers);
-        }
-        match verdict {
-            Verdict::Succeeded => {
-                // A task that ended well just before our StopTask reached it is a success, and is never run again.
-                events.push(HistoryEvent::TaskSucceeded { attempt: self.attempt_number(), exit_code });
-                events.extend(self.finish(Outcome::Succeeded, now));
+            let is_first_failure = failure.is_some() && attempt.ends.iter().all(|end| end.failure.is_none());
+            if is_first_failure || attempt.ends.is_empty() {
+                attempt.task = Some(facts.task.clone());
+                attempt.exit_code = exit_code;
+                attempt.stop_code.clone_from(&facts.stop_code);
+                attempt.stopped_reason.clone_from(&facts.stopped_reason);
+                attempt.containers.clone_from(&facts.containers);
             }
-            Verdict::Failed(failure) => events.extend(self.attempt_ended(failure, facts.stopped_at, now)),
+            attempt.started_at = [facts.times.started_at, attempt.started_at].into_iter().flatten().min();
+            attempt.stopped_at = attempt.stopped_at.max(Some(facts.times.stopped_at.unwrap_or(now)));
         }
+        let (task, described) = (facts.task.clone(), facts.described.clone());
+        events.extend(self.task_gone(TaskEnd { task, exit_code, failure, times: facts.times, described }, now));
         events
     }
 
-    /// The attempt's task is gone, and it was no success: the limit that stopped it counts, else what ECS reported.
+    /// A task is over; with the last one the attempt is.
+    fn task_gone(&mut self, end: TaskEnd, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let attempt_number = self.attempt_number();
+        let (State::Running { tasks } | State::Stopping { tasks, .. }) = &mut self.state else { return Vec::new() };
+        if let Some(left) = tasks.clone().without(&end.task) {
+            let ended = HistoryEvent::TaskEnded {
+                attempt: attempt_number,
+                task_arn: end.task.clone(),
+                exit_code: end.exit_code,
+                cause: end.failure.as_ref().map(|failure| failure.cause.clone()),
+                living: left.iter().count(),
+            };
+            *tasks = left;
+            self.note_end(end);
+            return vec![ended];
+        }
+        let stopped_at = end.times.stopped_at;
+        self.note_end(end);
+        match self.failure_of_tasks() {
+            Some(failure) => self.attempt_ended(failure, stopped_at, now),
+            None => {
+                // A task that ended well just before our StopTask reached it is a success, and is never run again.
+                let exit_code = self.shown_exit_code();
+                let mut events = vec![HistoryEvent::TaskSucceeded { attempt: attempt_number, exit_code }];
+                events.extend(self.finish(Outcome::Succeeded, now));
+                events
+            }
+        }
+    }
+
+    fn note_end(&mut self, end: TaskEnd) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.ends.push(end);
+        }
+    }
+
+    /// What the attempt failed by, now that none of its tasks lives: the first task that failed, or that there were too few.
+    fn failure_of_tasks(&self) -> Option<Failure> {
+        let (wanted, known) = (self.tasks_wanted(), self.ended_tasks().count());
+        let named = format!("ECS named {known} of {wanted} tasks");
+        let mut failures = self.ended_tasks().filter_map(|end| end.failure.as_ref());
+        if let Some(first) = failures.next() {
+            let count = 1 + failures.count();
+            let of_all = |cause: &str| match known < wanted {
+                true => format!("{count} of {wanted} tasks failed; the first: {cause}; {named}"),
+                false => format!("{count} of {wanted} tasks failed; the first: {cause}"),
+            };
+            let cause = if wanted == 1 { first.cause.clone() } else { of_all(&first.cause) };
+            return Some(Failure { cause, ..first.clone() });
+        }
+        let shortage = self.attempts.last().and_then(|attempt| attempt.shortage.clone());
+        let too_few = || Failure::new(ErrorName::ECS_UNKNOWN, named);
+        (known < wanted).then(|| shortage.unwrap_or_else(too_few).with_base(ErrorName::ECS_EXCEPTION))
+    }
+
+    /// The attempt's tasks are gone, and it was no success: the limit that stopped them counts, else what ECS reported.
     fn attempt_ended(
         &mut self,
         failure: Failure,
@@ -161,7 +213,7 @@ impl Run {
                 let (error, cause) = (failure.primary.clone(), failure.cause.clone());
                 let exit_code = self.shown_exit_code();
                 let mut events = vec![HistoryEvent::TaskFailed { attempt, error, cause, exit_code }];
-                events.extend(self.fail_attempt(failure, Next::Fresh, now));
+                events.extend(self.fail_or_look(failure, now));
                 return events;
             }
             Some(StopWhy::AttemptTimeout) => {
@@ -174,8 +226,22 @@ impl Run {
         let timed_out =
             HistoryEvent::TaskTimedOut { attempt, error: failure.primary.clone(), cause: failure.cause.clone() };
         let mut events = if failure.primary == ErrorName::TIMEOUT { vec![timed_out] } else { Vec::new() };
-        events.extend(self.fail_attempt(failure, Next::Fresh, now));
+        events.extend(self.fail_or_look(failure, now));
         events
+    }
+
+    /// The attempt failed; but where ECS named fewer tasks than were asked for, one more may live, beside which nothing is
+    /// to be launched.
+    fn fail_or_look(&mut self, failure: Failure, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        if self.ended_tasks().count() < self.tasks_wanted() {
+            // Where nobody knows what became of the others and ECS may have forgotten them, they are not launched again.
+            let is_explained = self.attempts.last().is_some_and(|attempt| attempt.shortage.is_some());
+            let is_failed = self.ended_tasks().any(|end| end.failure.is_some());
+            let is_young = self.launch.as_ref().is_some_and(|launch| launch.may_be_resent(now));
+            let why = if is_explained || is_failed || is_young { Seek::Ghost { failure } } else { Seek::TooOld };
+            return self.seek(why, "ECS named fewer tasks than were asked for", now);
+        }
+        self.fail_attempt(failure, Next::Fresh, now)
     }
 
     /// Stops a running task whose time is over.
@@ -195,11 +261,33 @@ impl Run {
     }
 
     fn ask_to_stop(&mut self, why: StopWhy, now: DateTime<Utc>) -> Vec<HistoryEvent> {
-        let State::Running { task, known_since, missing_since, .. } = &self.state else { return Vec::new() };
-        let (task, known_since, missing_since) = (task.clone(), *known_since, *missing_since);
-        let reason = self.stop_reason(&why);
-        let asked = HistoryEvent::TaskStopRequested { attempt: self.attempt_number(), task_arn: task.clone(), reason };
-        self.state = State::Stopping { task, known_since, why, ask_at: now, missing_since };
-        vec![asked]
+        let State::Running { tasks } = &self.state else { return Vec::new() };
+        let (attempt, reason) = (self.attempt_number(), self.stop_reason(&why));
+        let asked = |followed: &Followed| HistoryEvent::TaskStopRequested {
+            attempt,
+            task_arn: followed.task.clone(),
+            reason: reason.clone(),
+        };
+        let events = tasks.iter().map(asked).collect();
+        let tasks = tasks.clone();
+        self.state = State::Stopping { tasks, why, ask_at: now, since: Some(now), refused: 0, alerts: 0 };
+        events
+    }
+
+    /// StopTask was called. It is called again until ECS shows that the tasks have stopped, soon if it was refused.
+    pub(super) fn stop_asked(&mut self, accepted: bool, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let attempt = self.attempt_number();
+        let State::Stopping { tasks, ask_at, since, refused, alerts, .. } = &mut self.state else { return Vec::new() };
+        *refused = if accepted { 0 } else { refused.saturating_add(1) };
+        let doubled = |times: u32| 2i32.saturating_pow(times.min(DOUBLINGS_MAX));
+        let retry = STOP_RETRY * doubled(refused.saturating_sub(1));
+        *ask_at = now + if accepted { STOP_REPEAT } else { retry.min(STOP_REPEAT) };
+        let since = *since.get_or_insert(now);
+        if now - since < STOP_OVERDUE * doubled(*alerts) {
+            return Vec::new();
+        }
+        *alerts = alerts.saturating_add(1);
+        let task_arns = tasks.iter().map(|followed| followed.task.clone()).collect();
+        vec![HistoryEvent::TaskStopOverdue { attempt, task_arns, since }]
     }
 }

@@ -26,9 +26,9 @@ pub(in super::super) struct FoundLaunch {
     pub(in super::super) launched_at: DateTime<Utc>,
     /// When the earliest launch was that is still known.
     pub(in super::super) first_launched_at: DateTime<Utc>,
-    /// Its task.
-    pub(in super::super) task: TaskArn,
-    /// Further live tasks of the run.
+    /// Its live tasks.
+    pub(in super::super) tasks: Vec<TaskArn>,
+    /// Live tasks of earlier launches.
     pub(in super::super) others: Vec<TaskArn>,
 }
 
@@ -41,15 +41,17 @@ impl Run {
         found: FoundLaunch,
         now: DateTime<Utc>,
     ) -> (Run, Vec<Entry>) {
-        let FoundLaunch { generation, launched_at, first_launched_at, task, others } = found;
+        let FoundLaunch { generation, launched_at, first_launched_at, tasks, mut others } = found;
         let mut run = Run::in_state(State::Due, firing, instance, definition, now);
         run.deadline = run.deadline_from(first_launched_at);
         run.launch = Some(Launch::freeze(&run, generation, launched_at));
         run.attempts.push(Attempt { attempt: 1, generation, launched_at: Some(launched_at), ..Attempt::default() });
         let started = run.started();
-        let adopted = HistoryEvent::TaskAdopted { attempt: 1, task_arn: task.clone(), others, reason: REASON.into() };
-        let mut events = vec![started, adopted];
-        events.extend(run.follow(task, now));
+        let mut events = vec![started];
+        events.extend(run.adopt(tasks, REASON.into(), now).unwrap_or_default());
+        if let Some(HistoryEvent::TaskAdopted { others: named, .. }) = events.get_mut(1) {
+            named.append(&mut others);
+        }
         let entries = events.into_iter().map(|event| run.entry(event, now)).collect();
         (run, entries)
     }

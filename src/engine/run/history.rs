@@ -49,6 +49,8 @@ pub enum HistoryEvent {
     TaskSubmitted {
         attempt: u32,
         task_arn: TaskArn,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<TaskArn>,
     },
     /// RunTask was refused, placed nothing, or got no answer.
     TaskSubmitFailed {
@@ -69,7 +71,15 @@ pub enum HistoryEvent {
         attempt: u32,
         task_arn: TaskArn,
     },
-    /// The task ended as a success.
+    /// One task of several ended, and others live.
+    TaskEnded {
+        attempt: u32,
+        task_arn: TaskArn,
+        exit_code: Option<i32>,
+        cause: Option<String>,
+        living: usize,
+    },
+    /// The task ended as a success; of several, all of them.
     TaskSucceeded {
         attempt: u32,
         exit_code: Option<i32>,
@@ -92,6 +102,12 @@ pub enum HistoryEvent {
         attempt: u32,
         task_arn: TaskArn,
         reason: String,
+    },
+    /// The task was asked to stop and has not, longer than ECS should need.
+    TaskStopOverdue {
+        attempt: u32,
+        task_arns: Vec<TaskArn>,
+        since: DateTime<Utc>,
     },
     /// A retrier took the failure.
     RetryScheduled {
@@ -189,7 +205,10 @@ impl fmt::Display for HistoryEvent {
                 let how = if *resend { "sending again" } else { "launching" };
                 write!(f, "attempt {attempt}: {how} {task_definition} on {cluster} (generation {generation})")
             }
-            HistoryEvent::TaskSubmitted { attempt, task_arn } => write!(f, "attempt {attempt}: {task_arn}"),
+            HistoryEvent::TaskSubmitted { attempt, task_arn, others } => {
+                write!(f, "attempt {attempt}: {task_arn}")?;
+                others.iter().try_for_each(|task| write!(f, ", {task}"))
+            }
             HistoryEvent::TaskSubmitFailed { attempt, error, cause, ambiguous } => {
                 let open = if *ambiguous { " (a task may have been started)" } else { "" };
                 write!(f, "attempt {attempt}: {error}: {cause}{open}")
@@ -199,6 +218,14 @@ impl fmt::Display for HistoryEvent {
                 if others.is_empty() { Ok(()) } else { write!(f, "; {} more tasks carry its mark", others.len()) }
             }
             HistoryEvent::TaskStarted { attempt, task_arn } => write!(f, "attempt {attempt}: {task_arn}"),
+            HistoryEvent::TaskEnded { attempt, task_arn, exit_code, cause, living } => {
+                let how = match (cause, exit_code) {
+                    (Some(cause), _) => cause.clone(),
+                    (None, Some(code)) => format!("exit code {code}"),
+                    (None, None) => "ended".to_owned(),
+                };
+                write!(f, "attempt {attempt}: {task_arn}: {how}; {living} more of its tasks live")
+            }
             HistoryEvent::TaskSucceeded { attempt, exit_code } => match exit_code {
                 Some(code) => write!(f, "attempt {attempt}: exit code {code}"),
                 None => write!(f, "attempt {attempt}"),
@@ -206,6 +233,14 @@ impl fmt::Display for HistoryEvent {
             HistoryEvent::TaskFailed { attempt, error, cause, .. }
             | HistoryEvent::TaskTimedOut { attempt, error, cause } => write!(f, "attempt {attempt}: {error}: {cause}"),
             HistoryEvent::TaskStopRequested { attempt, reason, .. } => write!(f, "attempt {attempt}: {reason}"),
+            HistoryEvent::TaskStopOverdue { attempt, task_arns, since } => {
+                write!(
+                    f,
+                    "attempt {attempt}: asked to stop since {}, and ECS does not show it stopped:",
+                    in_words(*since)
+                )?;
+                task_arns.iter().try_for_each(|task| write!(f, " {task}"))
+            }
             HistoryEvent::RetryScheduled { attempt, retrier, delay_seconds, until } => {
                 write!(f, "attempt {attempt}: retry[{retrier}] waits {delay_seconds} s, until {}", in_words(*until))
             }

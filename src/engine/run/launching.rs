@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::failure::{self, ErrorName, Failure};
 use super::super::launch::Launch;
-use super::super::task::{LaunchAnswer, TaskArn};
+use super::super::task::{LaunchAnswer, LaunchFailure, TaskArn};
 use super::ending::Next;
 use super::step::{Moved, Refused};
 use super::{Attempt, HistoryEvent, Run, Seek, State};
@@ -82,7 +82,17 @@ impl Run {
     /// Records that the run's launch is about to be sent.
     pub(super) fn send(&mut self, generation: u32, resend: bool, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         let attempt = self.next_attempt();
-        self.attempts.push(Attempt { attempt, generation, launched_at: Some(now), ..Attempt::default() });
+        let due_at = match self.state {
+            State::Waiting { until, .. } => until,
+            State::Due
+            | State::Launching
+            | State::Seeking { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Finished { .. } => self.created_at,
+        };
+        let (due_at, launched_at) = (Some(due_at), Some(now));
+        self.attempts.push(Attempt { attempt, generation, due_at, launched_at, ..Attempt::default() });
         self.state = State::Launching;
         let Some(launch) = &self.launch else { return Vec::new() };
         vec![HistoryEvent::TaskScheduled {
@@ -98,12 +108,7 @@ impl Run {
     pub(super) fn answered(&mut self, answer: LaunchAnswer, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         let failure = failure::of_answer(&answer);
         let (definite, next) = match answer {
-            LaunchAnswer::Launched { task } => {
-                let submitted = HistoryEvent::TaskSubmitted { attempt: self.attempt_number(), task_arn: task.clone() };
-                let mut events = vec![submitted];
-                events.extend(self.follow(task, now));
-                return events;
-            }
+            LaunchAnswer::Launched { tasks, failures } => return self.launched(tasks, &failures, now),
             LaunchAnswer::Conflict { mut tasks, message } => {
                 // It may name other resources than tasks, which nobody can follow.
                 tasks.retain(|task| task.0.contains(":task/"));
@@ -150,23 +155,45 @@ impl Run {
         }
     }
 
-    /// Follows a task that some send of this launch started.
+    /// ECS named tasks. If it said of others that they could not be placed, the attempt can't succeed any more, but what
+    /// runs is followed to its end.
+    fn launched(&mut self, tasks: Vec<TaskArn>, failures: &[LaunchFailure], now: DateTime<Utc>) -> Vec<HistoryEvent> {
+        let mut arns = tasks.iter().cloned();
+        let Some(task_arn) = arns.next() else { return Vec::new() };
+        let submitted =
+            HistoryEvent::TaskSubmitted { attempt: self.attempt_number(), task_arn, others: arns.collect() };
+        let mut events = vec![submitted];
+        if !failures.is_empty() && tasks.len() < self.tasks_wanted() {
+            let shortage = failure::not_placed(failures, tasks.len());
+            events.push(self.submit_failed(&shortage, false));
+            if let Some(attempt) = self.attempts.last_mut() {
+                attempt.shortage = Some(shortage);
+            }
+        }
+        events.extend(self.follow(tasks, now));
+        events
+    }
+
+    /// Follows tasks that some send of this launch started, as many as were asked for; none if there are none but those whose
+    /// end is known.
     pub(super) fn adopt(
         &mut self,
-        tasks: Vec<TaskArn>,
+        mut tasks: Vec<TaskArn>,
         reason: String,
         now: DateTime<Utc>,
     ) -> Option<Vec<HistoryEvent>> {
-        let mut tasks = tasks.into_iter();
-        let task = tasks.next()?;
+        tasks.retain(|task| self.ended_tasks().all(|end| end.task != *task));
+        let wanted = self.tasks_wanted().saturating_sub(self.ended_tasks().count()).max(1);
+        let beyond = tasks.split_off(wanted.min(tasks.len()));
+        let mut arns = tasks.iter().cloned();
         let adopted = HistoryEvent::TaskAdopted {
             attempt: self.attempt_number(),
-            task_arn: task.clone(),
-            others: tasks.collect(),
+            task_arn: arns.next()?,
+            others: arns.chain(beyond).collect(),
             reason,
         };
         let mut events = vec![adopted];
-        events.extend(self.follow(task, now));
+        events.extend(self.follow(tasks, now));
         Some(events)
     }
 

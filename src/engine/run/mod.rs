@@ -18,8 +18,10 @@ mod id;
 mod launching;
 mod lookup;
 mod outcome;
+mod phases;
 mod request;
 mod step;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +37,10 @@ pub(super) use self::found::FoundLaunch;
 pub use self::history::{Entry, HistoryEvent};
 pub use self::id::RunId;
 pub use self::outcome::{Covered, Outcome, Status};
+pub use self::phases::Phases;
 pub use self::request::{Asker, Firing, Request};
 pub use self::step::{Event, Refused, Step};
+pub use self::tasks::{Followed, TaskEnd, Tasks};
 use super::failure::Failure;
 use super::job::{Definition, Instance, JobName};
 use super::launch::Launch;
@@ -57,6 +61,15 @@ pub const LOOKUP_PAUSE: TimeDelta = TimeDelta::seconds(3);
 const LOOKUP_PAUSE_DOUBLINGS_MAX: u32 = 4;
 /// The pause between two StopTask calls for the same task.
 pub const STOP_REPEAT: TimeDelta = TimeDelta::seconds(15);
+/// The first pause after a StopTask that ECS did not take; it doubles up to [`STOP_REPEAT`].
+pub const STOP_RETRY: TimeDelta = TimeDelta::seconds(2);
+/// How long a task may take to stop before a person is told: ECS kills at most two minutes after it was asked, and takes the
+/// network down after that. Told again after twice that time, and so on.
+/// Source: Amazon ECS Developer Guide, "Task definition parameters", `stopTimeout`.
+pub const STOP_OVERDUE: TimeDelta = TimeDelta::minutes(5);
+
+/// Why a run stands still whose tasks do not stop.
+const WILL_NOT_STOP: &str = "its tasks were asked to stop and have not; its history says since when";
 
 /// Why a run stands still whose look-up is not answered.
 const UNANSWERED: &str = "a task of its launch is looked for, and ECS does not answer; its history says what it said";
@@ -106,31 +119,30 @@ pub enum State {
         /// How many looks in a row ECS did not answer.
         unanswered: u32,
     },
-    /// A task lives, as far as we know.
+    /// Tasks live, as far as we know.
     Running {
-        /// The task.
-        task: TaskArn,
-        /// When ECS named it.
-        known_since: DateTime<Utc>,
-        /// Whether it has been RUNNING.
-        started: bool,
-        /// Since when ECS has not shown it, although it should.
-        #[serde(default)]
-        missing_since: Option<DateTime<Utc>>,
+        /// Which.
+        #[serde(flatten)]
+        tasks: Tasks,
     },
-    /// The task was asked to stop, and is followed until it has.
+    /// The tasks were asked to stop, and are followed until they have.
     Stopping {
-        /// The task.
-        task: TaskArn,
-        /// When ECS named it.
-        known_since: DateTime<Utc>,
-        /// Why it must stop.
+        /// Which.
+        #[serde(flatten)]
+        tasks: Tasks,
+        /// Why they must stop.
         why: StopWhy,
         /// When to ask next.
         ask_at: DateTime<Utc>,
-        /// Since when ECS has not shown it, although it should.
+        /// When they were first to be asked; none in what an older version stored.
         #[serde(default)]
-        missing_since: Option<DateTime<Utc>>,
+        since: Option<DateTime<Utc>>,
+        /// How many calls in a row ECS did not take.
+        #[serde(default)]
+        refused: u32,
+        /// How often a person was told that they do not stop.
+        #[serde(default)]
+        alerts: u32,
     },
     /// A failed attempt is waited out.
     Waiting {
@@ -196,9 +208,12 @@ pub struct Attempt {
     pub attempt: u32,
     /// Which launch it sent.
     pub generation: u32,
+    /// When it was due: the run was recorded, or the wait before it was over. None in what an older version stored.
+    #[serde(default)]
+    pub due_at: Option<DateTime<Utc>>,
     /// When it was sent.
     pub launched_at: Option<DateTime<Utc>>,
-    /// The task, once known.
+    /// The task, once known; of several the first that failed, else the first.
     pub task: Option<TaskArn>,
     /// When the task reached RUNNING.
     pub started_at: Option<DateTime<Utc>>,
@@ -216,8 +231,14 @@ pub struct Attempt {
     pub retrier: Option<usize>,
     /// How long that retrier waits.
     pub retry_delay: Option<Duration>,
-    /// What became of the containers.
+    /// What became of the containers of `task`.
     pub containers: Vec<ContainerFacts>,
+    /// Why ECS launched fewer tasks than were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortage: Option<Failure>,
+    /// How its tasks ended, in the order in which that was seen.
+    #[serde(default)]
+    pub ends: Vec<TaskEnd>,
 }
 
 /// What a firing becomes.
@@ -348,16 +369,6 @@ impl Run {
         }
     }
 
-    /// The task that must be polled.
-    pub fn followed_task(&self) -> Option<&TaskArn> {
-        match &self.state {
-            State::Running { task, .. } | State::Stopping { task, .. } => Some(task),
-            State::Due | State::Launching | State::Seeking { .. } | State::Waiting { .. } | State::Finished { .. } => {
-                None
-            }
-        }
-    }
-
     /// The error that the interface shows: of the end, or of the attempt that is being waited out.
     pub fn shown_failure(&self) -> Option<&Failure> {
         match &self.state {
@@ -376,6 +387,7 @@ impl Run {
         of_failure.or(match &self.state {
             State::Finished { outcome, .. } => outcome.reason(),
             State::Seeking { unanswered: 1.., .. } => Some(UNANSWERED),
+            State::Stopping { alerts: 1.., .. } => Some(WILL_NOT_STOP),
             State::Due
             | State::Launching
             | State::Seeking { .. }

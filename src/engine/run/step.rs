@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 use super::launching::TOO_OLD;
-use super::{Entry, HistoryEvent, Outcome, Run, STOP_REPEAT, Seek, State};
+use super::{Entry, HistoryEvent, Outcome, Run, Seek, State};
 
 /// What can happen to a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,10 @@ pub enum Event {
     /// DescribeTasks does not know the task.
     Missing(TaskArn),
     /// StopTask was called; what counts is STOPPED.
-    StopAsked,
+    StopAsked {
+        /// Whether ECS took the call, for every task that was to stop.
+        accepted: bool,
+    },
     /// Somebody or a rule wants the run to end.
     Cancel {
         /// Who and why.
@@ -102,9 +105,11 @@ impl Run {
                 Ok(self.is_overdue(now).then(|| self.finish(self.too_late(&waited_for), now)))
             }
             Event::Resumed | Event::Woken => Ok(None),
-            Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
-                Err(Refused::Illegal)
-            }
+            Event::Answered(_)
+            | Event::Sought(_)
+            | Event::Observed(_)
+            | Event::Missing(_)
+            | Event::StopAsked { .. } => Err(Refused::Illegal),
         }
     }
 
@@ -133,14 +138,16 @@ impl Run {
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken => Ok(None),
             Event::Permitted | Event::Overdue { .. } => Err(Refused::Illegal),
-            Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
+            Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked { .. } => Err(Refused::Stale),
         }
     }
 
     fn in_seeking(&mut self, event: Event, now: DateTime<Utc>) -> Moved {
         match event {
             Event::Sought(SearchAnswer::Found(tasks)) => {
-                Ok(Some(self.adopt(tasks, "found by its startedBy".into(), now).ok_or(Refused::Illegal)?))
+                // Tasks whose end is known already are none that were looked for.
+                let adopted = self.adopt(tasks, "found by its startedBy".into(), now);
+                Ok(Some(adopted.unwrap_or_else(|| self.found_nothing(now))))
             }
             Event::Sought(SearchAnswer::Nothing) => Ok(Some(self.found_nothing(now))),
             Event::Sought(SearchAnswer::NoAnswer(cause)) => Ok(Some(self.not_answered(cause, now))),
@@ -148,17 +155,19 @@ impl Run {
             Event::Woken => Ok(None),
             Event::Resumed => Ok(self.settle_anew(now).then(Vec::new)),
             Event::Permitted | Event::Overdue { .. } => Err(Refused::Illegal),
-            Event::Answered(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => Err(Refused::Stale),
+            Event::Answered(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked { .. } => {
+                Err(Refused::Stale)
+            }
         }
     }
 
     fn in_running(&mut self, event: Event, now: DateTime<Utc>) -> Moved {
         match event {
-            Event::Observed(facts) if self.followed_task() != Some(&facts.task) => Err(Refused::Stale),
-            Event::Missing(task) if self.followed_task() != Some(&task) => Err(Refused::Stale),
+            Event::Observed(facts) if !self.follows(&facts.task) => Err(Refused::Stale),
+            Event::Missing(task) if !self.follows(&task) => Err(Refused::Stale),
             Event::Observed(facts) if facts.is_stopped() => Ok(Some(self.task_ended(&facts, now))),
             Event::Observed(facts) => Ok(self.saw_alive(&facts, now)),
-            Event::Missing(_) => Ok(self.saw_missing(now)),
+            Event::Missing(task) => Ok(self.saw_missing(&task, now)),
             Event::Woken => Ok(self.enforce_limits(now)),
             Event::Resumed => {
                 let counts_anew = self.count_missing_anew(now);
@@ -170,23 +179,18 @@ impl Run {
                 Ok(Some(events))
             }
             Event::Permitted | Event::Overdue { .. } => Err(Refused::Illegal),
-            Event::Answered(_) | Event::Sought(_) | Event::StopAsked => Err(Refused::Stale),
+            Event::Answered(_) | Event::Sought(_) | Event::StopAsked { .. } => Err(Refused::Stale),
         }
     }
 
     fn in_stopping(&mut self, event: Event, now: DateTime<Utc>) -> Moved {
         match event {
-            Event::Observed(facts) if self.followed_task() != Some(&facts.task) => Err(Refused::Stale),
-            Event::Missing(task) if self.followed_task() != Some(&task) => Err(Refused::Stale),
+            Event::Observed(facts) if !self.follows(&facts.task) => Err(Refused::Stale),
+            Event::Missing(task) if !self.follows(&task) => Err(Refused::Stale),
             Event::Observed(facts) if facts.is_stopped() => Ok(Some(self.task_ended(&facts, now))),
             Event::Observed(facts) => Ok(self.saw_alive(&facts, now)),
-            Event::Missing(_) => Ok(self.saw_missing(now)),
-            Event::StopAsked => {
-                if let State::Stopping { ask_at, .. } = &mut self.state {
-                    *ask_at = now + STOP_REPEAT;
-                }
-                Ok(Some(Vec::new()))
-            }
+            Event::Missing(task) => Ok(self.saw_missing(&task, now)),
+            Event::StopAsked { accepted } => Ok(Some(self.stop_asked(accepted, now))),
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Resumed => Ok(self.count_missing_anew(now).then(Vec::new)),
             Event::Woken => Ok(None),
@@ -205,9 +209,11 @@ impl Run {
                 Ok(Some(events))
             }
             Event::Overdue { .. } => Err(Refused::Illegal),
-            Event::Answered(_) | Event::Sought(_) | Event::Observed(_) | Event::Missing(_) | Event::StopAsked => {
-                Err(Refused::Stale)
-            }
+            Event::Answered(_)
+            | Event::Sought(_)
+            | Event::Observed(_)
+            | Event::Missing(_)
+            | Event::StopAsked { .. } => Err(Refused::Stale),
         }
     }
 

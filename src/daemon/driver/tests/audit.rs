@@ -49,7 +49,7 @@ impl World {
             let tasks = tasks.get(&run.id).map(Vec::as_slice).unwrap_or_default();
             self.history_has_no_gap(run);
             self.no_task_is_lost(run, tasks);
-            colours_are_true(run, tasks);
+            self.colours_are_true(run, tasks);
             self.no_success_is_launched_again(run, tasks);
             self.retries_are_those_of_asl(run);
         }
@@ -112,8 +112,8 @@ impl World {
     fn no_task_is_lost(&self, run: &Run, tasks: &[&FakeTask]) {
         let says_unknown = says_unknown(run);
         for task in tasks {
-            let is_known = run.attempts.iter().any(|attempt| attempt.task.as_ref() == Some(&task.arn));
-            demand(is_known || says_unknown || self.came_and_went(task), || {
+            let is_told = task.is_forgotten(self.real) && says_too_few(run);
+            demand(is_known(run, task) || is_told || says_unknown || self.came_and_went(task), || {
                 format!("{}: nobody follows {}", run.id, task.arn)
             });
             let is_alive = !task.is_stopped(self.real);
@@ -134,9 +134,10 @@ impl World {
         let names_unknown = |retrier: &Retrier| retrier.error_equals.contains(&ErrorName::LAUNCH_UNKNOWN);
         let may_rerun =
             run.definition.on_unknown == OnUnknown::Rerun || run.definition.retry.retriers().iter().any(names_unknown);
-        let Some(nth) = tasks.iter().position(|task| task.succeeded()) else { return };
-        let (is_last, task) = (nth + 1 == tasks.len(), tasks[nth]);
-        let is_excused = may_rerun || was_lost(run, task) || self.came_and_went(task);
+        let Some(first) = tasks.iter().find(|task| self.ecs.has_succeeded(task)) else { return };
+        let is_excused = |task: &&FakeTask| was_lost(run, task) || self.came_and_went(task) || !is_known(run, task);
+        let is_excused = may_rerun || tasks.iter().filter(|task| task.is_of_the_launch_of(first)).any(is_excused);
+        let is_last = tasks.last().is_some_and(|last| last.is_of_the_launch_of(first));
         demand(is_last || is_excused, || format!("{} was launched after its success", run.id));
     }
 
@@ -190,6 +191,26 @@ impl World {
             }
         }
     }
+
+    /// Green is proved by a launch whose tasks all ended well, and what was proved is green.
+    fn colours_are_true(&self, run: &Run, tasks: &[&FakeTask]) {
+        let is_proof = |task: &&&FakeTask| {
+            let mut of_launch = tasks.iter().filter(|other| other.is_of_the_launch_of(task));
+            self.ecs.has_succeeded(task) && of_launch.all(|task| is_known(run, task) && !was_lost(run, task))
+        };
+        let proof = tasks.iter().find(is_proof);
+        match run.status() {
+            Status::Succeeded => demand(proof.is_some(), || format!("{} is green without a success", run.id)),
+            Status::Skipped | Status::Missed => demand(tasks.is_empty(), || format!("{} was launched", run.id)),
+            Status::Failed | Status::TimedOut | Status::Cancelled => {
+                demand(proof.is_none(), || format!("{} is {:?} after a success", run.id, run.status()));
+            }
+            Status::Unknown => {}
+            Status::Due | Status::Launching | Status::Running | Status::Stopping | Status::Waiting => {
+                super::violated(format!("{} is not over", run.id))
+            }
+        }
+    }
 }
 
 /// The first instant that a row stands for.
@@ -206,30 +227,30 @@ fn says_unknown(run: &Run) -> bool {
     failures.any(|failure| failure.primary == ErrorName::LAUNCH_UNKNOWN)
 }
 
+/// Whether the run says that ECS named fewer tasks than it asked for.
+fn says_too_few(run: &Run) -> bool {
+    let mut failures = run.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
+    failures.any(|failure| failure.cause.contains("ECS named"))
+}
+
+/// Whether the run has followed the task.
+fn is_known(run: &Run, task: &FakeTask) -> bool {
+    run.attempts
+        .iter()
+        .any(|attempt| attempt.task.as_ref() == Some(&task.arn) || attempt.ends.iter().any(|end| end.task == task.arn))
+}
+
 /// Whether an attempt gave the task up because ECS no longer showed it.
 fn was_lost(run: &Run, task: &FakeTask) -> bool {
+    let mut ends = run.attempts.iter().flat_map(|attempt| &attempt.ends);
+    let end = ends.find(|end| end.task == task.arn).and_then(|end| end.failure.as_ref());
+    if end.is_some_and(|failure| failure.names.contains(&ErrorName::LOST)) {
+        return true;
+    }
     let attempt = run.attempts.iter().find(|attempt| attempt.task.as_ref() == Some(&task.arn));
     attempt.and_then(|attempt| attempt.failure.as_ref()).is_some_and(|failure| {
         failure.names.contains(&ErrorName::LOST)
             // A limit that was reached stands before what ECS no longer shows.
             || failure.cause.contains("ECS no longer knows")
     })
-}
-
-/// Green is proved by a task, and what was proved is green.
-fn colours_are_true(run: &Run, tasks: &[&FakeTask]) {
-    let succeeded = tasks.iter().find(|task| task.succeeded() && !was_lost(run, task));
-    match run.status() {
-        Status::Succeeded => demand(succeeded.is_some(), || format!("{} is green without a success", run.id)),
-        Status::Skipped | Status::Missed => demand(tasks.is_empty(), || format!("{} was launched", run.id)),
-        Status::Failed | Status::TimedOut | Status::Cancelled => {
-            let is_known = |task: &&&FakeTask| run.attempts.iter().any(|a| a.task.as_ref() == Some(&task.arn));
-            let hidden = succeeded.filter(is_known);
-            demand(hidden.is_none(), || format!("{} is {:?} after a success", run.id, run.status()));
-        }
-        Status::Unknown => {}
-        Status::Due | Status::Launching | Status::Running | Status::Stopping | Status::Waiting => {
-            super::violated(format!("{} is not over", run.id))
-        }
-    }
 }

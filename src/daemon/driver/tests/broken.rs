@@ -13,7 +13,7 @@ use crate::engine::failure::is_definite;
 use crate::engine::job::JobName;
 use crate::engine::pause::Scope;
 use crate::engine::run::{ClockChange, Event, Outcome, Refused, Run, Seek, State, Step};
-use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskFacts};
+use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskFacts, TaskTimes};
 use crate::store::Batch;
 
 /// A safeguard that is removed.
@@ -239,23 +239,20 @@ fn misread(flaw: Flaw, run: &mut Run, event: Event) -> Event {
             Event::Answered(LaunchAnswer::Refused { code: Some("ConflictException".into()), message, status: 400 })
         }
         (Flaw::BelievesAnEarlyMissing, Event::Missing(task)) => {
-            if let State::Running { known_since, missing_since, .. } = &mut run.state {
-                *known_since -= TimeDelta::minutes(10);
-                *missing_since = Some(*known_since);
-            }
+            run.pretend_missing_for(TimeDelta::minutes(10));
             Event::Missing(task)
         }
-        (Flaw::TakesAStopForDone, Event::StopAsked) => match run.followed_task().cloned() {
+        (Flaw::TakesAStopForDone, Event::StopAsked { accepted }) => match run.followed_task().cloned() {
             Some(task) => Event::Observed(TaskFacts {
                 task,
                 last_status: "STOPPED".into(),
                 stop_code: Some("UserInitiated".into()),
                 stopped_reason: None,
-                started_at: None,
-                stopped_at: None,
+                times: TaskTimes::default(),
+                described: None,
                 containers: Vec::new(),
             }),
-            None => Event::StopAsked,
+            None => Event::StopAsked { accepted },
         },
         (Flaw::CallsEveryEndGreen, Event::Observed(mut facts)) => {
             for container in &mut facts.containers {

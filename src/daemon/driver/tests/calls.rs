@@ -8,7 +8,7 @@ use super::ecs::Mood;
 use super::world::{Death, World};
 use super::{demand, demand_eq, violated};
 use crate::daemon::driver::{Act, Report};
-use crate::engine::run::{Event, RunId, State};
+use crate::engine::run::{Event, Run, RunId, State};
 
 impl World {
     pub(super) fn arrived(&mut self) -> Vec<Report> {
@@ -42,8 +42,8 @@ impl World {
     pub(super) fn perform(&mut self, act: Act) -> bool {
         match &act {
             Act::Watch { run, task, .. } => {
-                let followed = self.shelf.runs.get(run).and_then(|run| run.followed_task());
-                demand_eq(followed, Some(task), || format!("{run}: watching what is not saved"));
+                let mut followed = self.shelf.runs.get(run).into_iter().flat_map(Run::followed);
+                demand(followed.any(|one| one.task == *task), || format!("{run}: watching what is not saved"));
                 self.watched.insert(task.clone(), run.clone());
                 return true;
             }
@@ -94,11 +94,13 @@ impl World {
                 let after = if is_slow { self.random.seconds(3, 45) } else { soon };
                 (run, after, Event::Sought(answer))
             }
-            Act::Stop { run, task, reason, .. } => {
+            Act::Stop { run, tasks, reason, .. } => {
                 let is_saved = matches!(self.stored(&run), State::Stopping { .. });
                 demand(is_saved, || format!("{run}: stopping what is not saved"));
-                self.ecs.stop(&task, &reason, &mut self.random, self.real, self.skew);
-                (run, soon, Event::StopAsked)
+                for task in &tasks {
+                    self.ecs.stop(task, &reason, &mut self.random, self.real, self.skew);
+                }
+                (run, soon, Event::StopAsked { accepted: true })
             }
             Act::Watch { .. } | Act::Unwatch { .. } => unreachable!("these are no calls"),
         };

@@ -13,7 +13,9 @@ use super::random::Random;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::{Event, RunId};
 use crate::engine::samples;
-use crate::engine::task::{ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts};
+use crate::engine::task::{
+    ContainerFacts, FoundTask, LaunchAnswer, LaunchFailure, SearchAnswer, TaskArn, TaskFacts, TaskTimes,
+};
 
 /// How long ECS shows a task that has stopped.
 const MEMORY: TimeDelta = TimeDelta::hours(1);
@@ -52,6 +54,8 @@ pub(super) struct FakeTask {
     stops_at: Option<DateTime<Utc>>,
     pub(super) exit_code: i32,
     stop_code: &'static str,
+    /// How many tasks its launch asked for.
+    wanted: usize,
     stopped_reason: Option<String>,
     /// ECS answered `failures`, and started it all the same.
     pub(super) is_ghost: bool,
@@ -76,6 +80,10 @@ impl FakeTask {
         self.exit_code == 0 && self.stop_code == "EssentialContainerExited"
     }
 
+    pub(super) fn is_of_the_launch_of(&self, other: &FakeTask) -> bool {
+        self.token == other.token
+    }
+
     fn facts(&self, now: DateTime<Utc>) -> TaskFacts {
         let (stopped, started) = (self.is_stopped(now), self.runs_at <= now);
         let container = ContainerFacts {
@@ -90,8 +98,12 @@ impl FakeTask {
             last_status: last_status.into(),
             stop_code: stopped.then(|| self.stop_code.to_owned()),
             stopped_reason: self.stopped_reason.clone().filter(|_| stopped),
-            started_at: started.then_some(self.runs_at),
-            stopped_at: self.stops_at.filter(|_| stopped),
+            times: TaskTimes {
+                started_at: started.then_some(self.runs_at),
+                stopped_at: self.stops_at.filter(|_| stopped),
+                ..TaskTimes::default()
+            },
+            described: None,
             containers: vec![container],
         }
     }
@@ -100,8 +112,8 @@ impl FakeTask {
 /// What a token stands for.
 struct Token {
     request: LaunchRequest,
-    /// A task, or `failures`.
-    task: Option<usize>,
+    /// What the answer named; the others of what was asked for are `failures`.
+    tasks: Vec<usize>,
     at: DateTime<Utc>,
 }
 
@@ -210,36 +222,71 @@ impl FakeEcs {
 
     fn accept(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>, fate: Fate) -> LaunchAnswer {
         let key = request.client_token.as_str().to_owned();
-        let failures = || LaunchAnswer::Failures(vec![LaunchFailure { reason: "RESOURCE:CPU".into(), detail: None }]);
-        let remembered = self.tokens.get(&key).filter(|token| match token.task {
-            Some(task) => !self.tasks[task].is_forgotten(now) && token.at + TimeDelta::hours(24) > now,
-            None => token.at + MEMORY > now,
+        let remembered = self.tokens.get(&key).filter(|token| {
+            let mut known = token.tasks.iter().map(|task| &self.tasks[*task]);
+            if token.tasks.is_empty() {
+                return token.at + MEMORY > now;
+            }
+            known.any(|task| !task.is_forgotten(now)) && token.at + TimeDelta::hours(24) > now
         });
         if let Some(token) = remembered {
             demand(token.request == *request, || format!("token {key} was sent with another request"));
-            let Some(task) = token.task else { return failures() };
-            let task = self.tasks[task].arn.clone();
             // Whether a family that has a new revision by now is another request is not documented; it may be.
-            let conflicts = !self.is_healthy() && random.percent(20);
+            let conflicts = !token.tasks.is_empty() && !self.is_healthy() && random.percent(20);
             return if conflicts {
-                LaunchAnswer::Conflict { tasks: vec![task], message: "the token is in use".into() }
+                LaunchAnswer::Conflict { tasks: self.arns(&token.tasks), message: "the token is in use".into() }
             } else {
-                LaunchAnswer::Launched { task }
+                self.answer(&token.tasks, wanted(request))
             };
         }
-        let task = (fate != Fate::Nothing).then(|| self.start(request, random, now, fate));
-        let answered = task.filter(|_| fate == Fate::Task);
-        self.tokens.insert(key, Token { request: request.clone(), task: answered, at: now });
-        answered.map_or_else(failures, |task| LaunchAnswer::Launched { task: self.tasks[task].arn.clone() })
+        let run = run_of(request);
+        for other in self.tasks.iter().filter(|task| task.run == run) {
+            demand(other.token != key, || format!("{run} was launched twice"));
+            demand(other.is_stopped(now), || format!("tasks of two launches of {run} live together"));
+            let of_launch = |task: &&FakeTask| task.is_of_the_launch_of(other);
+            let is_known = !self.tasks.iter().filter(of_launch).any(|task| task.is_forgotten(now));
+            demand(!self.has_succeeded(other) || !is_known, || format!("{run} was launched after its success"));
+        }
+        let mut named = Vec::new();
+        for nth in 0..wanted(request) {
+            // Of several, some find no place, or come up although that was said.
+            let luck = if nth == 0 || self.is_healthy() { 0 } else { random.below(100) };
+            let fate = match luck {
+                90..95 if fate == Fate::Task => Fate::Ghost,
+                95.. if fate == Fate::Task => Fate::Nothing,
+                _ => fate,
+            };
+            if fate != Fate::Nothing {
+                let task = self.start(request, random, now, fate);
+                named.extend((fate == Fate::Task).then_some(task));
+            }
+        }
+        let answer = self.answer(&named, wanted(request));
+        self.tokens.insert(key, Token { request: request.clone(), tasks: named, at: now });
+        answer
+    }
+
+    fn arns(&self, tasks: &[usize]) -> Vec<TaskArn> {
+        tasks.iter().map(|task| self.tasks[*task].arn.clone()).collect()
+    }
+
+    fn answer(&self, tasks: &[usize], wanted: usize) -> LaunchAnswer {
+        let failure = || LaunchFailure { reason: "RESOURCE:CPU".into(), detail: None };
+        let failures = (tasks.len()..wanted).map(|_| failure()).collect();
+        match self.arns(tasks) {
+            none if none.is_empty() => LaunchAnswer::Failures(failures),
+            tasks => LaunchAnswer::Launched { tasks, failures },
+        }
+    }
+
+    /// Whether all that the launch of a task asked for came up and ended well.
+    pub(super) fn has_succeeded(&self, task: &FakeTask) -> bool {
+        let of_launch = || self.tasks.iter().filter(|other| other.token == task.token);
+        of_launch().count() == task.wanted && of_launch().all(FakeTask::succeeded)
     }
 
     fn start(&mut self, request: &LaunchRequest, random: &mut Random, now: DateTime<Utc>, fate: Fate) -> usize {
         let run = run_of(request);
-        for other in self.tasks.iter().filter(|task| task.run == run) {
-            demand(other.token != request.client_token.as_str(), || format!("{run} was launched twice"));
-            demand(other.is_stopped(now), || format!("two tasks of {run} live together"));
-            demand(!other.succeeded() || other.is_forgotten(now), || format!("{run} was launched after its success"));
-        }
         let healthy = self.is_healthy();
         let runs_at = now + random.milliseconds(500, 5_000);
         let hangs = self.launches_hang || (!healthy && random.percent(10));
@@ -265,6 +312,7 @@ impl FakeEcs {
             exit_code: i32::from(!healthy && random.percent(25)),
             stop_code: "EssentialContainerExited",
             stopped_reason: None,
+            wanted: wanted(request),
             is_ghost: fate == Fate::Ghost,
         });
         self.tasks.len() - 1
@@ -377,6 +425,10 @@ enum Fate {
     Ghost,
     /// `failures`.
     Nothing,
+}
+
+fn wanted(request: &LaunchRequest) -> usize {
+    usize::try_from(request.task.count).unwrap()
 }
 
 fn run_of(request: &LaunchRequest) -> RunId {

@@ -102,7 +102,8 @@ fn random_definition(random: &mut Random) -> Definition {
     let group = random.one_of(&[None, None, Some(wishes::GROUPS[0]), Some(wishes::GROUPS[1])]).map(str::to_owned);
     // Longer than any spread.
     let start_deadline = random.one_of(&[None, None, None, Some(30), Some(90)]).map(Duration::from_secs);
-    let (task, limits) = (TaskSpec { group, ..plain.task.clone() }, Limits { start_deadline, ..plain.limits });
+    let count = random.one_of(&[1, 1, 1, 1, 2, 3]);
+    let (task, limits) = (TaskSpec { group, count, ..plain.task.clone() }, Limits { start_deadline, ..plain.limits });
     Definition { task, limits, ..plain }
 }
 

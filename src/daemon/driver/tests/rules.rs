@@ -5,7 +5,7 @@ use super::world::{World, rate};
 use super::*;
 use crate::engine::run::Status;
 use crate::engine::run::Status::{Cancelled, Skipped, Succeeded};
-use crate::engine::task::{ContainerFacts, LaunchAnswer, TaskFacts};
+use crate::engine::task::{ContainerFacts, LaunchAnswer, TaskFacts, TaskTimes};
 
 pub(super) fn healthy(jobs: Vec<Arc<Job>>) -> World {
     let mut world = World::new(7, jobs);
@@ -26,8 +26,8 @@ pub(super) fn reported_end(run: &Run) -> Report {
         last_status: "STOPPED".into(),
         stop_code: None,
         stopped_reason: None,
-        started_at: None,
-        stopped_at: None,
+        times: TaskTimes::default(),
+        described: None,
         containers: vec![ContainerFacts { name: "app".into(), essential: None, exit_code: Some(0), reason: None }],
     };
     Report { run: run.id.clone(), event: Event::Observed(facts), answers_call: false }

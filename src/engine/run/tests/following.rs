@@ -32,11 +32,44 @@ fn an_attempt_time_out_stops_the_task_and_waits_for_its_end_before_it_retries() 
     assert!(scene.is_running());
     scene.at(30).on(Event::Woken);
     let reason = format!("tenacron: attempt_timeout reached, run {}", scene.run.id);
-    assert_eq!(scene.run.action(scene.now), Action::Stop { task: &task(1), reason });
+    assert_eq!(scene.run.action(scene.now), Action::Stop { tasks: &scene.tasks_since(&[1], 0), reason });
     scene.on(Event::Observed(facts(1, "RUNNING"))).at(40).on(Event::Observed(facts(1, "STOPPING")));
     assert!(scene.is_stopping(), "no retry beside a task that still runs");
     scene.at(41).on(stopped_on_request(1, 143));
     assert_eq!((scene.wait(), scene.names()), (5.0, vec!["States.Timeout".to_owned()]));
+}
+
+#[test]
+fn a_stop_that_ecs_does_not_take_is_asked_for_again_soon() {
+    let mut scene = Scene::running(definition());
+    scene.on(cancel());
+    let mut pauses = Vec::new();
+    for accepted in [false, false, false, false, false, true, false] {
+        scene.on(Event::StopAsked { accepted });
+        let next = scene.run.wake_after(scene.now).expect("it asks again");
+        pauses.push((next - scene.now).num_seconds());
+        scene.now = next;
+        assert!(matches!(scene.run.action(scene.now), Action::Stop { .. }));
+    }
+    assert_eq!(pauses, [2, 4, 8, 15, 15, 15, 2]);
+}
+
+#[test]
+fn a_task_that_does_not_stop_is_told_again_and_again() {
+    let mut scene = Scene::running(definition());
+    scene.on(cancel());
+    let mut told = Vec::new();
+    for seconds in (0..3_000).step_by(15) {
+        let before = scene.entries.len();
+        scene.at(seconds).on(Event::StopAsked { accepted: true }).on(Event::Observed(facts(1, "RUNNING")));
+        if scene.entries.len() > before {
+            assert!(matches!(scene.entries.last().unwrap().event, HistoryEvent::TaskStopOverdue { .. }));
+            told.push(seconds);
+        }
+    }
+    assert_eq!(told, [300, 600, 1_200, 2_400]);
+    assert!(scene.run.shown_cause().is_some_and(|cause| cause.contains("have not")), "{:?}", scene.run.shown_cause());
+    assert!(scene.is_stopping(), "it is followed until it has stopped");
 }
 
 #[test]
@@ -46,8 +79,8 @@ fn the_stop_is_asked_for_again_every_15_seconds_until_the_task_has_stopped() {
     for round in 0..20 {
         scene.at(round * 15);
         assert!(matches!(scene.run.action(scene.now), Action::Stop { .. }), "round {round}");
-        scene.on(Event::StopAsked);
-        assert_eq!(scene.run.action(scene.now), Action::Watch(&task(1)));
+        scene.on(Event::StopAsked { accepted: true });
+        assert_eq!(scene.run.action(scene.now), Action::Watch(&scene.tasks_since(&[1], 0)));
         assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + STOP_REPEAT));
         scene.on(Event::Observed(facts(1, "DEACTIVATING")));
     }
@@ -80,7 +113,7 @@ fn a_task_that_failed_before_its_limit_failed_although_it_was_noticed_after() {
     scene.at(1200).restart();
     assert!(scene.is_stopping(), "for all we know it still runs");
     let mut facts = stopped(1, Some(3));
-    facts.stopped_at = Some(start() + TimeDelta::seconds(100));
+    facts.times.stopped_at = Some(start() + TimeDelta::seconds(100));
     scene.on(Event::Observed(facts));
     assert_eq!(scene.names(), ["Task.ExitCode.3", "States.TaskFailed"]);
     assert_eq!(scene.wait(), 3.0);
@@ -156,7 +189,7 @@ fn a_task_that_ecs_says_we_stopped_was_stopped_by_us_whatever_its_clock_says() {
     let mut facts = stopped(1, Some(143));
     facts.stop_code = Some("UserInitiated".into());
     facts.stopped_reason = Some(reason);
-    facts.stopped_at = Some(start() - TimeDelta::hours(1));
+    facts.times.stopped_at = Some(start() - TimeDelta::hours(1));
     scene.at(65).on(Event::Observed(facts));
     assert_eq!(scene.error(), "States.Timeout", "ECS's clock is an hour behind");
 }

@@ -14,7 +14,7 @@ fn a_run_is_launched_followed_and_succeeds() {
     assert_eq!(scene.run.status(), Status::Launching);
     assert_eq!(scene.run.action(scene.now), Action::Launch(scene.launch()));
     scene.at(1).on(launched(1));
-    assert_eq!(scene.run.action(scene.now), Action::Watch(&task(1)));
+    assert_eq!(scene.run.action(scene.now), Action::Watch(&scene.tasks(&[1])));
     scene.at(2).on(Event::Observed(facts(1, "PENDING"))).on(Event::Observed(facts(1, "RUNNING")));
     scene.on(Event::Observed(facts(1, "RUNNING"))).at(9).on(exited(1, 0));
     assert_eq!(scene.outcome(), &Outcome::Succeeded);
@@ -340,20 +340,29 @@ fn events_about_another_state_are_stale_and_impossible_ones_illegal() {
     assert_eq!(scene.refused(launched(1)), Refused::Illegal);
     scene.on(Event::Permitted);
     assert_eq!(scene.refused(Event::Permitted), Refused::Illegal);
-    for late in [nothing(), Event::Observed(facts(1, "RUNNING")), Event::Missing(task(1)), Event::StopAsked] {
+    for late in
+        [nothing(), Event::Observed(facts(1, "RUNNING")), Event::Missing(task(1)), Event::StopAsked { accepted: true }]
+    {
         assert_eq!(scene.refused(late), Refused::Stale);
     }
     scene.on(launched(1));
-    for late in [launched(2), nothing(), exited(2, 0), Event::Missing(task(2)), Event::StopAsked] {
+    for late in [launched(2), nothing(), exited(2, 0), Event::Missing(task(2)), Event::StopAsked { accepted: true }] {
         assert_eq!(scene.refused(late), Refused::Stale);
     }
     scene.on(exited(1, 1));
-    for late in [launched(1), nothing(), exited(1, 0), Event::Missing(task(1)), Event::StopAsked, Event::Permitted] {
+    for late in [
+        launched(1),
+        nothing(),
+        exited(1, 0),
+        Event::Missing(task(1)),
+        Event::StopAsked { accepted: true },
+        Event::Permitted,
+    ] {
         assert_eq!(scene.refused(late), Refused::Stale);
     }
     scene.at(3).on(Event::Permitted).on(launched(2)).on(exited(2, 0));
     let all = [launched(3), nothing(), found(3), exited(3, 1), Event::Missing(task(2)), cancel(), Event::Woken];
-    for late in all.into_iter().chain([Event::Permitted, Event::Resumed, Event::StopAsked]) {
+    for late in all.into_iter().chain([Event::Permitted, Event::Resumed, Event::StopAsked { accepted: true }]) {
         assert_eq!(scene.refused(late), Refused::Stale, "a finished run never changes");
     }
 }

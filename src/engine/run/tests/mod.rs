@@ -11,6 +11,7 @@ mod forecast;
 mod launching;
 mod lookup;
 mod properties;
+mod several;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::engine::failure::ErrorName;
 use crate::engine::job::{Capacity, ContainerOverride, Limits, OnUnknown, TaskSpec};
 use crate::engine::retry::{Jitter, Retrier, RetryPolicy};
 use crate::engine::samples;
-use crate::engine::task::{LaunchAnswer, LaunchFailure, SearchAnswer, TaskFacts};
+use crate::engine::task::{LaunchAnswer, LaunchFailure, SearchAnswer, TaskFacts, TaskTimes};
 
 /// What every test starts from; a test replaces what it is about.
 pub(super) fn definition() -> Definition {
@@ -71,7 +72,7 @@ pub(super) fn task(nth: u32) -> TaskArn {
 }
 
 pub(super) fn launched(nth: u32) -> Event {
-    Event::Answered(LaunchAnswer::Launched { task: task(nth) })
+    Event::Answered(LaunchAnswer::Launched { tasks: vec![task(nth)], failures: Vec::new() })
 }
 
 pub(super) fn refused(code: &str, status: u16) -> Event {
@@ -106,8 +107,8 @@ pub(super) fn facts(nth: u32, last_status: &str) -> TaskFacts {
         last_status: last_status.into(),
         stop_code: None,
         stopped_reason: None,
-        started_at: None,
-        stopped_at: None,
+        times: TaskTimes::default(),
+        described: None,
         containers: vec![container(None)],
     }
 }
@@ -216,6 +217,17 @@ impl Scene {
     /// As a daemon does that died and comes back: the same run, then `Resumed`.
     pub(super) fn restart(&mut self) -> &mut Scene {
         self.on(Event::Resumed)
+    }
+
+    /// Tasks that were named now.
+    pub(super) fn tasks(&self, nths: &[u32]) -> Tasks {
+        Tasks::named(nths.iter().map(|nth| task(*nth)), self.now).expect("one at least")
+    }
+
+    /// Tasks that were named so many seconds after the start.
+    pub(super) fn tasks_since(&self, nths: &[u32], seconds: i64) -> Tasks {
+        let named_at = start() + TimeDelta::seconds(seconds);
+        Tasks::named(nths.iter().map(|nth| task(*nth)), named_at).expect("one at least")
     }
 
     pub(super) fn launch(&self) -> &Launch {

@@ -1,0 +1,51 @@
+//! What the environment gave to a configuration, kept out of what is told of it.
+//!
+//! Such a value may be a password, and findings end in logs. So a message shows a string as it is written in the file. It is
+//! told by its quotes in a finding about that very string, or one around it; anywhere else only a value that is long enough to
+//! be told from an ordinary word is.
+
+use std::collections::BTreeMap;
+
+use super::report::{Place, shown};
+
+/// From how many bytes on a value is looked for wherever it may stand.
+const TELLING_LENGTH: usize = 8;
+
+/// All that is hidden.
+#[derive(Debug, Default)]
+pub(super) struct Hidden {
+    /// By the place of a string: what it and its variables became, and how that is written.
+    strings: BTreeMap<Place, Vec<(String, String)>>,
+    /// Values that can be told anywhere.
+    values: BTreeMap<String, String>,
+}
+
+impl Hidden {
+    pub(super) fn add(&mut self, place: Place, written: &str, text: &str, values: &[(&str, String)]) {
+        let values = values.iter().map(|(name, value)| (value.clone(), format!("${{{name}}}")));
+        let telling = values.clone().filter(|(value, _)| value.len() >= TELLING_LENGTH);
+        self.values.extend(telling.map(|(value, name)| (shown(&value), name)));
+        let whole = std::iter::once((shown(text), shown(written)));
+        self.strings.insert(place, whole.chain(values.map(|(value, name)| (shown(&value), name))).collect());
+    }
+
+    /// A message about a place, with what is written instead of what it became.
+    pub(super) fn as_written(&self, message: &str, place: Option<Place>) -> String {
+        let mut message = message.to_owned();
+        for (value, written) in place.into_iter().flat_map(|place| self.within(place)) {
+            for quote in ['"', '`'] {
+                message = message.replace(&format!("{quote}{value}{quote}"), &format!("{quote}{written}{quote}"));
+            }
+        }
+        for (value, written) in &self.values {
+            message = message.replace(value, written);
+        }
+        message
+    }
+
+    fn within(&self, place: Place) -> impl Iterator<Item = &(String, String)> {
+        let first = Place { end: place.start, ..place };
+        let last = Place { start: place.end, end: u32::MAX, ..place };
+        self.strings.range(first..=last).flat_map(|(_, pairs)| pairs)
+    }
+}
