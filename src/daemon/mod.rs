@@ -238,11 +238,22 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             let is_quiet = (now - self.committed_at).abs() >= HEARTBEAT;
             is_quiet.then(|| self.driver.heartbeat(now))
         });
+        let mut batch = batch.map(Arc::new);
         let mut duplicates = BTreeSet::new();
-        if let Some(batch) = batch {
-            duplicates = self.commit(&batch, stop).await?;
+        if let Some(batch) = &mut batch {
+            duplicates = self.commit(batch, stop).await?;
             self.committed_at = now;
             self.driver.forget(&duplicates, now);
+        }
+        for (reply, answer) in replies.into_iter().zip(self.driver.answers()) {
+            // Whoever asked may have gone away.
+            drop(reply.send(answer.and_then(|done| done.unless_dropped(&duplicates))));
+        }
+        for act in self.driver.acts(clock::now()) {
+            self.performer.perform(act);
+        }
+        // Only now that the calls have begun: the lines of thousands of runs take longer than the calls may wait.
+        if let Some(batch) = batch {
             for save in batch.runs.iter().filter(|save| !duplicates.contains(&save.run.id)) {
                 observe::transition(save);
                 for wanted in wanted(&save.run, &save.entries) {
@@ -252,13 +263,6 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
             batch.audit.iter().for_each(observe::carried_out);
         }
-        for (reply, answer) in replies.into_iter().zip(self.driver.answers()) {
-            // Whoever asked may have gone away.
-            drop(reply.send(answer.and_then(|done| done.unless_dropped(&duplicates))));
-        }
-        for act in self.driver.acts(clock::now()) {
-            self.performer.perform(act);
-        }
         let launches = self.driver.launch_queues(now);
         self.lag.heed(&launches, now);
         self.pulse.turned(now, self.driver.living_runs(), launches);
@@ -266,7 +270,11 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
     }
 
     /// Saves a batch, however long it takes: nothing is performed before.
-    async fn commit(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<BTreeSet<RunId>, DaemonError> {
+    async fn commit(
+        &mut self,
+        batch: &mut Arc<Batch>,
+        stop: &CancellationToken,
+    ) -> Result<BTreeSet<RunId>, DaemonError> {
         let mut pause = COMMIT_PAUSE_MIN;
         loop {
             match self.try_to_save(batch).await {
@@ -299,11 +307,12 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
     }
 
     /// One try. Who asks meanwhile is answered, and what is reported is set aside: a disk may hang for long.
-    async fn try_to_save(&mut self, batch: &Batch) -> Result<BTreeSet<RunId>, StoreError> {
+    async fn try_to_save(&mut self, batch: &mut Arc<Batch>) -> Result<BTreeSet<RunId>, StoreError> {
         let store = self.store.clone();
         // The newest instant that this clock is known to have shown: a clock that is set back before the next start is found
-        // out by it, also if the batch had to wait.
-        let saving = store.commit(Batch { at: clock::now(), ..batch.clone() });
+        // out by it, also if the batch had to wait. Nothing is copied but where an earlier try still holds it.
+        Arc::make_mut(batch).at = clock::now();
+        let saving = store.commit(Arc::clone(batch));
         tokio::pin!(saving);
         let mut slow_at = Instant::now() + COMMIT_SLOW;
         loop {
@@ -354,7 +363,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
         }
         let last = self.driver.heartbeat(clock::now());
-        self.commit(&last, stop).await?;
+        self.commit(&mut Arc::new(last), stop).await?;
         self.tracker.close();
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! of the same instance always asks with the same token, even if the state was lost in between.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -74,8 +75,8 @@ pub struct LaunchRequest {
 pub struct Launch {
     /// The n-th distinct launch of the run, from 1.
     pub generation: u32,
-    /// What is sent.
-    pub request: LaunchRequest,
+    /// What is sent: frozen, so all who have it share it.
+    pub request: Arc<LaunchRequest>,
     /// When it was first about to be sent.
     pub first_sent_at: DateTime<Utc>,
     /// True once an answer was ambiguous and until one is definite: a task may exist that we do not know.
@@ -108,7 +109,7 @@ impl Launch {
         }
         Launch {
             generation,
-            request: LaunchRequest { started_by: short(&digest), client_token: ClientToken(digest), task },
+            request: Arc::new(LaunchRequest { started_by: short(&digest), client_token: ClientToken(digest), task }),
             first_sent_at: now,
             unresolved: false,
         }

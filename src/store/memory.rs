@@ -108,7 +108,8 @@ impl Store for MemoryStore {
         self.term
     }
 
-    async fn commit(&self, batch: Batch) -> Result<BTreeSet<RunId>, StoreError> {
+    async fn commit(&self, batch: impl Into<Arc<Batch>> + Send) -> Result<BTreeSet<RunId>, StoreError> {
+        let batch = batch.into();
         let mut data = self.data();
         if data.commits_to_fail > 0 {
             data.commits_to_fail -= 1;

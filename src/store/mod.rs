@@ -251,11 +251,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn term(&self) -> Term;
 
     /// Saves a batch, all or nothing, and returns when it is durable. Returns the new runs that were dropped because
-    /// their id exists already.
+    /// their id exists already. A batch may be shared, as whoever tries again does: it can be large.
     ///
     /// # Errors
     /// Nothing was saved.
-    fn commit(&self, batch: Batch) -> impl Future<Output = Result<BTreeSet<RunId>, StoreError>> + Send;
+    fn commit(
+        &self,
+        batch: impl Into<Arc<Batch>> + Send,
+    ) -> impl Future<Output = Result<BTreeSet<RunId>, StoreError>> + Send;
 
     /// Reads what is in flight.
     ///

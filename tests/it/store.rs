@@ -190,7 +190,7 @@ async fn a_frozen_request_never_changes(bench: impl Bench) {
     save(&store, vec![life.save()]).await;
     let frozen = life.run.launch.clone().unwrap();
     let launch = life.run.launch.as_mut().unwrap();
-    launch.request.task.cluster = "another".into();
+    Arc::make_mut(&mut launch.request).task.cluster = "another".into();
     (launch.unresolved, launch.first_sent_at) = (true, at(77));
     save(&store, vec![life.save()]).await;
     let loaded = store.load().await.unwrap().runs.remove(0).launch.unwrap();

@@ -105,9 +105,9 @@ fn page_with(minutes: i64) -> (LivePage, RunId) {
     let found = FoundTask {
         task: TaskArn(format!("task/{minutes}")),
         site: request.task.site(),
-        started_by: request.started_by,
+        started_by: request.started_by.clone(),
         created_at: Some(scheduled_at),
-        tags: request.task.tags,
+        tags: request.task.tags.clone(),
         environment: BTreeMap::new(),
     };
     (LivePage { listed: 7, unseen: 0, found: vec![found], next: None }, run.id)

@@ -194,7 +194,7 @@ impl Store for Moody {
         self.store.term()
     }
 
-    async fn commit(&self, batch: Batch) -> Result<BTreeSet<RunId>, StoreError> {
+    async fn commit(&self, batch: impl Into<Arc<Batch>> + Send) -> Result<BTreeSet<RunId>, StoreError> {
         self.permits.acquire().await.unwrap().forget();
         match self.error {
             Some(error) => Err(error()),

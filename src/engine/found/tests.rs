@@ -40,13 +40,13 @@ fn launched(instance: &Instance, generation: u32) -> FoundTask {
     let (run, _) = Run::due(firing, instance.clone(), Arc::new(definition()), now());
     let request = Launch::freeze(&run, generation, now()).request;
     let site = request.task.site();
-    let environment = request.task.containers.into_iter().flat_map(|container| container.environment);
+    let environment = request.task.containers.iter().flat_map(|container| container.environment.clone());
     FoundTask {
         task: TaskArn(format!("task/{generation}")),
         site,
-        started_by: request.started_by,
+        started_by: request.started_by.clone(),
         created_at: Some(now() - minutes(10) + TimeDelta::seconds(i64::from(generation))),
-        tags: request.task.tags,
+        tags: request.task.tags.clone(),
         environment: environment.collect(),
     }
 }

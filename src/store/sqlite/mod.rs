@@ -160,9 +160,9 @@ impl Store for SqliteStore {
         self.0.term
     }
 
-    async fn commit(&self, batch: Batch) -> Result<BTreeSet<RunId>, StoreError> {
+    async fn commit(&self, batch: impl Into<Arc<Batch>> + Send) -> Result<BTreeSet<RunId>, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let request = write::Request::Commit(write::Commit { batch, answer });
+        let request = write::Request::Commit(write::Commit { batch: batch.into(), answer });
         self.0.writer.send(request).await.map_err(|_| StoreError::Closed)?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }

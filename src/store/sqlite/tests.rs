@@ -50,7 +50,7 @@ fn commit(opened: &mut Opened, batches: &[&Batch], definitions: &mut DefinitionI
         .iter()
         .map(|batch| {
             let (answer, answered) = oneshot::channel();
-            (Commit { batch: (*batch).clone(), answer }, answered)
+            (Commit { batch: Arc::new((*batch).clone()), answer }, answered)
         })
         .unzip();
     save_group(&mut opened.writer, &opened.home, group, definitions);

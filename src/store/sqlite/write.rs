@@ -47,7 +47,7 @@ pub(super) enum Request {
 /// A batch and who waits for it.
 #[derive(Debug)]
 pub(super) struct Commit {
-    pub(super) batch: Batch,
+    pub(super) batch: Arc<Batch>,
     pub(super) answer: oneshot::Sender<Saved>,
 }
 
@@ -101,7 +101,7 @@ pub(super) fn save_group(
     group: Vec<Commit>,
     definitions: &mut DefinitionIds,
 ) {
-    let (batches, answers): (Vec<Batch>, Vec<oneshot::Sender<Saved>>) =
+    let (batches, answers): (Vec<Arc<Batch>>, Vec<oneshot::Sender<Saved>>) =
         group.into_iter().map(|commit| (commit.batch, commit.answer)).unzip();
     let at_home = check_home(connection, home);
     let mut save = || {
@@ -163,7 +163,7 @@ fn fold(connection: &Connection) -> rusqlite::Result<()> {
 fn save_together(
     connection: &mut Connection,
     path: &Path,
-    batches: &[Batch],
+    batches: &[Arc<Batch>],
     definitions: &mut DefinitionIds,
 ) -> Result<Vec<Saved>, Fault> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -393,7 +393,7 @@ fn save_launch(connection: &Connection, launch: &Launch, place: i64) -> Result<(
         token
     ])?;
     if moved == 0 {
-        let (by, body) = (request.started_by.as_str(), row::to_json(request)?);
+        let (by, body) = (request.started_by.as_str(), row::to_json(&**request)?);
         connection.prepare_cached(sql::ADD_LAUNCH)?.execute(params![
             place,
             generation,

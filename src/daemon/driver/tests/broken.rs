@@ -4,6 +4,7 @@
 //! A flaw is put between the driver and the run, or between the world and the driver; the product's own code is as it is.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -298,7 +299,7 @@ fn misremember(flaw: Flaw, run: &mut Run, after_refusal: bool, after_resume: boo
         (Flaw::RebuildsTheRequest, State::Launching) => {
             if let Some(launch) = launch {
                 let attempt = run.attempts.len().to_string();
-                launch.request.task.tags.insert("tenacron:attempt".into(), attempt);
+                Arc::make_mut(&mut launch.request).task.tags.insert("tenacron:attempt".into(), attempt);
             }
         }
         (Flaw::EndsWithoutALook, State::Seeking { why: Seek::BeforeEnd { outcome }, .. }) => {

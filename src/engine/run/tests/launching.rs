@@ -83,7 +83,7 @@ fn marks_can_be_switched_off() {
 fn an_ambiguous_answer_makes_the_retry_send_the_same_bytes_again() {
     for ambiguous in [no_answer(true), refused("ServerException", 500), refused("ServiceUnavailable", 503)] {
         let mut scene = Scene::sent(definition());
-        let before = scene.launch().request.clone();
+        let before = Arc::clone(&scene.launch().request);
         scene.at(1).on(ambiguous);
         assert!(scene.launch().unresolved);
         scene.at(11).on(Event::Woken).on(Event::Permitted);
@@ -284,7 +284,7 @@ fn a_conflict_about_something_else_than_a_task_leaves_the_launch_open() {
 #[test]
 fn a_restart_while_launching_sends_the_same_again_outside_the_budget() {
     let mut scene = Scene::sent(definition());
-    let request = scene.launch().request.clone();
+    let request = Arc::clone(&scene.launch().request);
     scene.at(60).restart();
     assert_eq!(scene.run.action(scene.now), Action::Launch(scene.launch()));
     assert_eq!((&scene.launch().request, scene.launch().unresolved), (&request, true));
