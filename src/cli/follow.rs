@@ -4,7 +4,6 @@
 //! daemon as it is; the reason is in the log, in the answer, and in `tenacron jobs` until a later one is taken.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
@@ -142,7 +141,7 @@ impl Follower {
             targets::settle(&mut config, self.ecs.own());
         }
         let new = NewJobs {
-            jobs: config.jobs.into_values().map(Arc::new).collect(),
+            jobs: config.jobs.into_values().collect(),
             launch_rate: config.ecs.launch_rate,
             launch_burst: config.ecs.launch_burst,
             pace: Pace { poll_interval: config.ecs.poll_interval, describe_rate: config.ecs.describe_rate },

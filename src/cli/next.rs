@@ -134,7 +134,7 @@ async fn of_configuration(context: &Context, job: Option<&str>, from: DateTime<U
         // The anchor of another schedule than the daemon's own would be wrong.
         let known = anchors.get(job.name.as_str()).filter(|(text, _)| *text == job.schedule.text());
         let anchor = known.map_or(from, |(_, anchor)| *anchor);
-        Asked { job: Some(job.name.to_string()), schedule: job.schedule, anchor }
+        Asked { job: Some(job.name.to_string()), schedule: job.schedule.clone(), anchor }
     });
     Ok(asked.collect())
 }

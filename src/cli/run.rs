@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::mpsc;
@@ -91,7 +90,7 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
     let calls = ecs.clone();
     let settings = Settings {
         instance: config.instance,
-        jobs: config.jobs.into_values().map(Arc::new).collect(),
+        jobs: config.jobs.into_values().collect(),
         launch_rate: config.ecs.launch_rate,
         launch_burst: config.ecs.launch_burst,
         poll_interval: config.ecs.poll_interval,

@@ -16,7 +16,7 @@ use crate::observe;
 pub(super) fn settle(config: &mut Config, own: &Target) {
     let mut settled: BTreeMap<Target, Arc<Target>> = BTreeMap::new();
     for job in config.jobs.values_mut() {
-        let task = &mut Arc::make_mut(&mut job.definition).task;
+        let task = &mut Arc::make_mut(&mut Arc::make_mut(job).definition).task;
         let full = settled.entry((*task.target).clone()).or_insert_with_key(|target| {
             let is_own = target.name.is_none();
             Arc::new(if is_own { own.clone() } else { target.in_region(own.region.as_deref()) })

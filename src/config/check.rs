@@ -130,7 +130,7 @@ fn definition(said: JobFile, target: Option<Arc<Target>>) -> Option<Definition> 
         },
         success: said.success.or_default(Success::Essential)?,
         accept_stop_codes: said.accept_stop_codes.or_default(Vec::new())?,
-        exit_codes: said.exit_codes.or_default(ExitCodes::default())?,
+        exit_codes: said.exit_codes.or_default(ExitCodes::none())?,
         on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
         log_tail: said.log_tail.or_default(0)?,
         task: TaskSpec {
@@ -142,7 +142,7 @@ fn definition(said: JobFile, target: Option<Arc<Target>>) -> Option<Definition> 
             platform_version: said.platform_version.optional()?,
             network: said.network.optional()?,
             containers: said.container.or_default(Vec::new())?,
-            overrides: said.overrides.or_default(TaskOverride::default())?,
+            overrides: said.overrides.or_default(TaskOverride::none())?,
             placement_constraints: said.placement_constraints.or_default(Vec::new())?,
             placement_strategy: said.placement_strategy.or_default(Vec::new())?,
             volume_configurations: said.volume_configurations.or_default(Vec::new())?,
@@ -168,7 +168,7 @@ fn fits(frame: &Frame<'_>, place: Place, name: &str, said: &JobFile) -> bool {
         frame.report.add(Note::error("bad-tag", *place, message));
         fits = false;
     }
-    let none = TaskOverride::default();
+    let none = TaskOverride::none();
     let containers = said.container.valid().map(|at| at.value.as_slice()).unwrap_or_default();
     let overrides = said.overrides.valid().map_or(&none, |at| &at.value);
     let size = overrides_size(containers, overrides, set(&said.add_environment));

@@ -4,6 +4,7 @@
 //! code can be meant to be tried again by nobody. Both load, and both are warnings.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::engine::catalogue;
 use crate::engine::exit_codes::ExitCodes;
@@ -14,7 +15,7 @@ use super::reader::{Table, Value};
 use super::report::Note;
 
 /// Reads the lists. A code means one thing, and 0 is a success wherever it comes from.
-pub(super) fn lists(table: &Table<'_>) -> Option<ExitCodes> {
+pub(super) fn lists(table: &Table<'_>) -> Option<Arc<ExitCodes>> {
     let succeed = table.get("succeed", |value| codes(value, 0));
     let skip = table.get("skip", |value| codes(value, 1));
     let fail = table.get("fail", |value| codes(value, 1));
@@ -38,7 +39,7 @@ pub(super) fn lists(table: &Table<'_>) -> Option<ExitCodes> {
         fail: fail.or_default(BTreeSet::new())?,
         retry: retry.optional()?,
     };
-    is_clear.then_some(lists)
+    is_clear.then(|| Arc::new(lists))
 }
 
 fn codes(value: &Value<'_>, least: i64) -> Option<BTreeSet<u8>> {

@@ -71,7 +71,7 @@ pub(super) struct JobFile {
     pub(super) platform_version: Field<String>,
     pub(super) network: Field<Arc<Network>>,
     pub(super) container: Field<Vec<ContainerOverride>>,
-    pub(super) overrides: Field<TaskOverride>,
+    pub(super) overrides: Field<Arc<TaskOverride>>,
     pub(super) placement_constraints: Field<Vec<PlacementConstraint>>,
     pub(super) placement_strategy: Field<Vec<PlacementStrategy>>,
     pub(super) volume_configurations: Field<Vec<VolumeConfiguration>>,
@@ -94,7 +94,7 @@ pub(super) struct JobFile {
     pub(super) pause_after: Field<u32>,
     pub(super) success: Field<Success>,
     pub(super) accept_stop_codes: Field<Vec<String>>,
-    pub(super) exit_codes: Field<ExitCodes>,
+    pub(super) exit_codes: Field<Arc<ExitCodes>>,
     pub(super) on_unknown: Field<OnUnknown>,
     pub(super) log_tail: Field<u16>,
 }

@@ -80,7 +80,8 @@ fn read_text(path: &Path) -> Result<String, (&'static str, String)> {
         // Reading a pipe could wait for ever, and a reload would find it empty.
         return Err(("not-a-file", "this is not a regular file".to_owned()));
     }
-    let mut bytes = Vec::new();
+    // Of its size from the start: all texts are held until all files are read, and a buffer that grows takes twice the room.
+    let mut bytes = Vec::with_capacity(usize::try_from(about.len().min(FILE_MAX)).unwrap_or_default());
     let file = fs::File::open(path).map_err(unreadable)?;
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_MAX {
@@ -279,7 +280,7 @@ fn warn_of_groups(settings: &SettingsFile, gathered: &Gathered, report: &Report)
 /// Everything of all files that has a name, and where each name was first defined.
 #[derive(Debug, Default)]
 struct Gathered {
-    jobs: BTreeMap<JobName, Job>,
+    jobs: BTreeMap<JobName, Arc<Job>>,
     job_places: BTreeMap<String, Place>,
     local: Vec<TaskDefinition>,
     local_places: BTreeMap<String, Place>,
@@ -314,7 +315,7 @@ impl Gathered {
         }
         let job = value.table(|table| Some(file::job(table))).and_then(|own| check::job(frame, value.place, name, own));
         if let Some(job) = job {
-            self.jobs.insert(job.name.clone(), job);
+            self.jobs.insert(job.name.clone(), Arc::new(job));
         }
     }
 

@@ -81,7 +81,7 @@ pub struct Config {
     /// How many runs of a group may live at once.
     pub groups: BTreeMap<String, u32>,
     /// The jobs of all files.
-    pub jobs: BTreeMap<JobName, Job>,
+    pub jobs: BTreeMap<JobName, Arc<Job>>,
     /// What `--local` runs.
     pub local: Vec<TaskDefinition>,
 }

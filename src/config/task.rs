@@ -157,7 +157,7 @@ pub(super) fn environment(value: &Value<'_>) -> Option<BTreeMap<String, String>>
     })
 }
 
-pub(super) fn overrides(table: &Table<'_>) -> Option<TaskOverride> {
+pub(super) fn overrides(table: &Table<'_>) -> Option<Arc<TaskOverride>> {
     let cpu = table.get("cpu", |value| amount(value, "vcpu", "256\" or \"0.25 vCPU"));
     let memory = table.get("memory", |value| amount(value, "gb", "512\" or \"0.5 GB"));
     let task_role_arn = table.get("task_role_arn", |value| value.string());
@@ -165,13 +165,13 @@ pub(super) fn overrides(table: &Table<'_>) -> Option<TaskOverride> {
     let storage = table.get("ephemeral_storage", |value| {
         value.table(|table| table.required("size_in_gib", |value| value.integer(21..=200)))
     });
-    Some(TaskOverride {
+    Some(Arc::new(TaskOverride {
         cpu: cpu.optional()?,
         memory: memory.optional()?,
         task_role_arn: task_role_arn.optional()?,
         execution_role_arn: execution_role_arn.optional()?,
         ephemeral_storage_gib: storage.optional()?,
-    })
+    }))
 }
 
 /// CPU or memory of a task: a whole number of ECS's units, or a number of larger ones.

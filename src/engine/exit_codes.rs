@@ -5,6 +5,7 @@
 //! one (no image, no host, no time) is the retriers' alone: they know names only, and are asked after these lists.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,15 @@ pub struct ExitCodes {
     pub retry: Option<BTreeSet<u8>>,
 }
 
+/// Shared by all jobs that say nothing.
+static NONE: LazyLock<Arc<ExitCodes>> = LazyLock::new(Arc::default);
+
 impl ExitCodes {
+    /// Nothing said.
+    pub fn none() -> Arc<ExitCodes> {
+        Arc::clone(&NONE)
+    }
+
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
         *self == ExitCodes::default()

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -170,7 +170,7 @@ pub struct Definition {
     pub accept_stop_codes: Vec<String>,
     /// What exit codes mean beside that 0 is a success.
     #[serde(default, skip_serializing_if = "ExitCodes::is_empty")]
-    pub exit_codes: ExitCodes,
+    pub exit_codes: Arc<ExitCodes>,
     /// What to do when it can no longer be known whether a launch happened.
     pub on_unknown: OnUnknown,
     /// How many of the last lines of each failed container are kept; 0 for none.
@@ -239,7 +239,7 @@ pub struct TaskSpec {
     /// What differs from the task definition, by container.
     pub containers: Vec<ContainerOverride>,
     /// What differs for the task as a whole.
-    pub overrides: TaskOverride,
+    pub overrides: Arc<TaskOverride>,
     /// Which container instances will do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placement_constraints: Vec<PlacementConstraint>,
@@ -286,7 +286,7 @@ impl TaskSpec {
             platform_version: None,
             network: None,
             containers: Vec::new(),
-            overrides: TaskOverride::default(),
+            overrides: TaskOverride::none(),
             placement_constraints: Vec::new(),
             placement_strategy: Vec::new(),
             volume_configurations: Vec::new(),
@@ -363,6 +363,9 @@ pub struct ContainerOverride {
     pub resource_requirements: Vec<ResourceRequirement>,
 }
 
+/// Shared by all jobs that say nothing.
+static NO_OVERRIDE: LazyLock<Arc<TaskOverride>> = LazyLock::new(Arc::default);
+
 /// What differs for the task as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskOverride {
@@ -376,4 +379,11 @@ pub struct TaskOverride {
     pub execution_role_arn: Option<String>,
     /// 21 to 200 GiB.
     pub ephemeral_storage_gib: Option<i32>,
+}
+
+impl TaskOverride {
+    /// Nothing differs.
+    pub fn none() -> Arc<TaskOverride> {
+        Arc::clone(&NO_OVERRIDE)
+    }
 }

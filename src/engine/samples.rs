@@ -17,7 +17,7 @@ pub(crate) fn definition() -> Definition {
         limits: Limits::default(),
         success: Success::Essential,
         accept_stop_codes: Vec::new(),
-        exit_codes: ExitCodes::default(),
+        exit_codes: ExitCodes::none(),
         on_unknown: OnUnknown::Fail,
         log_tail: 0,
     }

@@ -176,7 +176,7 @@ impl Play {
             limits: Limits { attempt_timeout: Some(ATTEMPT_TIMEOUT), ..Limits::default() },
             success: Success::All,
             accept_stop_codes: Vec::new(),
-            exit_codes: ExitCodes::default(),
+            exit_codes: ExitCodes::none(),
             on_unknown: OnUnknown::Fail,
             log_tail: 0,
         };

@@ -54,7 +54,7 @@ pub(crate) fn definition() -> Arc<Definition> {
         },
         success: Success::Essential,
         accept_stop_codes: vec![],
-        exit_codes: ExitCodes::default(),
+        exit_codes: ExitCodes::none(),
         on_unknown: OnUnknown::Fail,
         log_tail: 0,
     })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::exit_codes::ExitCodes;
 use crate::engine::failure::ErrorName;
 use crate::engine::job::{Capacity, Catchup, Definition, OnUnknown, Overlap, Success};
 use crate::engine::retry::{Jitter, RetryPolicy};
@@ -14,7 +15,7 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../../tests/fixtures/config/design.toml");
 
 fn job(config: &Config, name: &str) -> Job {
-    config.jobs.get(&JobName::new(name).unwrap()).unwrap().clone()
+    Job::clone(config.jobs.get(&JobName::new(name).unwrap()).unwrap())
 }
 
 fn definition(text: &str) -> Definition {
@@ -131,11 +132,13 @@ fn relative_paths_are_meant_from_the_folder_of_the_file() {
 fn exit_codes_are_read_and_a_jobs_own_replace_the_defaults() {
     let read = definition(&job_with("exit_codes = { succeed = [0, 3], skip = [99], fail = [64, 65], retry = [75] }"))
         .exit_codes;
+    let read = ExitCodes::clone(&read);
     assert_eq!((read.succeed, read.skip, read.fail), ([0, 3].into(), [99].into(), [64, 65].into()));
     assert_eq!(read.retry, Some([75].into()));
     let defaults = format!("{AROUND}exit_codes = {{ succeed = [3], retry = [] }}\n");
     let of = |keys: &str| {
-        definition(&format!("{defaults}[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\n{keys}\n")).exit_codes
+        let job = format!("{defaults}[jobs.a]\nschedule = '@daily'\ntask_definition = 't'\n{keys}\n");
+        ExitCodes::clone(&definition(&job).exit_codes)
     };
     assert_eq!(
         (of("").retry, of("").succeed),

@@ -109,7 +109,7 @@ async fn what_a_launch_leaves_open_is_not_on_the_wire() {
     request.task.platform_version = None;
     request.task.network = None;
     request.task.containers.clear();
-    request.task.overrides = TaskOverride::default();
+    request.task.overrides = TaskOverride::none();
     request.task.placement_constraints.clear();
     request.task.placement_strategy.clear();
     request.task.volume_configurations.clear();

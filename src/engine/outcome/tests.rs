@@ -199,7 +199,7 @@ fn a_containers_end_is_not_the_tasks_end() {
 }
 
 fn with_codes(exit_codes: ExitCodes, success: Success) -> Definition {
-    Definition { exit_codes, ..definition(success, &["SpotInterruption"]) }
+    Definition { exit_codes: exit_codes.into(), ..definition(success, &["SpotInterruption"]) }
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn a_task_that_failed_is_retried_steadily_and_then_the_run_is_failed() {
 fn judged_by(exit_codes: ExitCodes) -> Definition {
     let retry = policy(vec![retrier(ErrorName::ALL, 5, 3)]);
     Definition {
-        exit_codes,
+        exit_codes: exit_codes.into(),
         retry,
         limits: Limits { attempt_timeout: seconds(9), ..Limits::default() },
         ..definition()

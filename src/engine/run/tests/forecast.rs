@@ -88,7 +88,7 @@ fn an_exit_code_that_is_never_tried_again_is_foreseen() {
     let exit_codes = ExitCodes { fail: [64].into(), ..ExitCodes::default() };
     for timeout in [None, seconds(10)] {
         let limits = Limits { timeout, ..Limits::default() };
-        let definition = Definition { exit_codes: exit_codes.clone(), limits, ..definition() };
+        let definition = Definition { exit_codes: exit_codes.clone().into(), limits, ..definition() };
         for (name, waits) in [("Task.ExitCode.64", 0), ("Task.ExitCode.65", 3)] {
             let failure = catalogue::of_name(&ErrorName::new(name)).remove(0).failure;
             let seen = forecast(&definition, &failure);

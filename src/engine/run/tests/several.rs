@@ -156,7 +156,7 @@ fn states_of_one_task_are_stored_as_they_always_were() {
 fn exit_codes_of_several_tasks_are_weighed_together() {
     let exit_codes = ExitCodes { skip: [99].into(), fail: [64].into(), ..ExitCodes::default() };
     let ends = |codes: [i32; 3]| {
-        let mut scene = Scene::sent(Definition { exit_codes: exit_codes.clone(), ..several(3) });
+        let mut scene = Scene::sent(Definition { exit_codes: exit_codes.clone().into(), ..several(3) });
         scene.on(placed(&[1, 2, 3], &[]));
         for (nth, code) in (1..).zip(codes) {
             scene.on(exited(nth, code));
