@@ -20,7 +20,7 @@ mod site;
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 
 use self::endpoint::{Endpoint, Micros, Seen};
 use self::site::{Quota, Site, wait_until};
@@ -177,7 +177,7 @@ fn lags(seen: &Seen) -> Vec<f64> {
 fn precision(endpoint: &mut Endpoint, scale: Scale) -> Vec<Figure> {
     const JOBS: usize = 10;
     endpoint.begin(Some(0));
-    let site = Site::new(&endpoint.address, Quota::OFF, (0..JOBS).map(|_| "* * * * * *".to_owned()));
+    let site = Site::new(&endpoint.address, Quota::OFF, (0..JOBS).map(|_| due("* * * * * *")));
     let daemon = site.daemon();
     let wanted = scale.precision_seconds * JOBS;
     wait_until("all have left", || endpoint.seen().launches.len() >= wanted);
@@ -225,7 +225,7 @@ struct Herd {
 fn herd(endpoint: &mut Endpoint, jobs: usize, quota: Quota) -> Herd {
     endpoint.begin(Some(0));
     let (instant, schedule) = instant_in(lead(jobs));
-    let site = Site::new(&endpoint.address, quota, (0..jobs).map(|_| schedule.clone()));
+    let site = Site::new(&endpoint.address, quota, (0..jobs).map(|_| due(&schedule)));
     let daemon = site.daemon();
     assert!(endpoint::now() < instant, "the daemon has started too late to tell");
     wait_for(instant);
@@ -277,7 +277,7 @@ fn quota(endpoint: &mut Endpoint, scale: Scale) -> Vec<Figure> {
     endpoint.begin(Some(0));
     endpoint.enforce(rate, burst);
     let (instant, schedule) = instant_in(lead(jobs));
-    let site = Site::new(&endpoint.address, quota, (0..jobs).map(|_| schedule.clone()));
+    let site = Site::new(&endpoint.address, quota, (0..jobs).map(|_| due(&schedule)));
     let daemon = site.daemon();
     wait_for(instant);
     wait_until("all have left", || endpoint.seen().launches.len() >= jobs);
@@ -296,7 +296,7 @@ fn polling(endpoint: &mut Endpoint, scale: Scale) -> Vec<Figure> {
     let tasks = scale.polled;
     endpoint.begin(None);
     let (_, schedule) = instant_in(lead(tasks));
-    let site = Site::new(&endpoint.address, Quota::OFF, (0..tasks).map(|_| schedule.clone()));
+    let site = Site::new(&endpoint.address, Quota::OFF, (0..tasks).map(|_| due(&schedule)));
     let daemon = site.daemon();
     site.wait_for("running", tasks);
     endpoint.forget_looks();
@@ -326,8 +326,9 @@ fn memory(endpoint: &mut Endpoint, scale: Scale) -> Vec<Figure> {
     let mut measure = |endpoint: &mut Endpoint, what: String, running: usize, jobs: usize, most: f64| {
         endpoint.begin(None);
         let (_, now) = instant_in(lead(jobs));
-        let schedules = (0..jobs).map(|nth| if nth < running { now.clone() } else { far(nth) });
-        let site = Site::new(&endpoint.address, Quota::OFF, schedules);
+        let schedule = |nth| if nth < running { now.clone() } else { far(nth) };
+        let jobs = (0..jobs).map(|nth| own_container(&schedule(nth), nth));
+        let site = Site::new(&endpoint.address, Quota::OFF, jobs);
         let daemon = site.daemon();
         site.wait_for("running", running);
         std::thread::sleep(REST);
@@ -341,11 +342,25 @@ fn memory(endpoint: &mut Endpoint, scale: Scale) -> Vec<Figure> {
     figures
 }
 
-/// A schedule that is due next year at the earliest.
+/// The keys of a job with nothing of its own but its schedule.
+fn due(schedule: &str) -> String {
+    format!("schedule = \"{schedule}\"")
+}
+
+/// The keys of a job with a container of its own.
+fn own_container(schedule: &str, nth: usize) -> String {
+    format!(
+        "{}\ntask_definition = \"family-{}\"\ncontainer = [{{ name = \"app\", command = [\"run\", \"--part\", \"{nth}\"], \
+         environment = {{ PART = \"{nth}\", STAGE = \"prod\" }} }}]",
+        due(schedule),
+        nth % 500
+    )
+}
+
+/// A schedule that is not due for months.
 fn far(nth: usize) -> String {
-    let year = DateTime::from_timestamp_micros(endpoint::now()).unwrap().format("%Y").to_string();
-    let year: i32 = year.parse().unwrap();
-    format!("cron({} {} {} 1 ? {}-2199)", nth % 60, nth / 60 % 24, nth % 28 + 1, year + 1)
+    let month = DateTime::from_timestamp_micros(endpoint::now()).unwrap().month();
+    format!("{} {} {} {} *", nth % 60, nth / 60 % 24, nth % 28 + 1, (month + 5) % 12 + 1)
 }
 
 /// A daemon that is killed while runs are in flight, and started again.
@@ -353,7 +368,7 @@ fn recovery(endpoint: &mut Endpoint, scale: Scale) -> Vec<Figure> {
     let runs = scale.recovered;
     endpoint.begin(None);
     let (_, schedule) = instant_in(lead(runs));
-    let site = Site::new(&endpoint.address, Quota::OFF, (0..runs).map(|_| schedule.clone()));
+    let site = Site::new(&endpoint.address, Quota::OFF, (0..runs).map(|_| due(&schedule)));
     let killed = site.daemon();
     site.wait_for("running", runs);
     drop(killed);

@@ -38,8 +38,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site that launches at `endpoint`, with a job for each schedule.
-    pub fn new(endpoint: &str, quota: Quota, schedules: impl IntoIterator<Item = String>) -> Site {
+    /// A site that launches at `endpoint`, with a job for each table of keys.
+    pub fn new(endpoint: &str, quota: Quota, jobs: impl IntoIterator<Item = String>) -> Site {
         // Beside the build, for a temporary folder is in memory on many machines, and the state must meet a disk.
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let Quota { rate, burst } = quota;
@@ -51,16 +51,16 @@ impl Site {
              container = [{{ name = \"app\", command = [\"run\"], environment = {{ STAGE = \"prod\" }} }}]\n"
         );
         fs::write(folder.path().join("tenacron.toml"), settings).unwrap();
-        let jobs = folder.path().join("jobs.d");
-        fs::create_dir(&jobs).unwrap();
-        let schedules: Vec<String> = schedules.into_iter().collect();
-        for (file, part) in schedules.chunks(JOBS_OF_A_FILE).enumerate() {
+        let jobs_folder = folder.path().join("jobs.d");
+        fs::create_dir(&jobs_folder).unwrap();
+        let jobs: Vec<String> = jobs.into_iter().collect();
+        for (file, part) in jobs.chunks(JOBS_OF_A_FILE).enumerate() {
             let mut text = String::new();
-            for (nth, schedule) in part.iter().enumerate() {
+            for (nth, job) in part.iter().enumerate() {
                 let nth = file * JOBS_OF_A_FILE + nth;
-                writeln!(text, "[jobs.job-{nth}]\nschedule = \"{schedule}\"").unwrap();
+                writeln!(text, "[jobs.job-{nth}]\n{job}").unwrap();
             }
-            fs::write(jobs.join(format!("{file:04}.toml")), text).unwrap();
+            fs::write(jobs_folder.join(format!("{file:04}.toml")), text).unwrap();
         }
         Site { folder }
     }

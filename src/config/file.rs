@@ -69,7 +69,7 @@ pub(super) struct JobFile {
     pub(super) count: Field<u32>,
     pub(super) capacity: Field<Capacity>,
     pub(super) platform_version: Field<String>,
-    pub(super) network: Field<Network>,
+    pub(super) network: Field<Arc<Network>>,
     pub(super) container: Field<Vec<ContainerOverride>>,
     pub(super) overrides: Field<TaskOverride>,
     pub(super) placement_constraints: Field<Vec<PlacementConstraint>>,

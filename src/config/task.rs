@@ -4,6 +4,7 @@
 //! refused then. Source of all limits: Amazon ECS API reference, RunTask.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::engine::job::{Capacity, CapacityProvider, ContainerOverride, Network, TaskOverride};
 
@@ -80,15 +81,15 @@ fn provider(table: &Table<'_>) -> Option<CapacityProvider> {
     Some(CapacityProvider { capacity_provider: name?, weight: weight.or_default(0)?, base: base.or_default(0)? })
 }
 
-pub(super) fn network(table: &Table<'_>) -> Option<Network> {
+pub(super) fn network(table: &Table<'_>) -> Option<Arc<Network>> {
     let subnets = table.required("subnets", |value| ids(value, 1, SUBNETS_MAX));
     let security_groups = table.get("security_groups", |value| ids(value, 0, SECURITY_GROUPS_MAX));
     let assign_public_ip = table.get("assign_public_ip", |value| value.boolean());
-    Some(Network {
+    Some(Arc::new(Network {
         subnets: subnets?,
         security_groups: security_groups.or_default(Vec::new())?,
         assign_public_ip: assign_public_ip.or_default(false)?,
-    })
+    }))
 }
 
 fn ids(value: &Value<'_>, least: usize, most: usize) -> Option<Vec<String>> {

@@ -9,8 +9,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::driver::Report;
 use crate::engine::run::{Event, RunId};
@@ -20,23 +22,30 @@ const REPORTS_MAX: usize = 1_024;
 /// How many bundles one turn takes: all of them become one commit.
 const REPORTS_A_TURN: usize = 1_024;
 
+/// How long reports gather after a turn has taken some: the answers of a herd come one by one, and a commit for each of them
+/// would write the same pages of the database again and again.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// The loop's end of the channel.
 #[derive(Debug)]
 pub(super) struct Inbox {
     reports: mpsc::Receiver<Vec<Report>>,
     answers: Vec<Report>,
     looks: BTreeMap<RunId, Report>,
+    /// Until when they gather.
+    gather_until: Instant,
 }
 
 pub(super) fn open() -> (mpsc::Sender<Vec<Report>>, Inbox) {
     let (sender, reports) = mpsc::channel(REPORTS_MAX);
-    (sender, Inbox { reports, answers: Vec::new(), looks: BTreeMap::new() })
+    (sender, Inbox { reports, answers: Vec::new(), looks: BTreeMap::new(), gather_until: Instant::now() })
 }
 
 impl Inbox {
-    /// Everything that has been reported by now, as soon as there is anything: all of it is one turn and one commit.
-    /// Nothing is lost if the future is dropped.
+    /// Everything that has been reported by now, as soon as there is anything and reports have gathered: all of it is one turn
+    /// and one commit. Nothing is lost if the future is dropped.
     pub(super) async fn next(&mut self) -> Vec<Report> {
+        tokio::time::sleep_until(self.gather_until).await;
         let mut all = self.take_aside();
         if all.is_empty() {
             match self.reports.recv().await {
@@ -51,6 +60,7 @@ impl Inbox {
                 Err(_) => break,
             }
         }
+        self.gather_until = Instant::now() + GATHER;
         all
     }
 

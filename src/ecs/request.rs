@@ -57,7 +57,7 @@ pub(super) fn fill(call: RunTaskFluentBuilder, request: &LaunchRequest) -> RunTa
     call.cluster(cluster)
         .task_definition(task_definition)
         .set_platform_version(platform_version.clone())
-        .set_network_configuration(awsvpc.as_ref().map(network))
+        .set_network_configuration(awsvpc.as_deref().map(network))
         .set_overrides(task_override(containers, overrides))
         .set_placement_constraints(non_empty(placement_constraints.iter().map(placement_constraint)))
         .set_placement_strategy(non_empty(placement_strategy.iter().map(placement_preference)))

@@ -233,8 +233,8 @@ pub struct TaskSpec {
     pub capacity: Capacity,
     /// Fargate's platform version.
     pub platform_version: Option<String>,
-    /// The `awsvpc` network.
-    pub network: Option<Network>,
+    /// The `awsvpc` network; most jobs share one.
+    pub network: Option<Arc<Network>>,
     /// What differs from the task definition, by container.
     pub containers: Vec<ContainerOverride>,
     /// What differs for the task as a whole.

@@ -8,6 +8,7 @@
 //! Nothing here sleeps or remembers: the counters live in the run, the wait becomes an instant in its state, and so a
 //! restart changes neither.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use backoff::backoff::Backoff as _;
@@ -63,7 +64,20 @@ pub struct InvalidRetrier {
 /// An ordered list of valid retriers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RetryPolicy(Vec<Retrier>);
+pub struct RetryPolicy(Arc<[Retrier]>);
+
+/// Shared by all jobs that name no retrier.
+static BUILT_IN: LazyLock<RetryPolicy> = LazyLock::new(|| {
+    let retrier = |name, interval_seconds, backoff_rate| Retrier {
+        error_equals: vec![name],
+        interval_seconds,
+        max_attempts: 3,
+        backoff_rate,
+        max_delay_seconds: None,
+        jitter_strategy: Jitter::None,
+    };
+    RetryPolicy([retrier(ErrorName::ECS_EXCEPTION, 10, 2.0), retrier(ErrorName::TASK_FAILED, 3, 1.0)].into())
+});
 
 /// What the policy says to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,15 +101,7 @@ pub enum Decision {
 impl Default for RetryPolicy {
     /// What a job gets that names no retrier: ECS exceptions 10 s × 2.0, then task failures 3 s × 1.0, three retries each.
     fn default() -> RetryPolicy {
-        let retrier = |name, interval_seconds, backoff_rate| Retrier {
-            error_equals: vec![name],
-            interval_seconds,
-            max_attempts: 3,
-            backoff_rate,
-            max_delay_seconds: None,
-            jitter_strategy: Jitter::None,
-        };
-        RetryPolicy(vec![retrier(ErrorName::ECS_EXCEPTION, 10, 2.0), retrier(ErrorName::TASK_FAILED, 3, 1.0)])
+        BUILT_IN.clone()
     }
 }
 
@@ -108,7 +114,7 @@ impl RetryPolicy {
         let last = retriers.len().saturating_sub(1);
         let mistakes: Vec<InvalidRetrier> =
             retriers.iter().enumerate().flat_map(|(index, retrier)| retrier.mistakes(index, index == last)).collect();
-        if mistakes.is_empty() { Ok(RetryPolicy(retriers)) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(RetryPolicy(retriers.into())) } else { Err(mistakes) }
     }
 
     /// The retriers in their order.

@@ -39,7 +39,7 @@ pub(crate) fn definition() -> Arc<Definition> {
     Arc::new(Definition {
         task: TaskSpec {
             capacity: Capacity::LaunchType("FARGATE".into()),
-            network: Some(network),
+            network: Some(network.into()),
             containers: vec![container],
             tags: BTreeMap::from([("team".to_owned(), "data".to_owned())]),
             enable_ecs_managed_tags: true,

@@ -9,8 +9,6 @@
 //! The crate is handed naive local times dressed as UTC and never a zone: with one, it walks backwards through the repeated
 //! hour of autumn and forgets its second half after a restart. Zones are `local_time.rs`'s.
 
-use std::sync::OnceLock;
-
 use super::day_rule::Days;
 use super::error::{ScheduleError, Word};
 use super::field::{DAY_OF_MONTH, Field, HOUR, MINUTE, MONTH, NUMBERED_DAY, SECOND, Years};
@@ -42,25 +40,15 @@ pub(super) struct Fields {
 #[derive(Debug, Clone)]
 pub(super) struct Calendar {
     /// One, or two where crontab joins its day fields with OR.
-    alternatives: Vec<Alternative>,
+    alternatives: Vec<Days>,
     fields: Fields,
     every_hour: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Alternative {
-    /// As the crate reads it.
-    text: String,
-    /// Read when it is first asked: a configuration is loaded far more often than each of its jobs is asked.
-    fields: OnceLock<cron::Schedule>,
-    days: Days,
 }
 
 impl Calendar {
     /// Refuses fields that name no day of any year; `word` is the expression, for the caret.
     pub(super) fn new(fields: Fields, days: &[Days], word: Word<'_>) -> Result<Calendar, ScheduleError> {
-        let alternatives = days.iter().map(|days| Alternative::new(&fields, days)).collect();
-        let calendar = Calendar { alternatives, every_hour: fields.hours == HOUR.all(), fields };
+        let calendar = Calendar { alternatives: days.to_vec(), every_hour: fields.hours == HOUR.all(), fields };
         if calendar.has_any_day() {
             return Ok(calendar);
         }
@@ -93,7 +81,7 @@ impl Calendar {
         (FIRST.date()..LAST.date()).contains(&(date - DayCount::new(1)))
             && self.fields.months.contains(date.month())
             && self.has_year(date.year())
-            && self.alternatives.iter().any(|alternative| alternative.days.hold(date))
+            && self.alternatives.iter().any(|days| days.hold(date))
     }
 
     /// The end of a stretch around a local time in which every second is named: of the second, or of the minute, hour or day
@@ -119,14 +107,15 @@ impl Calendar {
 
     /// The first local time strictly after `after`, in whole seconds, up to the end of 2199.
     pub(super) fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.alternatives.iter().filter_map(|alternative| self.walk(alternative, after)).min()
+        self.alternatives.iter().filter_map(|days| self.walk(days, after)).min()
     }
 
-    fn walk(&self, alternative: &Alternative, after: NaiveDateTime) -> Option<NaiveDateTime> {
+    fn walk(&self, days: &Days, after: NaiveDateTime) -> Option<NaiveDateTime> {
         let mut cursor = self.skip_years(after.max(FIRST))?;
+        let matcher = Matcher::new(&self.fields, days);
         for _ in 0..TURNS_MAX {
-            let found = alternative.next(cursor)?;
-            if !alternative.days.rule.admits(found.date()) {
+            let found = matcher.next(cursor)?;
+            if !days.rule.admits(found.date()) {
                 cursor = found.date().and_time(NaiveTime::MIN) + TimeDelta::seconds(86_399);
             } else if self.has_year(found.year()) {
                 return Some(found);
@@ -155,8 +144,11 @@ impl Calendar {
     }
 }
 
-impl Alternative {
-    fn new(fields: &Fields, days: &Days) -> Alternative {
+/// What the crate makes of the fields. It takes as much memory as all else about a job, and is read anew for each walk.
+struct Matcher(cron::Schedule);
+
+impl Matcher {
+    fn new(fields: &Fields, days: &Days) -> Matcher {
         let text = format!(
             "{} {} {} {} {} {}",
             written(&SECOND, fields.seconds),
@@ -166,7 +158,7 @@ impl Alternative {
             written(&MONTH, fields.months),
             written(&NUMBERED_DAY, days.of_week),
         );
-        Alternative { text, fields: OnceLock::new(), days: *days }
+        Matcher(text.parse().expect("the crate reads what `written` writes"))
     }
 
     fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
@@ -182,8 +174,7 @@ impl Alternative {
     }
 
     fn ask(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
-        let read = || self.text.parse().expect("the crate reads what `written` writes");
-        let found = self.fields.get_or_init(read).after(&after.and_utc()).next()?;
+        let found = self.0.after(&after.and_utc()).next()?;
         Some(found.naive_utc())
     }
 }

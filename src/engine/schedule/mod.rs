@@ -124,7 +124,8 @@ impl Schedule {
     ///
     /// Every mistake of every expression, so that one look at the file is enough. Also a list without expressions.
     pub fn parse(expressions: &[&str], zone: Tz, dst: Dst) -> Result<Schedule, Vec<(usize, ScheduleError)>> {
-        let (texts, read) = (Vec::new(), Vec::new());
+        // Of their size from the start: there are a hundred thousand schedules, and most have one expression.
+        let (texts, read) = (Vec::with_capacity(expressions.len()), Vec::with_capacity(expressions.len()));
         let mut schedule =
             Schedule { texts, expressions: read, zone, dst, start: None, end: None, except: Arc::default() };
         let mut mistakes = Vec::new();
