@@ -370,7 +370,8 @@ impl<'v> Value<'v> {
                 return self.expected("a list", None);
             }
         };
-        let mut read_all = Some(Vec::new());
+        // Of its size from the start: a list that grows takes room for four.
+        let mut read_all = Some(Vec::with_capacity(items.len()));
         for (index, node) in items.iter().enumerate() {
             let place = Place::new(self.origin.source, node.span());
             let item = read(&Value { index: Some(index), place, node: node.get_ref(), ..*self });

@@ -129,7 +129,7 @@ fn container(table: &Table<'_>) -> Option<ContainerOverride> {
     Some(ContainerOverride {
         name: name?,
         command: command.optional()?,
-        environment: environment.or_default(BTreeMap::new())?,
+        environment: environment.or_default(BTreeMap::new())?.into(),
         cpu: cpu.optional()?,
         memory: memory.optional()?,
         memory_reservation: memory_reservation.optional()?,

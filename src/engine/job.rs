@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::exit_codes::ExitCodes;
+use super::pairs::Pairs;
 use super::resources::{
     EnvironmentFile, PlacementConstraint, PlacementStrategy, ResourceRequirement, VolumeConfiguration,
 };
@@ -347,7 +348,7 @@ pub struct ContainerOverride {
     /// Replaces the command.
     pub command: Option<Vec<String>>,
     /// Added to the environment.
-    pub environment: BTreeMap<String, String>,
+    pub environment: Pairs,
     /// CPU units.
     pub cpu: Option<i32>,
     /// Hard limit, in MiB.

@@ -21,6 +21,7 @@ pub mod launch;
 pub mod log_tail;
 pub mod outcome;
 pub mod overrides;
+pub mod pairs;
 pub mod pause;
 pub mod quota;
 pub mod resources;

@@ -32,7 +32,7 @@ pub(crate) fn definition() -> Arc<Definition> {
     let container = ContainerOverride {
         name: "app".into(),
         command: Some(vec!["sync".into(), "--all".into()]),
-        environment: BTreeMap::from([("PARAM".to_owned(), "\"tenacron\" \\ é 🦀 \n".to_owned())]),
+        environment: BTreeMap::from([("PARAM".to_owned(), "\"tenacron\" \\ é 🦀 \n".to_owned())]).into(),
         ..ContainerOverride::default()
     };
     let network = Network { subnets: vec!["subnet-1".into()], security_groups: vec![], assign_public_ip: true };
