@@ -172,7 +172,7 @@ mod tests {
         assert!(!bucket.take(at(89)) && bucket.take(at(91)));
         // From then on ECS's fills as well while launches are being saved, so no time is lost.
         bucket.left(at(95));
-        assert_eq!(granted(&mut bucket, 96, 1_091), 19);
+        assert_eq!(granted(&mut bucket, 96, 1_092), 20);
     }
 
     #[test]
