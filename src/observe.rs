@@ -112,6 +112,9 @@ fn log_entry(job: &str, run: &str, event: &HistoryEvent, hint: Option<&str>) {
         HistoryEvent::TaskEnded { attempt, task_arn, exit_code, cause, living } => {
             tracing::info!(job, run, attempt, %task_arn, exit_code, cause, living, "task ended");
         }
+        HistoryEvent::TaskStopRefused { attempt, cause } => {
+            tracing::warn!(job, run, attempt, cause, "task could not be stopped; trying again");
+        }
         HistoryEvent::TaskStopOverdue { attempt, task_arns, since } => {
             let (since, task_arns) = (in_words(*since), in_one(task_arns));
             tracing::error!(job, run, attempt, task_arns, since, "task does not stop");

@@ -321,6 +321,10 @@ pub(super) fn queue(value: &Value<'_>) -> Option<String> {
 pub(super) fn endpoint(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    if host.split('/').next().unwrap_or_default().contains('@') {
+        // It would stand in the log, and ECS takes signatures.
+        return value.refuse("bad-value", "holds a user or a password; credentials come from the AWS environment");
+    }
     if host.is_empty() || text.contains(char::is_whitespace) {
         let message = format!("expected a URL such as \"http://127.0.0.1:5100\", found \"{}\"", shown(&text));
         return value.refuse("bad-value", message);

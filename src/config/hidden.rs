@@ -37,10 +37,45 @@ impl Hidden {
                 message = message.replace(&format!("{quote}{value}{quote}"), &format!("{quote}{written}{quote}"));
             }
         }
+        if let Some(place) = place {
+            message = self.without_parts(message, place);
+        }
         for (value, written) in &self.values {
             message = message.replace(value, written);
         }
         message
+    }
+
+    /// A mistake in a part of a string quotes that part, and it may be a part of a value.
+    fn without_parts(&self, message: String, place: Place) -> String {
+        let mut strings: Vec<&(String, String)> = Vec::new();
+        let first = Place { end: place.start, ..place };
+        let last = Place { start: place.end, end: u32::MAX, ..place };
+        strings.extend(self.strings.range(first..=last).filter_map(|(_, pairs)| pairs.first()));
+        // Also of the string that the place is a part of.
+        strings.extend(self.around(place));
+        let mut message = message;
+        for (text, written) in strings {
+            for quote in ['"', '`'] {
+                let parts: Vec<&str> = message.split(quote).collect();
+                let hidden = |nth: usize, part: &str| {
+                    let is_quoted = nth % 2 == 1 && !part.is_empty();
+                    is_quoted && text.contains(part) && !written.contains(part)
+                };
+                let told: Vec<&str> = (0..)
+                    .zip(parts)
+                    .map(|(nth, part)| if hidden(nth, part) { written.as_str() } else { part })
+                    .collect();
+                message = told.join(&quote.to_string());
+            }
+        }
+        message
+    }
+
+    /// The string that holds a place.
+    fn around(&self, place: Place) -> Option<&(String, String)> {
+        let (at, pairs) = self.strings.range(..=Place { end: u32::MAX, ..place }).next_back()?;
+        (at.source == place.source && at.end >= place.end).then(|| pairs.first()).flatten()
     }
 
     fn within(&self, place: Place) -> impl Iterator<Item = &(String, String)> {

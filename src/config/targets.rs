@@ -60,7 +60,7 @@ fn target(table: &Table<'_>, name: &str) -> Option<(Target, Option<String>)> {
     let endpoint = table.get("endpoint", file::endpoint);
     let events_queue = table.get("events_queue", file::queue);
     if table.is_empty() {
-        let message = format!("{}: says nothing; set region, role_arn or endpoint", table.path);
+        let message = format!("{}: says nothing; set region, role_arn, endpoint or events_queue", table.path);
         table.report().add(Note::error("missing-key", table.place, message));
         return None;
     }

@@ -302,6 +302,7 @@ impl Driver {
     pub fn acts(&mut self, now: DateTime<Utc>) -> Vec<Act> {
         // A commit may have taken long.
         self.heed_clock(now);
+        self.quotas.left(now);
         let mut acts: Vec<Act> = self.new_pace.take().map(Act::Pace).into_iter().collect();
         for id in std::mem::take(&mut self.touched) {
             let Some(tracked) = self.runs.get_mut(&id) else { continue };

@@ -121,7 +121,7 @@ impl Listener {
         let mut pause = None;
         loop {
             let heard = self.hear().await;
-            if heard.is_err() || Instant::now() >= give_up_at {
+            if Instant::now() >= give_up_at {
                 self.note_read();
             }
             pause = match (heard, pause) {

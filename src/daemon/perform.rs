@@ -91,15 +91,14 @@ impl<E: Ecs> Performer<E> {
             }
             Act::Stop { run, site, tasks, reason } => {
                 let slots = Arc::clone(&self.slots(&site.target).stops);
-                self.call(slots, run.clone(), Event::StopAsked { accepted: false }, async move {
-                    let mut accepted = true;
+                self.call(slots, run, Event::StopAsked { refusal: Some(ABORTED.into()) }, async move {
+                    let mut refusal = None;
                     for task in tasks {
                         if let Err(error) = ecs.stop_task(&site, &task, &reason).await {
-                            accepted = false;
-                            tracing::warn!(%run, task_arn = %task, %error, "task could not be stopped; trying again");
+                            refusal = Some(format!("{task}: {error}"));
                         }
                     }
-                    Event::StopAsked { accepted }
+                    Event::StopAsked { refusal }
                 });
             }
         }

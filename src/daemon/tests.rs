@@ -50,7 +50,7 @@ impl Ecs for Frail {
 
     async fn describe_tasks(&self, _site: &Site, tasks: &[TaskArn]) -> Result<Described, CallError> {
         assert!(self.looks.fetch_add(1, Ordering::SeqCst) > 0, "the first look panics on purpose");
-        Ok(Described { facts: Vec::new(), missing: tasks.to_vec() })
+        Ok(Described { facts: Vec::new(), missing: tasks.to_vec(), unjudged: Vec::new() })
     }
 
     async fn live_tasks(&self, _site: &Site, _page: Option<&str>) -> Result<LivePage, CallError> {
@@ -145,5 +145,5 @@ async fn a_target_that_never_answers_holds_up_no_other() {
     let site = Site { target: Arc::new(answers), ..silent };
     performer.perform(Act::Stop { run, site, tasks: vec![task], reason: "over".into() });
     let reported = tokio::time::timeout(WITHIN, reports.recv()).await.expect("an answer").expect("a report");
-    assert_eq!(reported.first().map(|report| &report.event), Some(&Event::StopAsked { accepted: true }));
+    assert_eq!(reported.first().map(|report| &report.event), Some(&Event::StopAsked { refusal: None }));
 }

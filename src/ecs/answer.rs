@@ -75,6 +75,17 @@ impl Unfulfilled {
         Unfulfilled::Refused { code, message, status: status.as_u16() }
     }
 
+    /// The same, said of a role: without its credentials nothing was sent.
+    pub(super) fn under_role(self, role_arn: Option<&str>) -> Unfulfilled {
+        match (self, role_arn) {
+            (Unfulfilled::NoAnswer { unconnected, message }, Some(role)) if message.contains("credentials") => {
+                let message = format!("the role {role} could not be assumed: {message}");
+                Unfulfilled::NoAnswer { unconnected, message }
+            }
+            (other, _) => other,
+        }
+    }
+
     /// Whether ECS throttled.
     pub(super) fn is_throttled(&self) -> bool {
         match self {

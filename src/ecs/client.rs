@@ -104,9 +104,14 @@ impl AwsEcs {
         Box::pin(self.clients.of(target)).await
     }
 
-    /// Adds the essential flags to the stopped tasks; a task whose flags are to be asked for again is left out.
-    async fn with_essentials(&self, client: &Client, shown: Vec<(TaskFacts, Option<String>)>) -> Vec<TaskFacts> {
-        let mut facts = Vec::with_capacity(shown.len());
+    /// Adds the essential flags to the stopped tasks; those whose flags are to be asked for again come back apart, unless the
+    /// flags don't matter.
+    async fn with_essentials(
+        &self,
+        client: &Client,
+        shown: Vec<(TaskFacts, Option<String>)>,
+    ) -> (Vec<TaskFacts>, Vec<TaskEvent>) {
+        let (mut facts, mut unjudged) = (Vec::with_capacity(shown.len()), Vec::new());
         // A service that throttles or is silent is not asked for the definitions of the whole batch.
         let mut paused = false;
         for (mut task, definition) in shown {
@@ -115,7 +120,10 @@ impl AwsEcs {
                 let essentials = self.essentials.of(client, &definition, paused).await;
                 if let Essentials::AskAgain { pause } = essentials {
                     paused |= pause;
-                    continue;
+                    if !ended_alike(&task) {
+                        unjudged.push(TaskEvent { version: 0, facts: task, task_definition: Some(definition) });
+                        continue;
+                    }
                 }
                 for container in &mut task.containers {
                     container.essential = essentials.flag(&container.name);
@@ -123,8 +131,15 @@ impl AwsEcs {
             }
             facts.push(task);
         }
-        facts
+        (facts, unjudged)
     }
+}
+
+/// Whether all containers ended with the same exit code, so that it decides whichever of them decide.
+fn ended_alike(task: &TaskFacts) -> bool {
+    let mut codes = task.containers.iter().map(|container| container.exit_code);
+    let first = codes.next().flatten();
+    first.is_some() && codes.all(|code| code == first)
 }
 
 impl Ecs for AwsEcs {
@@ -134,7 +149,10 @@ impl Ecs for AwsEcs {
         let call = request::fill(client.run_task(), launch).customize().interceptor(witness.clone());
         match Box::pin(call.send()).await {
             Ok(output) => facts::launched(&output),
-            Err(error) => facts::not_launched(Unfulfilled::of(&error), error.as_service_error(), witness.saw_sending()),
+            Err(error) => {
+                let unfulfilled = Unfulfilled::of(&error).under_role(launch.task.target.role_arn.as_deref());
+                facts::not_launched(unfulfilled, error.as_service_error(), witness.saw_sending())
+            }
         }
     }
 
@@ -168,13 +186,14 @@ impl Ecs for AwsEcs {
             facts.described = transcript.take(&facts.task.0);
             Some((facts, task.task_definition_arn().map(str::to_owned)))
         });
-        let facts = Box::pin(self.with_essentials(&client, shown.collect())).await;
-        Ok(Described { facts, missing })
+        let (facts, unjudged) = Box::pin(self.with_essentials(&client, shown.collect())).await;
+        Ok(Described { facts, missing, unjudged })
     }
 
     async fn with_flags(&self, site: &Site, event: TaskEvent) -> Option<TaskFacts> {
         let client = self.client(&site.target).await;
-        Box::pin(self.with_essentials(&client, vec![(event.facts, event.task_definition)])).await.pop()
+        let shown = vec![(event.facts, event.task_definition)];
+        Box::pin(self.with_essentials(&client, shown)).await.0.pop()
     }
 
     async fn log_tail(&self, wanted: &Wanted) -> Vec<LogTail> {

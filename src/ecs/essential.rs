@@ -72,6 +72,8 @@ impl Essentials {
 pub(super) struct EssentialTable {
     entries: Mutex<Entries>,
     warned: AtomicBool,
+    /// That a call failed in passing was told, and none has been answered since.
+    waits: AtomicBool,
 }
 
 impl EssentialTable {
@@ -84,7 +86,10 @@ impl EssentialTable {
             return Essentials::AskAgain { pause: true };
         }
         let found = match ask(client, task_definition).await {
-            Ok(Some(containers)) => Essentials::Known(containers),
+            Ok(Some(containers)) => {
+                self.waits.store(false, Ordering::Relaxed);
+                Essentials::Known(containers)
+            }
             Ok(None) => Essentials::Untold,
             Err(unfulfilled) => self.not_found(&unfulfilled, task_definition),
         };
@@ -126,11 +131,23 @@ impl EssentialTable {
         };
         if in_passing {
             let pause = unfulfilled.is_throttled() || matches!(unfulfilled, Unfulfilled::NoAnswer { .. });
+            if !self.waits.swap(true, Ordering::Relaxed) {
+                let error = unfulfilled.text("DescribeTaskDefinition");
+                tracing::warn!(
+                    task_definition,
+                    error,
+                    "essential flags could not be read; ends that depend on them wait"
+                );
+            }
             return Essentials::AskAgain { pause };
         }
         if !self.warned.swap(true, Ordering::Relaxed) {
             let error = unfulfilled.text("DescribeTaskDefinition");
-            tracing::warn!(task_definition, error, "essential flags unknown: allow ecs:DescribeTaskDefinition");
+            tracing::warn!(
+                task_definition,
+                error,
+                "essential flags unknown, so every container decides; ecs:DescribeTaskDefinition must be allowed"
+            );
         }
         Essentials::Untold
     }

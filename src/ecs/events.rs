@@ -54,7 +54,7 @@ pub struct Message {
 }
 
 /// A task as an event showed it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskEvent {
     /// Rises with each change of the task; an event with the same one is the same event.
     pub version: i64,

@@ -2,7 +2,7 @@
 //!
 //! The SDK reads an answer into types that hold what this version knows and can't be written out again. So the body is read
 //! a second time, as JSON, where it shows a stopped task: everything is kept, also what nobody knew when this was built. The
-//! values of environment variables are not: passwords stand in them.
+//! values of environment variables and the arguments of commands that a job sets are not: passwords stand in them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,6 +67,9 @@ pub(super) fn stopped_task(task: &Value) -> Option<(String, String)> {
     let mut kept = task.clone();
     let overrides = kept.pointer_mut("/overrides/containerOverrides").and_then(Value::as_array_mut);
     for container in overrides.into_iter().flatten() {
+        for argument in container.get_mut("command").and_then(Value::as_array_mut).into_iter().flatten() {
+            *argument = Value::from(LEFT_OUT);
+        }
         let variables = container.get_mut("environment").and_then(Value::as_array_mut);
         for variable in variables.into_iter().flatten() {
             let is_ours =
@@ -86,21 +89,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stopped_task_is_kept_whole_but_for_the_values_of_its_variables() {
+    fn a_stopped_task_is_kept_whole_but_for_what_may_be_secret() {
         let variables = json!([
             { "name": "PASSWORD", "value": "hunter2" },
             { "name": "TENACRON_JOB", "value": "nightly" },
         ]);
         let stopped = json!({
             "taskArn": "arn/1", "lastStatus": "STOPPED", "stoppedAt": 1_708_716_012.345, "tomorrows": { "key": [1] },
-            "overrides": { "containerOverrides": [{ "name": "app", "environment": variables }] },
+            "overrides": { "containerOverrides": [
+                { "name": "app", "command": ["login", "hunter2"], "environment": variables },
+            ] },
         });
         let going = json!({ "taskArn": "arn/2", "lastStatus": "RUNNING", "desiredStatus": "STOPPED" });
         let body = json!({ "tasks": [stopped, going], "failures": [] }).to_string();
         let kept = stopped_tasks(body.as_bytes());
         assert_eq!(kept.len(), 1);
         let mut expected = stopped;
-        expected["overrides"]["containerOverrides"][0]["environment"][0]["value"] = json!("[redacted]");
+        let overrides = &mut expected["overrides"]["containerOverrides"][0];
+        overrides["environment"][0]["value"] = json!("[redacted]");
+        overrides["command"] = json!(["[redacted]", "[redacted]"]);
         assert_eq!(serde_json::from_str::<Value>(&kept["arn/1"]).unwrap(), expected);
     }
 

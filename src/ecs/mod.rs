@@ -44,8 +44,11 @@ pub const DESCRIBE_TASKS_MAX: usize = 100;
 pub struct Described {
     /// Tasks that it showed.
     pub facts: Vec<TaskFacts>,
-    /// Tasks that it answered MISSING for. A task in neither list is to be asked about again.
+    /// Tasks that it answered MISSING for. A task in no list is to be asked about again.
     pub missing: Vec<TaskArn>,
+    /// Stopped tasks whose end depends on essential flags that could not be read just now: to be asked about again, and known
+    /// to have ended should ECS forget them before that.
+    pub unjudged: Vec<TaskEvent>,
 }
 
 /// One page of the live tasks of a cluster.

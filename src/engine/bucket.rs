@@ -21,6 +21,8 @@ pub struct Bucket {
     /// How fast it fills now.
     pace: f64,
     tokens: f64,
+    /// Permits were taken from a full bucket, and their launches have not left yet.
+    was_full: bool,
     filled_at: DateTime<Utc>,
     slowed_at: Option<DateTime<Utc>>,
 }
@@ -29,7 +31,7 @@ impl Bucket {
     /// A full bucket. `rate` is in permits a second; both are positive.
     pub fn new(rate: f64, burst: u32, now: DateTime<Utc>) -> Bucket {
         let burst = f64::from(burst);
-        Bucket { rate, burst, pace: rate, tokens: burst, filled_at: now, slowed_at: None }
+        Bucket { rate, burst, pace: rate, tokens: burst, was_full: false, filled_at: now, slowed_at: None }
     }
 
     /// Changes the quota; what is in the bucket stays, up to the new burst, and so does a pace that throttles have lowered.
@@ -56,9 +58,18 @@ impl Bucket {
     pub fn take_several(&mut self, permits: u32, now: DateTime<Utc>) -> bool {
         let granted = self.has_permit(now);
         if granted {
+            self.was_full |= self.tokens >= self.burst;
             self.tokens -= f64::from(permits);
         }
         granted
+    }
+
+    /// The launches that permits were taken for leave now. The bucket of ECS was full until then, and gained nothing while
+    /// they were being saved; so a full one begins to fill only now.
+    pub fn left(&mut self, now: DateTime<Utc>) {
+        if std::mem::take(&mut self.was_full) {
+            self.filled_at = now;
+        }
     }
 
     /// ECS throttled a launch that left at `sent_at`. One that had left before the pace was lowered is no news.
@@ -149,6 +160,19 @@ mod tests {
         let mut bucket = Bucket::new(20.0, 5, at(0));
         assert!(bucket.take_several(10, at(0)));
         assert!(!bucket.take(at(299)) && bucket.take(at(301)));
+    }
+
+    #[test]
+    fn a_full_bucket_begins_to_fill_when_its_launches_have_left() {
+        let mut bucket = Bucket::new(20.0, 20, at(0));
+        assert_eq!((0..100).filter(|_| bucket.take(at(0))).count(), 20);
+        // It took so long to save them.
+        bucket.left(at(40));
+        assert_eq!(bucket.next_permit(), at(90));
+        assert!(!bucket.take(at(89)) && bucket.take(at(91)));
+        // From then on ECS's fills as well while launches are being saved, so no time is lost.
+        bucket.left(at(95));
+        assert_eq!(granted(&mut bucket, 96, 1_092), 20);
     }
 
     #[test]

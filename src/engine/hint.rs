@@ -67,6 +67,8 @@ static RULES: &[Rule] = &[
         "allow the daemon ecs:TagResource, or set add_tags = false"),
     rule("access-denied", DENIED, &[],
         "allow the daemon's role the action that the cause names, on that task definition and cluster"),
+    rule("role", BASE, &["could not be assumed"],
+        "allow the daemon sts:AssumeRole on that role; its trust policy must name the daemon and the target's external_id"),
     rule("credentials", BASE,
         &["expiredtoken", "unrecognizedclient", "invalidclienttokenid", "security token", "invalidsignature",
           "signatureexpired", "incompletesignature", "missingauthenticationtoken", "credentials"],
@@ -210,6 +212,8 @@ static RULES: &[Rule] = &[
         "it never ran, or nobody learned how it ended: the reasons in the cause are all that ECS knows"),
     rule("program", &["States.TaskFailed"], &["exited with"],
         "the program itself says that it failed: its log says why"),
+    rule("too-few-tasks", &["AmazonECS.Unknown"], &["ecs named"],
+        "ECS answered with fewer tasks than `count` asks for: look in the cluster whether the others ran"),
     rule("not-started", &["AmazonECS.Unknown"], &[],
         "ECS started nothing: the cause has its reason"),
 ];

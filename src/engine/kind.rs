@@ -91,6 +91,12 @@ pub(super) fn of(facts: &TaskFacts, deciding: &[&ContainerFacts]) -> Option<Erro
     }
 }
 
+/// Whether ECS says in words that the host or the capacity went away, under a stop code that leaves it open.
+pub(super) fn is_taken_away(facts: &TaskFacts) -> bool {
+    let task = facts.stopped_reason.as_deref().unwrap_or_default();
+    taken_away(&Words { task, containers: Vec::new() }).is_some()
+}
+
 /// Trouble on the way up, or with memory.
 fn trouble(words: &Words<'_>) -> Option<ErrorName> {
     if words.say_any(&OUT_OF_MEMORY) {

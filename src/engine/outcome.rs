@@ -111,7 +111,7 @@ fn deciding_containers(facts: &TaskFacts, success: Success) -> Vec<&ContainerFac
 /// A task that was cut short is no success, whatever its containers managed to return.
 fn ended_by_itself(facts: &TaskFacts, accepts: impl Fn(&str) -> bool) -> bool {
     match facts.stop_code.as_deref() {
-        None | Some(EXITED) => true,
+        None | Some(EXITED) => !kind::is_taken_away(facts),
         Some(code) => accepts(code),
     }
 }
@@ -130,6 +130,8 @@ fn cause(facts: &TaskFacts, culprit: Option<&ContainerFacts>, kind: Option<&Erro
             Some(code) => format!("container `{name}` exited with {code}"),
             None => format!("container `{name}` has no exit code"),
         };
+        let is_known = container.essential.is_some() || facts.containers.len() < 2;
+        let end = if is_known { end } else { format!("{end} (whether it is essential could not be read)") };
         parts.push(match &container.reason {
             Some(reason) => format!("{end} ({reason})"),
             None => end,

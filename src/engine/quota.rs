@@ -72,6 +72,11 @@ impl Quotas {
         self.buckets.entry(key).or_insert_with(|| Bucket::new(self.rate, self.burst, now))
     }
 
+    /// The launches that permits were taken for leave now.
+    pub fn left(&mut self, now: DateTime<Utc>) {
+        self.buckets.values_mut().for_each(|bucket| bucket.left(now));
+    }
+
     /// When the next permit is there; long ago for a bucket that was never asked.
     pub fn next_permit(&self, key: &QuotaKey) -> DateTime<Utc> {
         self.buckets.get(key).map_or(DateTime::<Utc>::MIN_UTC, Bucket::next_permit)

@@ -234,7 +234,7 @@ pub(crate) fn lives_of_schema_1() -> Vec<(&'static str, Life)> {
         ("stopping: attempt", Life::running("attempt").tell(6, seen_running("attempt")).tell(700, Event::Woken)),
         ("stopping: start", Life::running("start").tell(200, seen("start", "PENDING", None))),
         ("stopping: run", Life::running("run").tell(7300, Event::Woken)),
-        ("stopping: cancelled", Life::running("stop").tell(6, cancel()).tell(7, Event::StopAsked { accepted: true })),
+        ("stopping: cancelled", Life::running("stop").tell(6, cancel()).tell(7, Event::StopAsked { refusal: None })),
         ("waiting", launching("waiting").tell(2, Event::Answered(refused))),
         ("waiting to resend", launching("resend").tell(2, no_answer())),
         ("waiting to look first", placed_nothing("look-first")),

@@ -136,6 +136,21 @@ fn no_finding_shows_what_the_environment_holds() {
             assert!(!told.contains("long secret"), "{keys}: {told}");
         }
     }
+    // A mistake in a part of a string quotes the part.
+    for (schedule, value, secret) in [
+        ("${S}", "1 2 topsecretfield 4 5", "topsecretfield"),
+        ("0 0 * * ${S}", "MON,hunterpw2,TUE", "hunterpw2"),
+        ("cron(0 0 ${S} * ? *)", "hunterpw2", "hunterpw2"),
+        ("rate(${S} minutes)", "17secretz", "17secretz"),
+        ("${S}", "rate(17secretz minutes)", "17secretz"),
+        ("${S}", "at(2026-01-01Tsecretclock)", "secretclock"),
+    ] {
+        let text = job_with("").replace("schedule = '@daily'", &format!("schedule = '{schedule}'"));
+        let loaded = main_file(&text).load_with(&[("S", value)]);
+        assert!(!loaded.findings.is_empty(), "{schedule}");
+        let told = loaded.render(false);
+        assert!(!told.contains(secret), "{schedule}: {told}");
+    }
     assert_eq!(
         told("overlap = '${S}'", &[("S", "skp")]),
         [

@@ -114,7 +114,13 @@ impl Driver {
         let due = self.wakes.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| id);
         let is_overdue = |id: &&RunId| self.runs.get(*id).is_some_and(|tracked| tracked.run.is_overdue(now));
         let overdue: Vec<RunId> = due.filter(is_overdue).cloned().collect();
-        overdue.iter().for_each(|id| self.reconsider(id, now));
+        // All are told before the first one leaves its place in the queue.
+        let told: Vec<(RunId, String)> =
+            overdue.into_iter().map(|id| (id.clone(), self.waits_for(&id, now).unwrap_or_default())).collect();
+        for (id, waited_for) in told {
+            self.take(&id, Event::Overdue { waited_for }, now);
+            self.reconsider(&id, now);
+        }
     }
 
     fn may_begin(&self, run: &Run) -> bool {

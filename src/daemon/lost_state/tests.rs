@@ -64,7 +64,7 @@ impl Ecs for Cluster {
             described: None,
             containers: Vec::new(),
         });
-        Ok(Described { facts: facts.collect(), missing: Vec::new() })
+        Ok(Described { facts: facts.collect(), missing: Vec::new(), unjudged: Vec::new() })
     }
 
     async fn live_tasks(&self, _site: &Site, page: Option<&str>) -> Result<LivePage, CallError> {

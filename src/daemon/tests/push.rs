@@ -42,10 +42,12 @@ impl Ecs for Told {
 
     async fn describe_tasks(&self, _site: &Site, tasks: &[TaskArn]) -> Result<Described, CallError> {
         Ok(match *self.status.lock().unwrap() {
-            None => Described { facts: Vec::new(), missing: tasks.to_vec() },
-            Some(status) => {
-                Described { facts: tasks.iter().map(|task| facts(task, status)).collect(), missing: vec![] }
-            }
+            None => Described { facts: Vec::new(), missing: tasks.to_vec(), unjudged: Vec::new() },
+            Some(status) => Described {
+                facts: tasks.iter().map(|task| facts(task, status)).collect(),
+                missing: vec![],
+                unjudged: vec![],
+            },
         })
     }
 

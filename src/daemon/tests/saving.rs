@@ -91,7 +91,11 @@ impl Ecs for Watched {
     async fn describe_tasks(&self, _site: &Site, tasks: &[TaskArn]) -> Result<Described, CallError> {
         self.looks.send_modify(|looks| *looks += 1);
         let looks = *self.looks.borrow();
-        Ok(Described { facts: tasks.iter().map(|task| self.facts(task, looks)).collect(), missing: Vec::new() })
+        Ok(Described {
+            facts: tasks.iter().map(|task| self.facts(task, looks)).collect(),
+            missing: Vec::new(),
+            unjudged: Vec::new(),
+        })
     }
 
     async fn live_tasks(&self, _site: &Site, _page: Option<&str>) -> Result<LivePage, CallError> {

@@ -177,6 +177,7 @@ impl<E: Ecs> Poller<E> {
                 // Also those that the answer says nothing of.
                 tasks.iter().for_each(|task| self.set_due(task, usual));
                 described.facts.iter().for_each(|facts| self.shown(facts));
+                described.unjudged.iter().for_each(|event| self.ended(event));
                 self.saw(&tasks);
                 let reports = self.to_reports(described).await;
                 return self.reports.send(reports).await.is_ok();
@@ -211,8 +212,15 @@ impl<E: Ecs> Poller<E> {
         self.set_due(&facts.task, Instant::now() + pause);
     }
 
+    /// A task was shown as stopped, and can't be judged yet. That it has ended is not forgotten if ECS forgets it.
+    fn ended(&mut self, event: &TaskEvent) {
+        if let Some(known) = self.followed.get_mut(&event.facts.task) {
+            known.ended = Some(Box::new(event.clone()));
+        }
+    }
+
     async fn to_reports(&self, described: Described) -> Vec<Report> {
-        let Described { facts, missing } = described;
+        let Described { facts, missing, unjudged: _ } = described;
         let mut events: Vec<(TaskArn, Event)> =
             facts.into_iter().map(|facts| (facts.task.clone(), Event::Observed(facts))).collect();
         for task in missing {

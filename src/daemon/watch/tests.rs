@@ -90,7 +90,11 @@ impl Ecs for Counting {
             let throttled = endings.remove(0) == Ending::Throttled;
             return Err(CallError { throttled, message: "on purpose".into() });
         }
-        Ok(Described { facts: tasks.iter().map(|task| self.facts(task)).collect(), missing: Vec::new() })
+        Ok(Described {
+            facts: tasks.iter().map(|task| self.facts(task)).collect(),
+            missing: Vec::new(),
+            unjudged: Vec::new(),
+        })
     }
 
     async fn live_tasks(&self, _site: &Site, _page: Option<&str>) -> Result<LivePage, CallError> {

@@ -111,7 +111,7 @@ async fn stopped_task_is_shown_with_every_fact() {
             container("aws-guardduty-agent-x", false, Some(137), None),
         ],
     };
-    assert_eq!(described, Described { facts: vec![facts], missing: vec![] });
+    assert_eq!(described, Described { facts: vec![facts], missing: vec![], unjudged: vec![] });
     let seen = stub.seen();
     assert_eq!(seen[0].json(), json!({ "cluster": "main", "tasks": [TASK] }));
     assert_eq!(seen[1].json(), json!({ "taskDefinition": DEFINITION }));
@@ -154,7 +154,7 @@ async fn missing_is_told_other_failures_and_strangers_are_left_out() {
     })))
     .await;
     let described = adapter(&stub.endpoint).describe_tasks(&main(), &[arn(1), arn(2)]).await.unwrap();
-    assert_eq!(described, Described { facts: vec![], missing: vec![arn(1)] });
+    assert_eq!(described, Described { facts: vec![], missing: vec![arn(1)], unjudged: vec![] });
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn denied_definition_leaves_the_flags_unknown_and_is_not_asked_for_at_once
 }
 
 #[tokio::test]
-async fn definition_not_read_in_passing_leaves_the_task_to_be_asked_again() {
+async fn definition_not_read_in_passing_is_asked_for_again() {
     for (reply, calls) in [
         // One that fails does not keep the others from being read ...
         (refusal(500, "ServerException", "Oh"), 3),
@@ -218,8 +218,42 @@ async fn definition_not_read_in_passing_leaves_the_task_to_be_asked_again() {
         (Reply::Close, 1),
     ] {
         let (answers, stub) = flags_with(reply.clone(), 3, 2).await;
-        assert_eq!(answers, [Described::default(), Described::default()], "{reply:?}");
+        for answer in answers {
+            assert_eq!(
+                (answer.facts.len(), answer.unjudged.len()),
+                (3, 0),
+                "one container decides whatever it is: {reply:?}"
+            );
+        }
         assert_eq!(asked_for_definitions(&stub), 2 * calls, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_flags_can_not_be_read_yet_is_known_to_have_ended_and_judged_where_they_do_not_matter() {
+    let shown = |exit_codes: Value| {
+        let containers = json!([
+            { "name": "worker", "exitCode": exit_codes[0] },
+            { "name": "log", "exitCode": exit_codes[1] },
+        ]);
+        json!({ "taskArn": TASK, "taskDefinitionArn": DEFINITION, "lastStatus": "STOPPED", "containers": containers })
+    };
+    for (exit_codes, is_judged) in [(json!([0, 0]), true), (json!([3, 3]), true), (json!([0, 137]), false)] {
+        let answer = json!({ "tasks": [shown(exit_codes.clone())] });
+        let stub = Stub::start(move |seen| match seen.operation.as_str() {
+            "DescribeTasks" => ok(answer.clone()),
+            _ => refusal(500, "ServerException", "Oh"),
+        })
+        .await;
+        let ecs = adapter(&stub.endpoint);
+        let described = ecs.describe_tasks(&main(), &[TaskArn(TASK.into())]).await.unwrap();
+        assert_eq!(described.facts.len(), usize::from(is_judged), "{exit_codes}");
+        assert_eq!(described.unjudged.len(), usize::from(!is_judged), "{exit_codes}");
+        for event in described.unjudged {
+            assert!(event.facts.is_stopped());
+            assert_eq!(event.task_definition.as_deref(), Some(DEFINITION));
+            assert_eq!(ecs.with_flags(&main(), event).await, None, "it is asked for again");
+        }
     }
 }
 

@@ -104,6 +104,27 @@ const ENDS: [Row; 32] = [
 ];
 
 #[test]
+fn a_host_or_capacity_that_went_away_is_no_success_whatever_exit_code_was_left() {
+    for (stop_code, reason, name) in [
+        (None, "Host EC2 (instance i-0123) terminated.", "Task.Infrastructure"),
+        (Some("EssentialContainerExited"), "Host EC2 (instance i-0123) stopped/terminated.", "Task.Infrastructure"),
+        (None, "Your Spot Task was interrupted.", "Task.SpotInterruption"),
+    ] {
+        let facts = stopped(stop_code, reason, vec![container(Some(true), Some(0), None)]);
+        let verdict = judge(&facts, &definition(Success::Essential, &[]));
+        assert!(names(&verdict).contains(&name), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_container_whose_flag_could_not_be_read_says_so_in_the_cause() {
+    let sidecar = ContainerFacts { name: "log".into(), ..container(None, Some(137), None) };
+    let facts = stopped(Some("EssentialContainerExited"), "", vec![container(None, Some(0), None), sidecar]);
+    let Verdict::Failed(failure) = judge(&facts, &definition(Success::Essential, &[])) else { panic!("{facts:?}") };
+    assert!(failure.cause.contains("whether it is essential could not be read"), "{}", failure.cause);
+}
+
+#[test]
 fn every_known_end_of_a_task_has_its_names() {
     for (stop_code, reason, exit_code, container_reason, finer) in ENDS {
         let facts = stopped(stop_code, reason, vec![container(Some(true), exit_code, container_reason)]);

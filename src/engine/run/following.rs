@@ -70,6 +70,14 @@ impl Run {
         }
         let failure = Failure::lost(format!("ECS no longer knows {task}, so how it ended is not known"));
         let (task, failure) = (task.clone(), Some(failure));
+        if let Some(attempt) = self.attempts.last_mut()
+            && attempt.ends.iter().all(|end| end.failure.is_none())
+        {
+            // Of several, what the attempt shows is of the task that it fails by.
+            attempt.task = Some(task.clone());
+            (attempt.exit_code, attempt.stop_code, attempt.stopped_reason) = (None, None, None);
+            attempt.containers.clear();
+        }
         let end =
             TaskEnd { task, failure, exit_code: None, skipped: None, times: TaskTimes::default(), described: None };
         Some(self.task_gone(end, now))
@@ -289,19 +297,25 @@ impl Run {
     }
 
     /// StopTask was called. It is called again until ECS shows that the tasks have stopped, soon if it was refused.
-    pub(super) fn stop_asked(&mut self, accepted: bool, now: DateTime<Utc>) -> Vec<HistoryEvent> {
+    pub(super) fn stop_asked(&mut self, refusal: Option<String>, now: DateTime<Utc>) -> Vec<HistoryEvent> {
         let attempt = self.attempt_number();
         let State::Stopping { tasks, ask_at, since, refused, alerts, .. } = &mut self.state else { return Vec::new() };
-        *refused = if accepted { 0 } else { refused.saturating_add(1) };
+        *refused = if refusal.is_some() { refused.saturating_add(1) } else { 0 };
+        let mut events: Vec<HistoryEvent> = match refusal {
+            // The first of a row; the log has them all.
+            Some(cause) if *refused == 1 => vec![HistoryEvent::TaskStopRefused { attempt, cause }],
+            Some(_) | None => Vec::new(),
+        };
         let doubled = |times: u32| 2i32.saturating_pow(times.min(DOUBLINGS_MAX));
         let retry = STOP_RETRY * doubled(refused.saturating_sub(1));
-        *ask_at = now + if accepted { STOP_REPEAT } else { retry.min(STOP_REPEAT) };
+        *ask_at = now + if *refused == 0 { STOP_REPEAT } else { retry.min(STOP_REPEAT) };
         let since = *since.get_or_insert(now);
         if now - since < STOP_OVERDUE * doubled(*alerts) {
-            return Vec::new();
+            return events;
         }
         *alerts = alerts.saturating_add(1);
         let task_arns = tasks.iter().map(|followed| followed.task.clone()).collect();
-        vec![HistoryEvent::TaskStopOverdue { attempt, task_arns, since }]
+        events.push(HistoryEvent::TaskStopOverdue { attempt, task_arns, since });
+        events
     }
 }

@@ -106,6 +106,11 @@ pub enum HistoryEvent {
         task_arn: TaskArn,
         reason: String,
     },
+    /// ECS did not take the request to stop; it is made again until it does.
+    TaskStopRefused {
+        attempt: u32,
+        cause: String,
+    },
     /// The task was asked to stop and has not, longer than ECS should need.
     TaskStopOverdue {
         attempt: u32,
@@ -242,8 +247,10 @@ impl fmt::Display for HistoryEvent {
             },
             HistoryEvent::TaskFailed { attempt, error, cause, .. }
             | HistoryEvent::TaskTimedOut { attempt, error, cause } => write!(f, "attempt {attempt}: {error}: {cause}"),
-            HistoryEvent::TaskStopRequested { attempt, reason, .. }
-            | HistoryEvent::RetryForbidden { attempt, reason } => write!(f, "attempt {attempt}: {reason}"),
+            HistoryEvent::TaskStopRequested { attempt, task_arn, reason } => {
+                write!(f, "attempt {attempt}: {task_arn}: {reason}")
+            }
+            HistoryEvent::RetryForbidden { attempt, reason } => write!(f, "attempt {attempt}: {reason}"),
             HistoryEvent::TaskStopOverdue { attempt, task_arns, since } => {
                 write!(
                     f,
@@ -258,6 +265,7 @@ impl fmt::Display for HistoryEvent {
             HistoryEvent::LaunchLookup { attempt, started_by, reason } => {
                 write!(f, "attempt {attempt}: looking for {started_by}: {reason}")
             }
+            HistoryEvent::TaskStopRefused { attempt, cause } => write!(f, "attempt {attempt}: asking again: {cause}"),
             HistoryEvent::LaunchLookupFailed { attempt, cause } => {
                 write!(f, "attempt {attempt}: looking again: {cause}")
             }

@@ -30,12 +30,14 @@ impl Attempt {
     /// The phases of one of its tasks.
     pub fn phases(&self, times: &TaskTimes) -> Phases {
         let ran_until = times.execution_stopped_at.or(times.stopping_at).or(times.stopped_at);
+        // A task that never came up spent the rest of its time in the phase that it had come to.
+        let cut_short = times.stopping_at.or(times.stopped_at).filter(|_| times.started_at.is_none());
         Phases {
             queued_seconds: between(self.due_at, self.launched_at),
             launched_seconds: between(self.launched_at, times.created_at),
-            provisioning_seconds: between(times.created_at, times.pull_started_at),
-            pulling_seconds: between(times.pull_started_at, times.pull_stopped_at),
-            starting_seconds: between(times.pull_stopped_at, times.started_at),
+            provisioning_seconds: between(times.created_at, times.pull_started_at.or(cut_short)),
+            pulling_seconds: between(times.pull_started_at, times.pull_stopped_at.or(cut_short)),
+            starting_seconds: between(times.pull_stopped_at, times.started_at.or(cut_short)),
             running_seconds: between(times.started_at, ran_until),
             stopping_seconds: between(times.execution_stopped_at.or(times.stopping_at), times.stopped_at),
         }
@@ -91,8 +93,11 @@ mod tests {
     #[test]
     fn what_did_not_happen_has_no_time_and_a_clock_that_is_behind_makes_none_negative() {
         let attempt = Attempt { due_at: at(0), launched_at: at(5), ..Attempt::default() };
-        let times = TaskTimes { created_at: at(4), stopped_at: at(9), ..TaskTimes::default() };
+        let times = TaskTimes { created_at: at(4), ..TaskTimes::default() };
         let expected = Phases { queued_seconds: Some(5.0), launched_seconds: Some(0.0), ..Phases::default() };
         assert_eq!(attempt.phases(&times), expected);
+        let times = TaskTimes { stopping_at: at(64), stopped_at: at(70), ..times };
+        let expected = Phases { provisioning_seconds: Some(60.0), stopping_seconds: Some(6.0), ..expected };
+        assert_eq!(attempt.phases(&times), expected, "it waited for its network until it was stopped");
     }
 }

@@ -30,8 +30,8 @@ pub enum Event {
     Missing(TaskArn),
     /// StopTask was called; what counts is STOPPED.
     StopAsked {
-        /// Whether ECS took the call, for every task that was to stop.
-        accepted: bool,
+        /// What ECS said, if it did not take the call for every task that was to stop.
+        refusal: Option<String>,
     },
     /// Somebody or a rule wants the run to end.
     Cancel {
@@ -190,7 +190,7 @@ impl Run {
             Event::Observed(facts) if facts.is_stopped() => Ok(Some(self.task_ended(&facts, now))),
             Event::Observed(facts) => Ok(self.saw_alive(&facts, now)),
             Event::Missing(task) => Ok(self.saw_missing(&task, now)),
-            Event::StopAsked { accepted } => Ok(Some(self.stop_asked(accepted, now))),
+            Event::StopAsked { refusal } => Ok(Some(self.stop_asked(refusal, now))),
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Resumed => Ok(self.count_missing_anew(now).then(Vec::new)),
             Event::Woken => Ok(None),

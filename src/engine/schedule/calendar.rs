@@ -9,6 +9,10 @@
 //! The crate is handed naive local times dressed as UTC and never a zone: with one, it walks backwards through the repeated
 //! hour of autumn and forgets its second half after a restart. Zones are `local_time.rs`'s.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use super::day_rule::Days;
 use super::error::{ScheduleError, Word};
 use super::field::{DAY_OF_MONTH, Field, HOUR, MINUTE, MONTH, NUMBERED_DAY, SECOND, Years};
@@ -18,6 +22,8 @@ use chrono::{Datelike, Days as DayCount, NaiveDate, NaiveDateTime, NaiveTime, Ti
 
 /// Each turn of the walk passes at least one day, and there are fewer days than this between 1970 and 2199.
 const TURNS_MAX: usize = 84_100;
+/// How many matchers are kept, of about 3 KB each.
+const RECENT_MAX: usize = 1_000;
 /// The last second that the crate knows.
 const CRATE_END: NaiveDateTime = end_of_year(2100);
 const FIRST: NaiveDateTime = end_of_year(1969);
@@ -144,21 +150,35 @@ impl Calendar {
     }
 }
 
-/// What the crate makes of the fields. It takes as much memory as all else about a job, and is read anew for each walk.
-struct Matcher(cron::Schedule);
+/// The six fields that the crate knows, in its order.
+type Key = [(&'static Field, Values); 6];
+
+/// What the crate makes of the fields.
+struct Matcher(Rc<cron::Schedule>);
+
+thread_local! {
+    /// It takes as much memory as all else about a job, and ten times as long to make as to ask. So no job keeps one, and
+    /// those that were asked last are kept here: the jobs of one instant mostly share their fields.
+    static RECENT: RefCell<HashMap<[Values; 6], Rc<cron::Schedule>>> = RefCell::default();
+}
 
 impl Matcher {
     fn new(fields: &Fields, days: &Days) -> Matcher {
-        let text = format!(
-            "{} {} {} {} {} {}",
-            written(&SECOND, fields.seconds),
-            written(&MINUTE, fields.minutes),
-            written(&HOUR, fields.hours),
-            written(&DAY_OF_MONTH, days.of_month),
-            written(&MONTH, fields.months),
-            written(&NUMBERED_DAY, days.of_week),
-        );
-        Matcher(text.parse().expect("the crate reads what `written` writes"))
+        let key: Key = [
+            (&SECOND, fields.seconds),
+            (&MINUTE, fields.minutes),
+            (&HOUR, fields.hours),
+            (&DAY_OF_MONTH, days.of_month),
+            (&MONTH, fields.months),
+            (&NUMBERED_DAY, days.of_week),
+        ];
+        RECENT.with_borrow_mut(|recent| {
+            if recent.len() >= RECENT_MAX {
+                recent.clear();
+            }
+            let made = recent.entry(key.map(|(_, values)| values)).or_insert_with(|| Rc::new(read(&key)));
+            Matcher(Rc::clone(made))
+        })
     }
 
     fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
@@ -177,6 +197,11 @@ impl Matcher {
         let found = self.0.after(&after.and_utc()).next()?;
         Some(found.naive_utc())
     }
+}
+
+fn read(key: &Key) -> cron::Schedule {
+    let text: Vec<String> = key.iter().map(|(field, values)| written(field, *values)).collect();
+    text.join(" ").parse().expect("the crate reads what `written` writes")
 }
 
 /// The numbers as the crate reads them: as a range where they are one, because it reads a list item by item, and slowly.

@@ -1,7 +1,7 @@
 //! The numbers that a field names, as one word of bits: a configuration of a hundred thousand jobs holds a million of these sets.
 
 /// A set of numbers below 64: of every field but the years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) struct Values(u64);
 
 impl Values {

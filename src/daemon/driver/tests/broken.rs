@@ -256,7 +256,7 @@ fn misread(flaw: Flaw, run: &mut Run, event: Event) -> Event {
             run.pretend_missing_for(TimeDelta::minutes(10));
             Event::Missing(task)
         }
-        (Flaw::TakesAStopForDone, Event::StopAsked { accepted }) => match run.followed_task().cloned() {
+        (Flaw::TakesAStopForDone, Event::StopAsked { refusal }) => match run.followed_task().cloned() {
             Some(task) => Event::Observed(TaskFacts {
                 task,
                 last_status: "STOPPED".into(),
@@ -266,7 +266,7 @@ fn misread(flaw: Flaw, run: &mut Run, event: Event) -> Event {
                 described: None,
                 containers: Vec::new(),
             }),
-            None => Event::StopAsked { accepted },
+            None => Event::StopAsked { refusal },
         },
         (Flaw::CallsEveryEndGreen, Event::Observed(mut facts)) => {
             for container in &mut facts.containers {

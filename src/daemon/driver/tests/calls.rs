@@ -101,7 +101,7 @@ impl World {
                 for task in &tasks {
                     self.ecs.stop(task, &reason, &mut self.random, self.real, self.skew);
                 }
-                (run, soon, Event::StopAsked { accepted: true })
+                (run, soon, Event::StopAsked { refusal: None })
             }
             Act::Watch { .. } | Act::Unwatch { .. } | Act::Pace(_) => unreachable!("these are no calls"),
         };

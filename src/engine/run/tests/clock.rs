@@ -68,7 +68,7 @@ fn limits_of_time_stay_as_long_on_a_clock_that_is_set_back() {
     scene.now += TimeDelta::seconds(540);
     scene.on(Event::Woken);
     assert!(scene.is_stopping());
-    scene.on(Event::StopAsked { accepted: true });
+    scene.on(Event::StopAsked { refusal: None });
     set_back(&mut scene, 7200);
     assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + STOP_REPEAT), "it is asked again as soon");
 }

@@ -45,13 +45,16 @@ fn a_stop_that_ecs_does_not_take_is_asked_for_again_soon() {
     scene.on(cancel());
     let mut pauses = Vec::new();
     for accepted in [false, false, false, false, false, true, false] {
-        scene.on(Event::StopAsked { accepted });
+        let refusal = (!accepted).then(|| "StopTask was refused: AccessDeniedException".to_owned());
+        scene.on(Event::StopAsked { refusal });
         let next = scene.run.wake_after(scene.now).expect("it asks again");
         pauses.push((next - scene.now).num_seconds());
         scene.now = next;
         assert!(matches!(scene.run.action(scene.now), Action::Stop { .. }));
     }
     assert_eq!(pauses, [2, 4, 8, 15, 15, 15, 2]);
+    let told = scene.entries.iter().filter(|entry| matches!(entry.event, HistoryEvent::TaskStopRefused { .. }));
+    assert_eq!(told.count(), 2, "once for each row of refusals");
 }
 
 #[test]
@@ -61,7 +64,7 @@ fn a_task_that_does_not_stop_is_told_again_and_again() {
     let mut told = Vec::new();
     for seconds in (0..3_000).step_by(15) {
         let before = scene.entries.len();
-        scene.at(seconds).on(Event::StopAsked { accepted: true }).on(Event::Observed(facts(1, "RUNNING")));
+        scene.at(seconds).on(Event::StopAsked { refusal: None }).on(Event::Observed(facts(1, "RUNNING")));
         if scene.entries.len() > before {
             assert!(matches!(scene.entries.last().unwrap().event, HistoryEvent::TaskStopOverdue { .. }));
             told.push(seconds);
@@ -79,7 +82,7 @@ fn the_stop_is_asked_for_again_every_15_seconds_until_the_task_has_stopped() {
     for round in 0..20 {
         scene.at(round * 15);
         assert!(matches!(scene.run.action(scene.now), Action::Stop { .. }), "round {round}");
-        scene.on(Event::StopAsked { accepted: true });
+        scene.on(Event::StopAsked { refusal: None });
         assert_eq!(scene.run.action(scene.now), Action::Watch(&scene.tasks_since(&[1], 0)));
         assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + STOP_REPEAT));
         scene.on(Event::Observed(facts(1, "DEACTIVATING")));

@@ -341,12 +341,12 @@ fn events_about_another_state_are_stale_and_impossible_ones_illegal() {
     scene.on(Event::Permitted);
     assert_eq!(scene.refused(Event::Permitted), Refused::Illegal);
     for late in
-        [nothing(), Event::Observed(facts(1, "RUNNING")), Event::Missing(task(1)), Event::StopAsked { accepted: true }]
+        [nothing(), Event::Observed(facts(1, "RUNNING")), Event::Missing(task(1)), Event::StopAsked { refusal: None }]
     {
         assert_eq!(scene.refused(late), Refused::Stale);
     }
     scene.on(launched(1));
-    for late in [launched(2), nothing(), exited(2, 0), Event::Missing(task(2)), Event::StopAsked { accepted: true }] {
+    for late in [launched(2), nothing(), exited(2, 0), Event::Missing(task(2)), Event::StopAsked { refusal: None }] {
         assert_eq!(scene.refused(late), Refused::Stale);
     }
     scene.on(exited(1, 1));
@@ -355,14 +355,14 @@ fn events_about_another_state_are_stale_and_impossible_ones_illegal() {
         nothing(),
         exited(1, 0),
         Event::Missing(task(1)),
-        Event::StopAsked { accepted: true },
+        Event::StopAsked { refusal: None },
         Event::Permitted,
     ] {
         assert_eq!(scene.refused(late), Refused::Stale);
     }
     scene.at(3).on(Event::Permitted).on(launched(2)).on(exited(2, 0));
     let all = [launched(3), nothing(), found(3), exited(3, 1), Event::Missing(task(2)), cancel(), Event::Woken];
-    for late in all.into_iter().chain([Event::Permitted, Event::Resumed, Event::StopAsked { accepted: true }]) {
+    for late in all.into_iter().chain([Event::Permitted, Event::Resumed, Event::StopAsked { refusal: None }]) {
         assert_eq!(scene.refused(late), Refused::Stale, "a finished run never changes");
     }
 }

@@ -86,7 +86,7 @@ impl Shell {
     fn answer(&mut self, variant: u8) {
         match self.call.take() {
             None => {}
-            Some(Call::Stop) => drop(self.tell(Event::StopAsked { accepted: true })),
+            Some(Call::Stop) => drop(self.tell(Event::StopAsked { refusal: None })),
             Some(Call::Launch) => self.answer_launch(variant),
             Some(Call::Find) => match variant % 4 {
                 0 => {

@@ -99,7 +99,7 @@ fn a_limit_stops_all_that_live_and_the_retry_waits_for_the_last() {
     scene.on(placed(&[1, 2, 3], &[])).at(10).on(exited(1, 0)).at(30).on(Event::Woken);
     let reason = format!("tenacron: attempt_timeout reached, run {}", scene.run.id);
     assert_eq!(scene.run.action(scene.now), Action::Stop { tasks: &scene.tasks_since(&[2, 3], 0), reason });
-    scene.on(Event::StopAsked { accepted: true }).at(31).on(stopped_on_request(3, 143));
+    scene.on(Event::StopAsked { refusal: None }).at(31).on(stopped_on_request(3, 143));
     assert!(scene.is_stopping());
     scene.at(33).on(stopped_on_request(2, 143));
     assert_eq!((scene.run.status(), scene.error()), (Status::Failed, "States.Timeout"));
@@ -119,9 +119,13 @@ fn one_task_that_does_not_start_stops_them_all() {
 #[test]
 fn a_lost_task_fails_the_attempt_when_the_others_have_ended() {
     let mut scene = Scene::sent(several(2));
-    scene.on(placed(&[1, 2], &[])).at(400).miss(2);
-    assert_eq!((scene.run.status(), living(&scene)), (Status::Running, vec![task(1)]));
-    scene.on(exited(1, 0));
+    scene.on(placed(&[1, 2], &[])).at(390).on(exited(1, 0)).at(400).miss(2);
+    let attempt = scene.run.attempts.last().unwrap();
+    assert_eq!(
+        (&attempt.task, attempt.exit_code, attempt.containers.len()),
+        (&Some(task(2)), None, 0),
+        "not those of the good one"
+    );
     assert_eq!(scene.names(), ["Task.Lost", "States.TaskFailed"]);
 }
 
