@@ -65,10 +65,12 @@ impl Bucket {
     }
 
     /// The launches that permits were taken for leave now. The bucket of ECS was full until then, and gained nothing while
-    /// they were being saved; so a full one begins to fill only now.
+    /// they were being saved; so a full one begins to fill only now. And it stays full until the first of them arrives, which
+    /// makes a connection and takes longer than those after it: a permit is kept back for that, where there is one to spare.
     pub fn left(&mut self, now: DateTime<Utc>) {
         if std::mem::take(&mut self.was_full) {
             self.filled_at = now;
+            self.tokens -= if self.burst > 1.0 { 1.0 } else { 0.0 };
         }
     }
 
@@ -168,11 +170,20 @@ mod tests {
         assert_eq!((0..100).filter(|_| bucket.take(at(0))).count(), 20);
         // It took so long to save them.
         bucket.left(at(40));
-        assert_eq!(bucket.next_permit(), at(90));
-        assert!(!bucket.take(at(89)) && bucket.take(at(91)));
+        // And may take as long as a permit to arrive.
+        assert_eq!(bucket.next_permit(), at(140));
+        assert!(!bucket.take(at(139)) && bucket.take(at(141)));
         // From then on ECS's fills as well while launches are being saved, so no time is lost.
-        bucket.left(at(95));
-        assert_eq!(granted(&mut bucket, 96, 1_092), 20);
+        bucket.left(at(145));
+        assert_eq!(granted(&mut bucket, 146, 1_142), 20);
+    }
+
+    #[test]
+    fn a_bucket_of_one_permit_has_none_to_spare() {
+        let mut bucket = Bucket::new(20.0, 1, at(0));
+        assert!(bucket.take(at(0)));
+        bucket.left(at(40));
+        assert_eq!(bucket.next_permit(), at(90));
     }
 
     #[test]
