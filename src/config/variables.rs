@@ -4,8 +4,8 @@
 //! reader knows of them. Names of keys hold none. `${NAME:-default}` is what a shell makes of it: the default if the variable
 //! is not set or empty. `$${` is a literal `${`. Whatever else begins with a dollar sign stays as it is.
 //!
-//! Commands are the place where `${…}` is often meant for somebody else, the shell in the container. It is taken for ours
-//! there as everywhere, because one rule is easier to know than two; but a command that a shell will read is warned of.
+//! Commands are the place where `${…}` is meant for somebody else, the shell in the container. So what a shell will read is
+//! left to it, and a name that this process knows too is warned of: its value is passed by the container's environment.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -102,9 +102,13 @@ impl Walk<'_> {
                     whole.push_str(open);
                     self.warn_of_stray(text, place, step, used_as);
                 }
+                Piece::Variable { name, default } if used_as == Use::ShellWord => {
+                    let default = default.map(|default| format!(":-{default}")).unwrap_or_default();
+                    whole.push_str(&format!("{OPEN}{name}{default}}}"));
+                    first = first.or_else(|| Some(name).filter(|name| (self.lookup)(name).is_some()));
+                }
                 Piece::Variable { name, default } => match self.variable(name, default) {
                     Ok(value) => {
-                        first = first.or(Some(name));
                         whole.push_str(&value);
                         if let Cow::Owned(value) = value {
                             values.push((name, value));
@@ -117,7 +121,7 @@ impl Walk<'_> {
                 },
             }
         }
-        if let Some(name) = first.filter(|_| used_as == Use::ShellWord) {
+        if let Some(name) = first {
             self.warn_of_shell(place, step, name);
         }
         if !is_right {
@@ -159,11 +163,11 @@ impl Walk<'_> {
 
     fn warn_of_shell(&self, place: Place, step: &Step<'_>, name: &str) {
         let message = format!(
-            "{}: {OPEN}{name}}} takes its value from the environment of this process, before the shell in the container sees it",
+            "{}: {OPEN}{name}}} is left to the shell in the container, though this process has a {name} too",
             step.path()
         );
         let help = format!(
-            "write $${{{name}}} if the shell is to see it; if this is meant, pass the value by the container's environment instead"
+            "to pass it on, write environment = {{ {name} = \"{OPEN}{name}}}\" }}; if the container's own is meant, write $${{{name}}}"
         );
         self.origin.report.add(Note::warning("shell-variable", place, message).help(help));
     }

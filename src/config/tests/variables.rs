@@ -71,8 +71,8 @@ fn dollar_signs_for_somebody_else_stay() {
         task(&keys, &[("A", "ours")]).containers[0].command.as_ref().unwrap()[2].clone()
     };
     assert_eq!(
-        command("echo $${A} $A $$ $(date) ${A%%.*} ${A:+b} ${#A}"),
-        "echo ${A} $A $$ $(date) ${A%%.*} ${A:+b} ${#A}"
+        command("echo $${A} $A $$ $(date) ${A%%.*} ${A:+b} ${#A} ${A} ${A:-c d} ${B:-${A}}"),
+        "echo ${A} $A $$ $(date) ${A%%.*} ${A:+b} ${#A} ${A} ${A:-c d} ${B:-${A}}"
     );
 }
 
@@ -171,7 +171,7 @@ fn a_default_is_no_secret() {
 }
 
 #[test]
-fn a_command_that_a_shell_reads_is_warned_of() {
+fn a_command_that_a_shell_reads_is_left_to_it() {
     let of = |words: &str| {
         let keys = format!("container = [{{ name = 'c', command = [{words}] }}]");
         loaded(&keys, &[("HOME", "/root")]).findings.iter().map(|finding| finding.code).collect::<Vec<_>>()
@@ -179,6 +179,7 @@ fn a_command_that_a_shell_reads_is_warned_of() {
     assert_eq!(of("'sh', '-c', 'ls ${HOME}'"), ["shell-variable"]);
     assert_eq!(of("'/bin/bash', '-ec', 'ls ${HOME}'"), ["shell-variable"]);
     assert_eq!(of("'-c', 'ls ${HOME:-/}'"), ["shell-variable"]);
+    assert_eq!(of("'sh', '-c', 'ls ${THEIRS} ${A:-b}'"), [""; 0], "no variable of ours");
     assert_eq!(of("'ls', '${HOME}'"), [""; 0]);
     assert_eq!(of("'sh', '-c', 'ls $${HOME}'"), [""; 0]);
     let local = "[local.task_definitions.t]\ncontainers = [{ name = 'c', command = ['sh', '-c', 'echo ${HOME}'] }]";
