@@ -68,7 +68,7 @@ fn a_value_is_not_looked_into_for_further_variables() {
 fn dollar_signs_for_somebody_else_stay() {
     let command = |word: &str| {
         let keys = format!("container = [{{ name = 'c', command = ['sh', '-c', '{word}'] }}]");
-        task(&keys, &[("A", "ours")]).containers[0].command.as_ref().unwrap()[2].clone()
+        task(&keys, &[("OURS", "a")]).containers[0].command.as_ref().unwrap()[2].clone()
     };
     assert_eq!(
         command("echo $${A} $A $$ $(date) ${A%%.*} ${A:+b} ${#A} ${A} ${A:-c d} ${B:-${A}}"),
