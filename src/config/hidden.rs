@@ -1,7 +1,7 @@
 //! What the environment gave to a configuration, kept out of what is told of it.
 //!
 //! Such a value may be a password, and findings end in logs. So a message shows a string as it is written in the file. It is
-//! told by its quotes in a finding about that very string, or one around it; anywhere else only a value that is long enough to
+//! told by its quotes in a finding about that very string, one around it, or a part of it; anywhere else only a value that is long enough to
 //! be told from an ordinary word is.
 
 use std::collections::BTreeMap;
@@ -48,14 +48,9 @@ impl Hidden {
 
     /// A mistake in a part of a string quotes that part, and it may be a part of a value.
     fn without_parts(&self, message: String, place: Place) -> String {
-        let mut strings: Vec<&(String, String)> = Vec::new();
-        let first = Place { end: place.start, ..place };
-        let last = Place { start: place.end, end: u32::MAX, ..place };
-        strings.extend(self.strings.range(first..=last).filter_map(|(_, pairs)| pairs.first()));
-        // Also of the string that the place is a part of.
-        strings.extend(self.around(place));
         let mut message = message;
-        for (text, written) in strings {
+        // Also of the string that the place is a part of.
+        for (text, written) in self.strings_within(place).filter_map(|pairs| pairs.first()).chain(self.around(place)) {
             for quote in ['"', '`'] {
                 let parts: Vec<&str> = message.split(quote).collect();
                 let hidden = |nth: usize, part: &str| {
@@ -79,8 +74,13 @@ impl Hidden {
     }
 
     fn within(&self, place: Place) -> impl Iterator<Item = &(String, String)> {
+        self.strings_within(place).flatten()
+    }
+
+    /// Of each string the whole comes first.
+    fn strings_within(&self, place: Place) -> impl Iterator<Item = &Vec<(String, String)>> {
         let first = Place { end: place.start, ..place };
         let last = Place { start: place.end, end: u32::MAX, ..place };
-        self.strings.range(first..=last).flat_map(|(_, pairs)| pairs)
+        self.strings.range(first..=last).map(|(_, pairs)| pairs)
     }
 }

@@ -21,6 +21,7 @@ use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, TaskEvent, 
 use crate::engine::job::{Site, Target};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::log_tail::{LogTail, Wanted};
+use crate::engine::outcome;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
 
 /// The longest reason that StopTask is given, in characters. Today's reference names no limit; earlier editions said
@@ -120,7 +121,7 @@ impl AwsEcs {
                 let essentials = self.essentials.of(client, &definition, paused).await;
                 if let Essentials::AskAgain { pause } = essentials {
                     paused |= pause;
-                    if !ended_alike(&task) {
+                    if outcome::depends_on_flags(&task) {
                         unjudged.push(TaskEvent { version: 0, facts: task, task_definition: Some(definition) });
                         continue;
                     }
@@ -133,13 +134,6 @@ impl AwsEcs {
         }
         (facts, unjudged)
     }
-}
-
-/// Whether all containers ended with the same exit code, so that it decides whichever of them decide.
-fn ended_alike(task: &TaskFacts) -> bool {
-    let mut codes = task.containers.iter().map(|container| container.exit_code);
-    let first = codes.next().flatten();
-    first.is_some() && codes.all(|code| code == first)
 }
 
 impl Ecs for AwsEcs {

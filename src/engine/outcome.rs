@@ -99,6 +99,13 @@ fn decider<'f>(deciding: &[&'f ContainerFacts], codes: &ExitCodes) -> Option<&'f
     deciding.iter().copied().min_by_key(rank)
 }
 
+/// Whether it matters which containers of a stopped task decide: not if all ended with the same exit code.
+pub fn depends_on_flags(facts: &TaskFacts) -> bool {
+    let mut codes = facts.containers.iter().map(|container| container.exit_code);
+    let first = codes.next().flatten();
+    first.is_none() || codes.any(|code| code != first)
+}
+
 /// With unreadable essential flags every container decides: the stricter reading.
 fn deciding_containers(facts: &TaskFacts, success: Success) -> Vec<&ContainerFacts> {
     let containers = facts.containers.iter();

@@ -15,6 +15,17 @@ fn job(name: &str, schedule: &str) -> String {
     )
 }
 
+/// The job `slow`, whose task waits for the gate.
+fn add_slow_job(site: &Site) {
+    let gate = site.gate();
+    let waits = format!(
+        "[jobs.slow]\nschedule = \"0 3 1 1 *\"\ntask_definition = \"slow\"\n[local.task_definitions.slow]\n\
+         containers = [{{ name = \"app\", command = [\"cat\", \"{}\"] }}]\n",
+        gate.display()
+    );
+    site.write("jobs.d/slow.toml", waits);
+}
+
 fn names(site: &Site) -> Vec<String> {
     let jobs = site.json(&["jobs"]);
     jobs.as_array().expect("a list").iter().filter_map(|job| job["job"].as_str().map(str::to_owned)).collect()
@@ -117,13 +128,7 @@ fn another_pace_of_polling_is_taken_by_the_running_daemon() {
     // There is a look soon after the first launch, and then none before the run's timeout.
     let slow = SETTINGS.replace("poll_interval = \"500ms\"", "poll_interval = \"1h\"");
     let site = Site::new(&slow);
-    let gate = site.gate();
-    let waits = format!(
-        "[jobs.slow]\nschedule = \"0 3 1 1 *\"\ntask_definition = \"slow\"\n[local.task_definitions.slow]\n\
-         containers = [{{ name = \"app\", command = [\"cat\", \"{}\"] }}]\n",
-        gate.display()
-    );
-    site.write("jobs.d/slow.toml", waits);
+    add_slow_job(&site);
     let daemon = site.daemon(&["run", "--local"]);
     site.json(&["trigger", "slow"]);
     daemon.wait_for_job("slow", "task launched");
@@ -137,13 +142,7 @@ fn another_pace_of_polling_is_taken_by_the_running_daemon() {
 #[test]
 fn a_removed_job_finishes_its_run_on_the_definition_that_it_began_with() {
     let site = Site::new(SETTINGS);
-    let gate = site.gate();
-    let waits = format!(
-        "[jobs.slow]\nschedule = \"0 3 1 1 *\"\ntask_definition = \"slow\"\n[local.task_definitions.slow]\n\
-         containers = [{{ name = \"app\", command = [\"cat\", \"{}\"] }}]\n",
-        gate.display()
-    );
-    site.write("jobs.d/slow.toml", waits);
+    add_slow_job(&site);
     let daemon = site.daemon(&["run", "--local"]);
     let run = site.json(&["trigger", "slow"])["run"].as_str().expect("a run").to_owned();
     daemon.wait_for_job("slow", "task launched");
