@@ -19,6 +19,7 @@ pub mod job;
 mod kind;
 pub mod launch;
 pub mod log_tail;
+pub mod notice;
 pub mod outcome;
 pub mod overrides;
 pub mod pairs;

@@ -1,0 +1,179 @@
+//! Notices: what people are told of a run, by which channel, and what a notice says.
+//!
+//! A rule names what it is about and a channel. The rules are frozen with the definition of a firing; a channel itself, with
+//! its address and its secrets, stays in the configuration, and only its name is ever stored.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::job::{Instance, JobName};
+use super::run::{RunId, Status, Trigger};
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum On {
+    /// The first launch of a run was taken by ECS; for channels that measure how long a run takes.
+    Started,
+    /// A failed attempt is tried again.
+    Retrying,
+    /// The run succeeded.
+    Succeeded,
+    /// The run succeeded, and the one before it had not.
+    Recovered,
+    /// The run failed.
+    Failed,
+    /// A limit of time ended the run.
+    TimedOut,
+    /// Whether its task was launched can't be known.
+    Unknown,
+    /// The instant passed and was left out.
+    Missed,
+    /// A rule left the instant out.
+    Skipped,
+}
+
+impl On {
+    /// All of them.
+    pub const ALL: [On; 9] = [
+        On::Started,
+        On::Retrying,
+        On::Succeeded,
+        On::Recovered,
+        On::Failed,
+        On::TimedOut,
+        On::Unknown,
+        On::Missed,
+        On::Skipped,
+    ];
+
+    /// The name in the configuration, in JSON and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            On::Started => "started",
+            On::Retrying => "retrying",
+            On::Succeeded => "succeeded",
+            On::Recovered => "recovered",
+            On::Failed => "failed",
+            On::TimedOut => "timed_out",
+            On::Unknown => "unknown",
+            On::Missed => "missed",
+            On::Skipped => "skipped",
+        }
+    }
+}
+
+/// Which of several in a row are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeat {
+    /// Each one.
+    #[default]
+    Every,
+    /// The first one, and the next one only after it went well again.
+    First,
+}
+
+/// The name of a channel. It can be shown and stored: an address that is a secret stands in it as a hash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChannelId(pub Arc<str>);
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One `[[notify]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifyRule {
+    /// What is told.
+    pub on: BTreeSet<On>,
+    /// Which of several in a row.
+    #[serde(default)]
+    pub repeat: Repeat,
+    /// By which channel.
+    pub channel: ChannelId,
+}
+
+/// A notice that is owed: saved with the transition that it is about, delivered at least once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Its name, the same at each try: whoever receives it twice can tell. Made of run, history entry and channel.
+    pub id: String,
+    /// By which channel.
+    pub channel: ChannelId,
+    /// When it was owed first.
+    pub at: DateTime<Utc>,
+    /// What it says.
+    pub facts: Arc<NoticeFacts>,
+}
+
+/// What a notice says, complete when it is owed: every channel words it in its own way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoticeFacts {
+    /// What it is about.
+    pub on: On,
+    /// The installation.
+    pub instance: Instance,
+    /// The job.
+    pub job: JobName,
+    /// The run.
+    pub run: RunId,
+    /// Where the run is.
+    pub status: Status,
+    /// What began it.
+    pub trigger: Trigger,
+    /// Its nominal instant.
+    pub scheduled_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Its attempts so far, in order.
+    pub attempts: Vec<AttemptFacts>,
+    /// The primary error name.
+    pub error: Option<String>,
+    /// What happened, for a person.
+    pub cause: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The exit code of the newest attempt.
+    pub exit_code: Option<i32>,
+    /// What that exit code means, if anything is known of it.
+    pub exit_code_meaning: Option<String>,
+    /// When the newest attempt is tried again.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// When the job fires next; none if never, or while it is paused.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Who began the pause that the job is in.
+    pub paused: Option<String>,
+    /// How many runs in a row ended badly by now, this one included; before a recovery, how many had.
+    pub failed_in_a_row: u32,
+    /// How many further instants the same notice stands for.
+    pub others: u32,
+    /// The task object that DescribeTasks showed last, as JSON.
+    pub task: Option<serde_json::Value>,
+}
+
+/// One attempt in a notice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptFacts {
+    /// From 1.
+    pub attempt: u32,
+    /// When it was sent.
+    pub launched_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub stopped_at: Option<DateTime<Utc>>,
+    /// Its task.
+    pub task_arn: Option<String>,
+    /// The primary error name.
+    pub error: Option<String>,
+    /// What happened.
+    pub cause: Option<String>,
+    /// The exit code that stands for the task.
+    pub exit_code: Option<i32>,
+}
