@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{local, targets};
@@ -16,6 +16,7 @@ use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
 use crate::daemon::{Mailbox, ReloadState, clock};
 use crate::ecs::AwsEcs;
 use crate::engine::job::Target;
+use crate::engine::retention::Retention;
 use crate::engine::run::Asker;
 use crate::local::Handle;
 use crate::observe;
@@ -63,6 +64,8 @@ pub(super) struct Follower {
     pub(super) hangups: Signal,
     /// As the files were when they were last read.
     pub(super) read: Look,
+    /// For whoever deletes what is kept no longer.
+    pub(super) retention: watch::Sender<Retention>,
 }
 
 impl Follower {
@@ -140,6 +143,7 @@ impl Follower {
         if self.endpoint.is_none() {
             targets::settle(&mut config, self.ecs.own());
         }
+        let retention = config.retention;
         let new = NewJobs {
             jobs: config.jobs.into_values().collect(),
             launch_rate: config.ecs.launch_rate,
@@ -151,6 +155,7 @@ impl Follower {
         match self.mailbox.command(Command::Reload { new, asker }).await {
             Some(Ok(Done::Reloaded(changes))) => {
                 self.take_targets(targets);
+                self.retention.send_replace(retention);
                 Ok(changes)
             }
             Some(Ok(_)) | None => Err("the daemon is stopping".into()),

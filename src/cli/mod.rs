@@ -1,8 +1,9 @@
 //! The command line: one file for each command, exit codes in `exit.rs`.
 //!
 //! `run` builds the parts of the daemon and hands them over. `validate` and `next` need no daemon. All others ask a
-//! running one over its control socket, and never open its store.
+//! running one over its control socket, and never open its store; `backup` opens one that no daemon has.
 
+mod backup;
 mod client;
 mod completion;
 pub mod exit;
@@ -89,6 +90,8 @@ enum Command {
     Backfill(hands::BackfillArguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
+    /// Copy the state to a file, while the daemon runs or not
+    Backup(backup::Arguments),
     /// Show what a job does about a failure; needs no daemon
     Explain(explain::Arguments),
     /// Print a JSON Schema of the configuration, for editors
@@ -142,6 +145,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Retry(retry)) => hands::retry(&context, retry).await,
         Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
+        Some(Command::Backup(backup)) => backup::run(&context, backup).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
         Some(Command::Schema) => schema::run(),
         Some(Command::Completion(completion)) => completion::run(&completion),

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -88,6 +88,7 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
     let (path, kept) = (config.path.clone(), Kept::of(&config));
     let (own, named) = (ecs.own().clone(), config.targets.keys().cloned().collect::<Vec<_>>());
     let calls = ecs.clone();
+    let (retention, rules) = watch::channel(config.retention);
     let settings = Settings {
         instance: config.instance,
         jobs: config.jobs.into_values().collect(),
@@ -98,12 +99,14 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
         max_running: config.max_running,
         groups: config.groups,
         event_queues,
+        retention: rules,
     };
     let daemon_failed = |error| daemon_failed(error, &places);
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
     let (reloads, asks) = mpsc::channel(RELOADS_MAX);
     let listeners = CancellationToken::new();
-    let follower = Follower { path, kept, mailbox: mailbox.clone(), ecs: calls, endpoint: local, asks, hangups, read };
+    let follower =
+        Follower { path, kept, mailbox: mailbox.clone(), ecs: calls, endpoint: local, asks, hangups, read, retention };
     let following = tokio::spawn(follower.run(listeners.clone()));
     let router = api::router(Sources { store, mailbox, reloads });
     let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
@@ -148,16 +151,20 @@ fn open_store(config: &Config, places: &Places) -> Result<SqliteStore, Failed> {
     let world = if places.journal.is_some() { World::Local } else { World::Aws };
     let holder = Holder::this_process(config.instance.clone());
     SqliteStore::open(&places.state, world, &holder, clock::now()).map_err(|error| {
-        let exit = match error {
-            OpenError::Held { .. } => Exit::Held,
-            OpenError::Damaged { .. } | OpenError::NotADatabase { .. } => Exit::Damaged,
-            OpenError::NotWritable { .. }
-            | OpenError::NewerSchema { .. }
-            | OpenError::OtherWorld { .. }
-            | OpenError::Database { .. } => Exit::State,
-        };
-        state_failed(exit, format!("failed to open the state: {}", observe::chain(&error)), places)
+        state_failed(exit_of(&error), format!("failed to open the state: {}", observe::chain(&error)), places)
     })
+}
+
+/// The exit code of a state that can't be opened.
+pub(super) fn exit_of(error: &OpenError) -> Exit {
+    match error {
+        OpenError::Held { .. } => Exit::Held,
+        OpenError::Damaged { .. } | OpenError::NotADatabase { .. } => Exit::Damaged,
+        OpenError::NotWritable { .. }
+        | OpenError::NewerSchema { .. }
+        | OpenError::OtherWorld { .. }
+        | OpenError::Database { .. } => Exit::State,
+    }
 }
 
 /// The message with what to do where only a person can help.

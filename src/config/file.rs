@@ -18,6 +18,7 @@ use crate::engine::job::{
 };
 use crate::engine::log_tail::LINES_MAX;
 use crate::engine::resources::{PlacementConstraint, PlacementStrategy, VolumeConfiguration};
+use crate::engine::retention::Retention;
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Exceptions, Gap, Moment};
 
@@ -26,6 +27,7 @@ use super::exit_codes;
 use super::reader::{At, Field, Table, Value};
 use super::report::{one_of, shown};
 use super::resources;
+use super::retention;
 use super::retry;
 use super::targets::{self, Targets};
 use super::task;
@@ -195,6 +197,7 @@ pub(super) struct SettingsFile {
     pub(super) state: Field<Option<PathBuf>>,
     pub(super) control_socket: Field<Option<PathBuf>>,
     pub(super) http_listen: Field<Option<SocketAddr>>,
+    pub(super) retention: Field<Retention>,
     pub(super) ecs: Field<EcsSettings>,
     pub(super) targets: Field<Targets>,
     pub(super) max_running: Field<u32>,
@@ -214,6 +217,7 @@ pub(super) fn settings(whole: &Table<'_>, folder: &Path) -> SettingsFile {
         control_socket: whole
             .get("control", |value| value.table(|table| table.get("socket", |value| socket(value, folder)).optional())),
         http_listen: whole.get("http", |value| value.table(|table| table.get("listen", listen).optional())),
+        retention: whole.get("retention", |value| value.table(retention::retention)),
         ecs: whole.get("ecs", |value| value.table(ecs)),
         targets: whole.get("targets", targets::targets),
         max_running: whole.get("max_running", max_running),

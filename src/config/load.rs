@@ -32,8 +32,8 @@ const FILES_MAX: usize = 10_000;
 /// The folder beside the main file.
 pub(super) const FOLDER: &str = "jobs.d";
 /// The tables that only the main file may hold.
-const MAIN_ONLY: [&str; 9] =
-    ["instance", "state", "control", "http", "ecs", "targets", "max_running", "groups", "defaults"];
+const MAIN_ONLY: [&str; 10] =
+    ["instance", "state", "control", "http", "retention", "ecs", "targets", "max_running", "groups", "defaults"];
 /// The name of an installation that was given none.
 const INSTANCE: &str = "default";
 /// The main file is the first source.
@@ -237,6 +237,7 @@ fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Repo
         state: settings.state.optional()?.flatten(),
         control_socket: settings.control_socket.optional()?.flatten(),
         http_listen: settings.http_listen.optional()?.flatten(),
+        retention: settings.retention.optional()?.unwrap_or_default(),
         ecs: settings.ecs.optional()?.unwrap_or_default(),
         targets: targets?,
         target_queues,

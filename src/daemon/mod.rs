@@ -22,6 +22,7 @@ mod log_tail;
 mod lost_state;
 mod mailbox;
 mod perform;
+mod pruner;
 #[cfg(test)]
 mod tests;
 mod tracked;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
+use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,11 +47,13 @@ use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
+use self::pruner::Pruner;
 use self::watch::Watcher;
 use crate::ecs::{Ecs, EventQueue};
 use crate::engine::job::{Instance, Job};
 use crate::engine::log_tail::{Wanted, wanted};
 use crate::engine::quota::Quotas;
+use crate::engine::retention::Retention;
 use crate::engine::run::{RunId, in_words};
 use crate::engine::slots::Slots;
 use crate::observe;
@@ -89,6 +93,8 @@ pub struct Settings {
     pub groups: BTreeMap<String, u32>,
     /// Queues of task state changes.
     pub event_queues: Vec<EventQueue>,
+    /// How long what is over is kept, as the configuration in force says.
+    pub retention: Receiver<Retention>,
 }
 
 /// Why the daemon ended other than by being told to.
@@ -159,6 +165,8 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
         let pace = Pace { poll_interval, describe_rate };
         let watcher = Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone());
+        let pruner = Pruner { store: store.clone(), rules: settings.retention, pulse: Arc::clone(&pulse) };
+        tracker.spawn(pollers.clone().run_until_cancelled_owned(pruner.run()));
         let listeners = events::listeners(settings.event_queues, &watcher.followed());
         let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
         tracker.spawn(pollers.clone().run_until_cancelled_owned(fetcher.run()));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +20,7 @@ use super::{Settings, clock};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::{Instance, Site, Target};
 use crate::engine::launch::{Launch, LaunchRequest};
+use crate::engine::retention::Retention;
 use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
@@ -84,6 +85,7 @@ fn settings() -> Settings {
         max_running: None,
         groups: BTreeMap::new(),
         event_queues: Vec::new(),
+        retention: watch::channel(Retention::default()).1,
     }
 }
 

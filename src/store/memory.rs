@@ -5,14 +5,20 @@
 //! and a second daemon do is asked for: [`MemoryStore::begin_term`] is a new daemon on the same data, and
 //! [`MemoryStore::fail_next_commits`] a disk that fails.
 
+mod pruning;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
 use super::row::{self, DefinitionIds, EventRow, Extent, Fault, LaunchRow, Misfit, Origin, Parts, Progress};
-use super::{Audit, Batch, Loaded, Mark, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
+use super::{
+    Audit, Batch, Loaded, Mark, Position, Pruned, RunQuery, RunSave, RunStory, RunSummary, Snapshot, Store, StoreError,
+    Term,
+};
 use crate::engine::job::{Definition, JobName};
+use crate::engine::retention::Retention;
 use crate::engine::run::{Run, RunId};
 
 /// A handle on a store in memory; clones share it.
@@ -31,12 +37,14 @@ struct Data {
     /// By the column of their scope.
     pauses: BTreeMap<String, String>,
     audit: Vec<Audit>,
-    definitions: Vec<String>,
+    /// By id.
+    definitions: BTreeMap<i64, String>,
     definition_ids: DefinitionIds,
     by_hash: HashMap<String, i64>,
-    /// In the order in which they were recorded.
-    runs: Vec<Stored>,
+    /// By place, which is the order in which they were recorded.
+    runs: BTreeMap<usize, Stored>,
     places: HashMap<RunId, usize>,
+    next_place: usize,
     /// Of runs that are the only ones for their instant.
     firings: BTreeSet<(JobName, i64)>,
     unfinished: BTreeSet<usize>,
@@ -144,6 +152,18 @@ impl Store for MemoryStore {
     async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
         Ok(self.data().audit.iter().rev().take(limit).cloned().collect())
     }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Err(StoreError::Database { doing: "copy the state", source: "it is kept in memory only".into() })
+    }
+
+    async fn prune(&self, rules: Retention, from: Position, now: DateTime<Utc>) -> Result<Pruned, StoreError> {
+        let mut data = self.data();
+        if data.term != self.term.0 {
+            return Err(StoreError::Deposed { mine: self.term.0, current: data.term });
+        }
+        pruning::prune(&mut data, rules, from, now).map_err(|source| row::told("delete what is kept no longer", source))
+    }
 }
 
 impl Data {
@@ -151,7 +171,7 @@ impl Data {
         let mut dropped = BTreeSet::new();
         let mut prepared = Vec::with_capacity(batch.runs.len());
         // What earlier saves of this batch will have stored.
-        let mut ahead = Ahead { next: self.runs.len(), ..Ahead::default() };
+        let mut ahead = Ahead { next: self.next_place, ..Ahead::default() };
         for save in &batch.runs {
             match self.prepare(save, &mut ahead)? {
                 Some(ready) => prepared.push(ready),
@@ -185,7 +205,7 @@ impl Data {
             self.apply(ready);
         }
         for (run, attempt, body) in tails {
-            if let Some(stored) = self.places.get(run).and_then(|place| self.runs.get_mut(*place)) {
+            if let Some(stored) = self.places.get(run).and_then(|place| self.runs.get_mut(place)) {
                 stored.log_tails.insert(attempt, body);
             }
         }
@@ -212,7 +232,7 @@ impl Data {
             (Some(_), true) => return Ok(None),
             (Some(place), false) => {
                 let extent = ahead.extents.get(&place).copied();
-                let stored = self.runs.get(place).map(|stored| stored.progress.extent);
+                let stored = self.runs.get(&place).map(|stored| stored.progress.extent);
                 (Place::At(place), extent.or(stored).unwrap_or_default())
             }
             (None, false) => return Err(Misfit::NeverSaved(run.id.clone()).into()),
@@ -241,8 +261,8 @@ impl Data {
             if let Some(id) = by_hash.get(hash) {
                 return Ok(*id);
             }
-            let id = i64::try_from(definitions.len())?;
-            definitions.push(body.to_owned());
+            let id = definitions.last_key_value().map_or(0, |(newest, _)| newest + 1);
+            definitions.insert(id, body.to_owned());
             by_hash.insert(hash.to_owned(), id);
             Ok(id)
         })
@@ -251,12 +271,13 @@ impl Data {
     fn apply(&mut self, ready: Prepared) {
         let place = match ready.place {
             Place::New => {
-                let place = self.runs.len();
+                let place = self.next_place;
+                self.next_place += 1;
                 self.places.insert(ready.origin.id.clone(), place);
                 if row::is_unique(ready.origin.trigger) {
                     self.firings.insert((ready.origin.job.clone(), ready.origin.scheduled_at));
                 }
-                self.runs.push(Stored {
+                let stored = Stored {
                     origin: ready.origin,
                     progress: ready.progress.clone(),
                     definition: ready.definition.unwrap_or_default(),
@@ -264,7 +285,8 @@ impl Data {
                     launches: BTreeMap::new(),
                     events: Vec::new(),
                     log_tails: BTreeMap::new(),
-                });
+                };
+                self.runs.insert(place, stored);
                 place
             }
             Place::At(place) => place,
@@ -274,7 +296,7 @@ impl Data {
         } else {
             self.unfinished.remove(&place);
         }
-        let Some(stored) = self.runs.get_mut(place) else { return };
+        let Some(stored) = self.runs.get_mut(&place) else { return };
         stored.progress = ready.progress;
         stored.attempts.truncate(ready.attempts_from);
         stored.attempts.extend(ready.attempts);
@@ -288,7 +310,7 @@ impl Data {
 
     fn load(&self) -> Result<Loaded, Fault> {
         let mut definitions = HashMap::new();
-        let unfinished = self.unfinished.iter().filter_map(|place| self.runs.get(*place));
+        let unfinished = self.unfinished.iter().filter_map(|place| self.runs.get(place));
         let runs = unfinished.map(|stored| self.whole_run(stored, &mut definitions)).collect::<Result<_, _>>()?;
         let at = |millis, job: &JobName| row::instant(millis, &format!("mark of job {job}"), "mark");
         let mark = |(job, (schedule, mark, anchor, failed)): (&JobName, &(String, i64, i64, u32))| {
@@ -326,13 +348,12 @@ impl Data {
     }
 
     fn definition(&self, stored: &Stored) -> Result<Arc<Definition>, Fault> {
-        let place = usize::try_from(stored.definition)?;
-        let body = self.definitions.get(place).ok_or("a run's definition is not stored")?;
+        let body = self.definitions.get(&stored.definition).ok_or("a run's definition is not stored")?;
         Ok(Arc::new(row::from_json(body, &row::named(&stored.origin.id), "definition.body")?))
     }
 
     fn of_instant(&self, job: &JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, Fault> {
-        let of_job = self.runs.iter().filter(|run| run.origin.job == *job);
+        let of_job = self.runs.values().filter(|run| run.origin.job == *job);
         let summaries = of_job.map(Stored::summary).collect::<Result<Vec<_>, Fault>>()?;
         let (named, asked): (Vec<_>, Vec<_>) = summaries.into_iter().partition(|run| row::is_unique(run.trigger));
         let mut found: Vec<RunSummary> =
@@ -343,14 +364,14 @@ impl Data {
 
     fn list(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
         let end = match &query.before {
-            None => self.runs.len(),
+            None => self.next_place,
             // Nothing was recorded before a run that was never recorded.
             Some(run) => self.places.get(run).copied().unwrap_or_default(),
         };
         self.runs
-            .iter()
-            .take(end)
+            .range(..end)
             .rev()
+            .map(|(_, run)| run)
             .filter(|run| query.job.as_ref().is_none_or(|job| *job == run.origin.job))
             .filter(|run| query.status.is_none_or(|status| status == run.progress.status))
             .take(query.limit)
@@ -359,12 +380,12 @@ impl Data {
     }
 
     fn last_runs(&self) -> Result<Vec<RunSummary>, Fault> {
-        let newest: BTreeMap<&JobName, &Stored> = self.runs.iter().map(|run| (&run.origin.job, run)).collect();
+        let newest: BTreeMap<&JobName, &Stored> = self.runs.values().map(|run| (&run.origin.job, run)).collect();
         newest.into_values().map(Stored::summary).collect()
     }
 
     fn story(&self, run: &RunId) -> Result<Option<RunStory>, Fault> {
-        let Some(stored) = self.places.get(run).and_then(|place| self.runs.get(*place)) else { return Ok(None) };
+        let Some(stored) = self.places.get(run).and_then(|place| self.runs.get(place)) else { return Ok(None) };
         Ok(Some(RunStory {
             summary: stored.summary()?,
             attempts: stored.attempts.iter().map(|body| row::to_attempt(body, run)).collect::<Result<_, _>>()?,

@@ -10,12 +10,13 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use chrono::TimeDelta;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use super::backup;
 use super::hands::{self, ReloadAsk};
 use super::metrics::metrics;
 use super::objects::{ErrorObject, JobObject, RunObject};
@@ -62,6 +63,7 @@ pub fn router<S: Store>(sources: Sources<S>) -> Router {
         .route("/metrics", get(metrics::<S>))
         .route("/healthz", get(healthz::<S>))
         .route("/readyz", get(readyz::<S>))
+        .route("/api/v1/backup", post(backup::backup::<S>))
         .merge(hands::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .fallback(|| async { Problem::not_found("there is no such path") })

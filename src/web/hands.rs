@@ -49,8 +49,8 @@ pub(super) fn routes<S: Store>() -> Router<Sources<S>> {
 }
 
 /// Who asks, and what they said: the whole of a request that does something.
-struct Said<T> {
-    asker: Asker,
+pub(super) struct Said<T> {
+    pub(super) asker: Asker,
     body: T,
 }
 
@@ -147,7 +147,7 @@ impl<S: Send + Sync, T: Reasoned> FromRequest<S> for Said<T> {
 }
 
 /// Has a command carried out.
-async fn carry_out<S: Store>(sources: &Sources<S>, command: Command) -> Result<Done, Problem> {
+pub(super) async fn carry_out<S: Store>(sources: &Sources<S>, command: Command) -> Result<Done, Problem> {
     let answered = tokio::time::timeout(ANSWER_WITHIN, sources.mailbox.command(command)).await.map_err(|_elapsed| {
         Problem::unavailable("not saved yet, and it may still be: look what is there before you ask again")
     })?;
@@ -264,7 +264,7 @@ fn pause_of(done: &Done) -> Option<&Pause> {
     match done {
         Done::Paused(pause) => Some(pause),
         Done::Resumed { lifted, .. } => lifted.as_ref(),
-        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) => None,
+        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Noted => None,
     }
 }
 

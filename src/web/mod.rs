@@ -5,6 +5,7 @@
 //! reach it through a name of its own (DNS rebinding).
 
 pub mod api;
+pub mod backup;
 pub mod hands;
 pub mod listen;
 mod metrics;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::{Mailbox, Settings};
@@ -11,6 +12,7 @@ use crate::daemon::tests::until;
 use crate::ecs::Described;
 use crate::engine::job::{Instance, Job, Site};
 use crate::engine::launch::{Launch, LaunchRequest};
+use crate::engine::retention::Retention;
 use crate::engine::run::{Firing, Run, RunId, Status, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
@@ -124,6 +126,7 @@ async fn start(store: &MemoryStore, ecs: &Cluster) -> (Daemon<MemoryStore, Clust
         max_running: None,
         groups: BTreeMap::new(),
         event_queues: Vec::new(),
+        retention: watch::channel(Retention::default()).1,
     };
     Daemon::start(settings, store.clone(), ecs.clone()).await.unwrap()
 }

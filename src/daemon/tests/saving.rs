@@ -14,11 +14,14 @@ use crate::daemon::{Daemon, DaemonError, Mailbox, clock, inbox};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::{Instance, JobName, Site};
 use crate::engine::launch::LaunchRequest;
+use crate::engine::retention::Retention;
 use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
-use crate::store::{Audit, Batch, Loaded, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
+use crate::store::{
+    Audit, Batch, Loaded, Position, Pruned, RunQuery, RunSave, RunStory, RunSummary, Snapshot, Store, StoreError, Term,
+};
 
 /// More looks than there is room for in the channel of reports.
 const MANY_LOOKS: u64 = 5_000;
@@ -228,6 +231,14 @@ impl Store for Moody {
 
     async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
         self.store.audit(limit).await
+    }
+
+    async fn prune(&self, rules: Retention, from: Position, now: DateTime<Utc>) -> Result<Pruned, StoreError> {
+        self.store.prune(rules, from, now).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.store.snapshot().await
     }
 }
 

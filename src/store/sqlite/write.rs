@@ -22,6 +22,7 @@ use super::super::row::{self, DefinitionIds, EventRow, Extent, Fault, Misfit};
 use super::super::{Audit, Batch, Mark, RunSave, StoreError, Term};
 use super::fault;
 use super::home::{Astray, Home};
+use super::prune::{self, Slice};
 use super::sql;
 use crate::engine::job::JobName;
 use crate::engine::launch::Launch;
@@ -31,6 +32,7 @@ use crate::engine::run::RunId;
 const GROUP_MAX: usize = 64;
 /// What is being done when it fails.
 const SAVING: &str = "save a batch";
+const PRUNING: &str = "delete what is kept no longer";
 
 /// Which new runs were dropped.
 pub(super) type Saved = Result<BTreeSet<RunId>, StoreError>;
@@ -40,6 +42,8 @@ pub(super) type Saved = Result<BTreeSet<RunId>, StoreError>;
 pub(super) enum Request {
     /// Save a batch.
     Commit(Commit),
+    /// Delete what the reader found.
+    Prune(Prune),
     /// End, and answer when the lock is free.
     Close(oneshot::Sender<()>),
 }
@@ -49,6 +53,14 @@ pub(super) enum Request {
 pub(super) struct Commit {
     pub(super) batch: Arc<Batch>,
     pub(super) answer: oneshot::Sender<Saved>,
+}
+
+/// A slice of what is kept no longer, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Prune {
+    pub(super) slice: Slice,
+    pub(super) term: Term,
+    pub(super) answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// What the thread owns.
@@ -73,16 +85,25 @@ impl Writer {
                 break;
             }
             let mut group = Vec::new();
+            let mut prunes = Vec::new();
             while let Some(request) = next.take() {
                 match request {
                     Request::Commit(commit) => group.push(commit),
+                    Request::Prune(prune) => prunes.push(prune),
                     Request::Close(done) => closing = Some(done),
                 }
                 if closing.is_none() && group.len() < GROUP_MAX {
                     next = requests.try_recv().ok();
                 }
             }
-            save_group(&mut self.connection, &self.home, group, &mut definitions);
+            if !group.is_empty() {
+                save_group(&mut self.connection, &self.home, group, &mut definitions);
+            }
+            // Behind the batches that came with them.
+            for Prune { slice, term, answer } in prunes {
+                let pruned = prune_slice(&mut self.connection, &self.home, &slice, term, &mut definitions);
+                let _nobody_waits = answer.send(pruned);
+            }
         }
         // Whoever still waits in the queue learns that the store is closed.
         drop(requests);
@@ -124,6 +145,25 @@ pub(super) fn save_group(
     for (answer, saved) in answers.into_iter().zip(saved) {
         // Whoever no longer waits finds the batch when it loads.
         let _nobody_waits = answer.send(saved);
+    }
+}
+
+fn prune_slice(
+    connection: &mut Connection,
+    home: &Home,
+    slice: &Slice,
+    term: Term,
+    definitions: &mut DefinitionIds,
+) -> Result<(), StoreError> {
+    let mine = i64::try_from(term.0).unwrap_or(i64::MAX);
+    let at_home = check_home(connection, home);
+    let mut delete = || prune::delete(connection, slice, mine, definitions);
+    match at_home.and_then(|()| fault::certain(home.path(), &mut delete)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(current)) => {
+            Err(StoreError::Deposed { mine: term.0, current: u64::try_from(current).unwrap_or(u64::MAX) })
+        }
+        Err(fault) => Err(fault::told(home.path(), PRUNING, fault)),
     }
 }
 
