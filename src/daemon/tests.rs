@@ -1,6 +1,7 @@
 //! The loop itself: that a call which panics takes nothing with it, (in `saving.rs`) what it does while its store fails,
-//! and (in `push.rs`) what task events and log tails change.
+//! (in `push.rs`) what task events and log tails change, and (in `pruning.rs`) what becomes of what is kept no longer.
 
+mod pruning;
 mod push;
 mod saving;
 

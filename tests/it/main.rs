@@ -8,6 +8,7 @@
 )]
 
 mod aws;
+mod backup;
 mod bad_input;
 mod boto3;
 mod classification;
