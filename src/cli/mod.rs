@@ -8,6 +8,7 @@ mod completion;
 pub mod exit;
 mod explain;
 mod follow;
+mod gate;
 mod hands;
 mod jobs;
 mod local;

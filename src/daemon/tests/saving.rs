@@ -18,7 +18,7 @@ use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
-use crate::store::{Audit, Batch, Loaded, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
+use crate::store::{AuditRow, Batch, Loaded, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
 
 /// More looks than there is room for in the channel of reports.
 const MANY_LOOKS: u64 = 5_000;
@@ -226,8 +226,8 @@ impl Store for Moody {
         self.store.of_instant(job, instant).await
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        self.store.audit(limit).await
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.store.audit(before, limit).await
     }
 }
 

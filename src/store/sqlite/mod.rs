@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::open::{Holder, OpenError, SCHEMA, World};
 use self::write::Writer;
 use super::row::Fault;
-use super::{Audit, Batch, Loaded, RunQuery, RunStory, RunSummary, Store, StoreError, Term};
+use super::{AuditRow, Batch, Loaded, RunQuery, RunStory, RunSummary, Store, StoreError, Term};
 use crate::engine::job::JobName;
 use crate::engine::run::RunId;
 
@@ -189,7 +189,7 @@ impl Store for SqliteStore {
         self.ask_in_time("look an instant up", move |connection| read::of_instant(connection, &job, instant)).await
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        self.ask_in_time("list what people did", move |connection| read::audit(connection, limit)).await
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.ask_in_time("list what people did", move |connection| read::audit(connection, before, limit)).await
     }
 }
