@@ -7,5 +7,6 @@ pub mod ecs;
 pub mod engine;
 pub mod local;
 pub mod observe;
+pub mod outbound;
 pub mod store;
 pub mod web;
