@@ -55,7 +55,7 @@ use crate::local::TaskDefinition;
 
 pub use http::{HttpSettings, TokenFile};
 pub use report::{Finding, Level};
-pub use tokens::{Token, Tokens, client_token, read_tokens};
+pub use tokens::{Token, Tokens, UNREADABLE_TOKENS, client_token, read_tokens};
 pub use watch::{Look, look};
 
 /// Where the state lives if `[state] url` is not set; the caller applies it, because `--local` has a place of its own.

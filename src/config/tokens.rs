@@ -25,6 +25,9 @@ const READABLE_BY_OTHERS: u32 = 0o004;
 /// Where systemd puts the credentials of a service.
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
+/// The code of a file that can't be read: perhaps only the daemon may.
+pub const UNREADABLE_TOKENS: &str = "unreadable-tokens";
+
 /// A token. It has no text but for whoever asks for it by name.
 #[derive(Clone)]
 pub struct Token {
@@ -123,12 +126,12 @@ fn open(file: &TokenFile, lookup: Lookup<'_>) -> Result<(PathBuf, String, u32), 
     if let (TokenFile::Credential(_), true) = (file, path.is_relative()) {
         let message =
             format!("{CREDENTIALS_DIRECTORY} is not set: only a service that systemd gave the credential has it");
-        return Err(refused("unreadable-tokens", &message));
+        return Err(refused(UNREADABLE_TOKENS, &message));
     }
-    let unreadable = |error: io::Error| refused("unreadable-tokens", &format!("the tokens can't be read: {error}"));
+    let unreadable = |error: io::Error| refused(UNREADABLE_TOKENS, &format!("the tokens can't be read: {error}"));
     let about = fs::metadata(&path).map_err(unreadable)?;
     if !about.is_file() {
-        return Err(refused("unreadable-tokens", "the tokens can't be read: this is not a regular file"));
+        return Err(refused(UNREADABLE_TOKENS, "the tokens can't be read: this is not a regular file"));
     }
     let mut text = String::new();
     let opened = fs::File::open(&path).map_err(unreadable)?;
