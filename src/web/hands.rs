@@ -61,13 +61,13 @@ impl Default for BodyWithin {
 }
 
 /// Who asks, and what they said: the whole of a request that does something.
-struct Said<T> {
+pub(super) struct Said<T> {
     asker: Asker,
     body: T,
 }
 
 /// A body that may carry a reason beside its own keys.
-trait Reasoned: DeserializeOwned + Default {
+pub(super) trait Reasoned: DeserializeOwned + Default {
     fn reason(&mut self) -> Option<String>;
 }
 

@@ -175,7 +175,7 @@ async fn connection(
     let stream = TokioIo::new(Patient::new(stream, limits.take_within));
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
-    protocol.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
+    protocol.max_header_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX).max_buf_size(2 * HEAD_BYTES_MAX);
     let mut connection = pin!(protocol.serve_connection(stream, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -217,5 +217,193 @@ fn seal(response: &mut Response) {
     ];
     for (name, value) in SEALS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::body::Body;
+    use axum::routing::{get, post};
+    use futures_util::stream;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::task::JoinHandle;
+
+    use super::super::hands::{Plain, Said};
+    use super::*;
+
+    /// Long enough for nothing to hit it by chance.
+    const AMPLE: Duration = Duration::from_secs(600);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    struct Server {
+        address: SocketAddr,
+        stop: CancellationToken,
+        serving: JoinHandle<()>,
+    }
+
+    fn ample() -> Limits {
+        let body_within = BodyWithin(AMPLE);
+        Limits { head_within: AMPLE, body_within, answer_within: AMPLE, take_within: AMPLE, ..Limits::default() }
+    }
+
+    async fn server(limits: Limits) -> Server {
+        let endless =
+            || async { Body::from_stream(stream::repeat(Ok::<_, std::convert::Infallible>(vec![b'x'; 64 << 10]))) };
+        let router = Router::new()
+            .route("/", get(|| async { "hello" }))
+            .route("/said", post(|_said: Said<Plain>| async { "done" }))
+            .route("/never", get(std::future::pending::<&'static str>))
+            .route("/endless", get(endless));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        Server { address, serving: tokio::spawn(serve(listener, router, limits, stop.clone())), stop }
+    }
+
+    impl Server {
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.address).await.unwrap()
+        }
+
+        /// All that comes back until the connection is closed.
+        async fn exchange(&self, request: &[u8]) -> String {
+            let mut stream = self.connect().await;
+            stream.write_all(request).await.unwrap();
+            rest(&mut stream).await
+        }
+
+        /// Waits until a connection has a place.
+        async fn gets_through(&self) {
+            while !self.exchange(GET).await.starts_with("HTTP/1.1 200 ") {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    async fn rest(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        // Whoever is cut off may see a reset.
+        drop(stream.read_to_end(&mut bytes).await);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn half_a_head_and_an_idle_connection_are_given_up() {
+        let server = server(Limits { head_within: SHORT, ..ample() }).await;
+        for begun in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+            assert!(!server.exchange(begun.as_bytes()).await.contains(" 200 "), "{begun}");
+        }
+        let kept = server.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(kept.starts_with("HTTP/1.1 200 ") && kept.ends_with("hello"), "{kept}");
+    }
+
+    #[tokio::test]
+    async fn half_a_body_is_given_up_with_a_word() {
+        let server = server(Limits { body_within: BodyWithin(SHORT), ..ample() }).await;
+        for framing in ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+            let request = format!("POST /said HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{framing}");
+            let answer = server.exchange(request.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        }
+        server.gets_through().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_or_no_http_is_refused() {
+        let server = server(ample()).await;
+        let head = |more: &str| format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
+        let cases = [
+            (head(&format!("X-Large: {}\r\n", "x".repeat(HEAD_BYTES_MAX))), "431"),
+            (head(&"X-Many: x\r\n".repeat(HEADERS_MAX)), "431"),
+            (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(HEAD_BYTES_MAX)), "4"),
+            ("\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n".to_owned(), "400"),
+            ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned(), "400"),
+            (head("A B: x\r\n"), "400"),
+        ];
+        for (request, status) in cases {
+            let answer = server.exchange(request.as_bytes()).await;
+            let shown: String = request.chars().take(80).collect();
+            assert!(answer.is_empty() || answer.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {answer}");
+        }
+        assert!(server.exchange(head(&"X-Some: x\r\n".repeat(HEADERS_MAX - 2)).as_bytes()).await.contains(" 200 "));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_is_turned_away_and_the_next_one_after_it_is_not() {
+        let server = server(Limits { connections: 2, ..ample() }).await;
+        let (mut first, mut second) = (server.connect().await, server.connect().await);
+        let mut answered = [0; 12];
+        for stream in [&mut first, &mut second] {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            stream.read_exact(&mut answered).await.unwrap();
+            assert_eq!(&answered, b"HTTP/1.1 200");
+        }
+        let mut third = server.connect().await;
+        let refused = rest(&mut third).await;
+        assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 5"), "{refused}");
+        drop(first);
+        server.gets_through().await;
+    }
+
+    #[tokio::test]
+    async fn whoever_takes_nothing_of_an_answer_loses_the_connection() {
+        let server = server(Limits { connections: 1, take_within: SHORT, ..ample() }).await;
+        let mut deaf = server.connect().await;
+        deaf.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        server.gets_through().await;
+        drop(deaf);
+    }
+
+    #[tokio::test]
+    async fn whoever_closes_half_of_a_connection_holds_nothing() {
+        let server = server(Limits { connections: 1, ..ample() }).await;
+        for request in
+            ["GET /never HTTP/1.1\r\nHost: x\r\n\r\n", "POST /said HTTP/1.1\r\nContent-Length: 9\r\n\r\n{", ""]
+        {
+            let mut stream = server.connect().await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            server.gets_through().await;
+            drop(stream);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_takes_too_long_is_an_answer_and_every_one_is_sealed() {
+        let server = server(Limits { answer_within: SHORT, ..ample() }).await;
+        let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        for (path, status) in [("/never", "503"), ("/", "200"), ("/nowhere", "404"), ("/said", "405")] {
+            let answer = server.exchange(request(path).as_bytes()).await.to_ascii_lowercase();
+            assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{path}: {answer}");
+            for header in [
+                "cache-control: no-store",
+                "x-content-type-options: nosniff",
+                "content-security-policy: default-src 'none'; frame-ancestors 'none'",
+                "referrer-policy: no-referrer",
+                "x-frame-options: deny",
+                "cross-origin-resource-policy: same-origin",
+            ] {
+                assert!(answer.contains(&format!("\r\n{header}\r\n")), "{path} lacks {header}: {answer}");
+            }
+            assert!(!answer.contains("\r\nserver:") && !answer.contains("access-control-"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_nobody_who_asks_for_nothing() {
+        let server = server(ample()).await;
+        let mut idle = server.connect().await;
+        idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answered = [0; 12];
+        idle.read_exact(&mut answered).await.unwrap();
+        let mut stuck = server.connect().await;
+        stuck.write_all(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        server.stop.cancel();
+        server.serving.await.unwrap();
+        assert!(rest(&mut idle).await.ends_with("hello"));
+        assert_eq!(rest(&mut stuck).await, "");
     }
 }
