@@ -138,6 +138,7 @@ fn definition(said: JobFile, target: Option<Arc<Target>>) -> Option<Definition> 
         exit_codes: said.exit_codes.or_default(ExitCodes::none())?,
         on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
         log_tail: said.log_tail.or_default(0)?,
+        notify: Arc::default(),
         task: TaskSpec {
             target: target?,
             cluster: said.cluster.optional()??,

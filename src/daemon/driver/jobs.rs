@@ -13,6 +13,7 @@ use super::Driver;
 use super::command::{Changes, NewJobs};
 use crate::engine::admit::{self, Absence, Undecided};
 use crate::engine::job::{Job, JobName};
+use crate::engine::notice::Standing;
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::quota::quota_key;
 use crate::engine::run::RunId;
@@ -45,6 +46,8 @@ pub(super) struct JobEntry {
     pub(super) next_at: Option<DateTime<Utc>>,
     /// How many of its runs ended badly since one succeeded.
     pub(super) failed_in_a_row: u32,
+    /// What decides which notices it owes next.
+    pub(super) standing: Standing,
 }
 
 impl JobEntry {
@@ -55,6 +58,7 @@ impl JobEntry {
             mark: self.mark,
             anchor: self.anchor,
             failed_in_a_row: self.failed_in_a_row,
+            standing: self.standing,
         }
     }
 
@@ -83,7 +87,8 @@ impl Driver {
 
     /// Enters a job. Answers with the mark of a schedule that it no longer has.
     fn set_job(&mut self, job: Arc<Job>, known: Option<Mark>, now: DateTime<Utc>) -> Option<Mark> {
-        let failed_in_a_row = known.as_ref().map_or(0, |mark| mark.failed_in_a_row);
+        let (failed_in_a_row, standing) =
+            known.as_ref().map(|mark| (mark.failed_in_a_row, mark.standing)).unwrap_or_default();
         let is_of = |mark: &Mark| mark.schedule == job.schedule.identity();
         let (stored, outdated) = if known.as_ref().is_some_and(is_of) { (known, None) } else { (None, known) };
         if stored.is_none() {
@@ -96,7 +101,8 @@ impl Driver {
         let next_at = job.schedule.next(mark, anchor);
         // So that its quota is shown before its first launch.
         self.quotas.bucket(quota_key(&job.definition.task.target), now);
-        self.jobs.insert(name.clone(), JobEntry { job, mark, anchor, offset, next_at, failed_in_a_row });
+        let entry = JobEntry { job, mark, anchor, offset, next_at, failed_in_a_row, standing };
+        self.jobs.insert(name.clone(), entry);
         self.enter_agenda(&name);
         outdated
     }
