@@ -138,7 +138,7 @@ fn definition(said: JobFile, target: Option<Arc<Target>>) -> Option<Definition> 
         exit_codes: said.exit_codes.or_default(ExitCodes::none())?,
         on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
         log_tail: said.log_tail.or_default(0)?,
-        notify: Arc::default(),
+        notify: said.notify.optional()?.map(|notify| Arc::clone(&notify.rules)).unwrap_or_default(),
         task: TaskSpec {
             target: target?,
             cluster: said.cluster.optional()??,

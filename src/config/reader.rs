@@ -180,8 +180,9 @@ impl<'r> Table<'r> {
             if accepted.contains(&name) || passed.contains(&name) || (is_astray && !value.get_ref().is_table()) {
                 continue;
             }
-            if conceal::is_telling(name) {
-                // Most likely a key of a channel in the wrong place.
+            let is_harmless = value.get_ref().as_str().is_none_or(|text| !text.contains("://"));
+            if conceal::is_telling(name) || !is_harmless || value.get_ref().is_table() || value.get_ref().is_array() {
+                // It may be a channel, or a key of one, that is misspelt or in the wrong place.
                 self.value(name, Place::new(self.origin.source, value.span()), value.get_ref()).conceal(&[]);
             }
             let mut message = match self.path.as_str() {

@@ -57,7 +57,8 @@ impl Address {
             return Err("holds a user or a password; send them as a header of a webhook, or not at all");
         }
         let called = text.split('#').next().unwrap_or_default();
-        let is_uri = called.parse::<hyper::Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()));
+        let is_uri = called.parse::<hyper::Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+            && authority.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']') || port.parse::<u16>().is_ok());
         if !is_uri || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("is no URL");
         }
