@@ -3,6 +3,10 @@
 //! A rule names what it is about and a channel. The rules are frozen with the definition of a firing; a channel itself, with
 //! its address and its secrets, stays in the configuration, and only its name is ever stored.
 
+mod owed;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +15,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::job::{Instance, JobName};
-use super::run::{RunId, Status, Trigger};
+use super::run::{Outcome, Run, RunId, State, Status, Trigger};
+
+pub use self::owed::{Before, Happened, JobNow, owed};
 
 /// How many attempts a notice names: what came before is in the history.
 pub const ATTEMPTS_MAX: usize = 10;
@@ -128,6 +134,44 @@ pub struct Standing {
     pub ended_badly: bool,
     /// How its newest row ended, if it was left out.
     pub left_out: Option<LeftOut>,
+}
+
+impl LeftOut {
+    /// How a run was left out that ended so; none if it was not.
+    fn of(outcome: &Outcome, run: &Run) -> Option<LeftOut> {
+        match outcome {
+            Outcome::Missed { .. } => Some(LeftOut::Missed),
+            Outcome::Skipped { .. } if run.attempts.is_empty() => Some(LeftOut::Skipped),
+            Outcome::Skipped { .. } => Some(LeftOut::NothingToDo),
+            Outcome::Succeeded
+            | Outcome::Failed { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::Cancelled { .. }
+            | Outcome::Unknown { .. } => None,
+        }
+    }
+}
+
+impl Standing {
+    /// After a run has begun: instants are no longer left out.
+    #[must_use]
+    pub fn begun(self) -> Standing {
+        // What its exit code says is not known yet, and mostly it says what it said before.
+        let left_out = self.left_out.filter(|left_out| *left_out == LeftOut::NothingToDo);
+        Standing { left_out, ..self }
+    }
+
+    /// After a run is over.
+    #[must_use]
+    pub fn ended(self, run: &Run) -> Standing {
+        let State::Finished { outcome, .. } = &run.state else { return self };
+        let ended_badly = match outcome {
+            Outcome::Succeeded => false,
+            Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unknown { .. } => true,
+            Outcome::Cancelled { .. } | Outcome::Skipped { .. } | Outcome::Missed { .. } => self.ended_badly,
+        };
+        Standing { ended_badly, left_out: LeftOut::of(outcome, run) }
+    }
 }
 
 /// The name of a channel. It can be shown and stored: an address that is a secret stands in it as a hash.
