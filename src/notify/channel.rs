@@ -5,13 +5,14 @@
 //! with an address are not part of it: one that is renewed still delivers what has waited.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::hex;
 use crate::engine::notice::{ChannelId, On};
 use crate::outbound;
 
@@ -122,6 +123,15 @@ impl Channel {
         }
     }
 
+    /// What a message may say of where it is.
+    pub fn shown(&self) -> &str {
+        match self {
+            Channel::Topic(topic) => &topic.arn,
+            Channel::Webhook(webhook) => webhook.address.origin(),
+            Channel::Ping(ping) => ping.address.origin(),
+        }
+    }
+
     /// What kind it is, as the configuration names it.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -139,11 +149,8 @@ pub fn kind_of(id: &ChannelId) -> &'static str {
 
 fn hashed(kind: &str, address: &Address, way: &str) -> ChannelId {
     let hash = Sha256::digest(format!("{}\n{way}", address.reveal()));
-    let mut id = format!("{kind}:{}:", address.host());
-    for byte in hash.iter().take(HASHED) {
-        let _infallible = write!(id, "{byte:02x}");
-    }
-    ChannelId(id.into())
+    let hashed = hex(hash.get(..HASHED).unwrap_or_default());
+    ChannelId(format!("{kind}:{}:{hashed}", address.host()).into())
 }
 
 /// An SNS topic.

@@ -128,7 +128,7 @@ fn each_mistake_has_its_code_and_its_place() {
         (format!("{hook}, headers = {{ Tenacron-Run = 'x' }}"), "bad-value 60"),
         (format!("{hook}, headers = {{ 'a b' = 'x' }}"), "bad-value 60"),
         (format!("{hook}, headers = {{ X-A = \"a\\nb\" }}"), "bad-value 66"),
-        (format!("{hook}, headers = {{ X-A = 'a' }}, header_files = {{ x-a = 'main.toml' }}"), "bad-value 88"),
+        (format!("{hook}, headers = {{ X-A = 'a' }}, header_files = {{ x-a = 'main.toml' }}"), "bad-value 96"),
         (format!("{hook}, secret = 's', secret_file = 'main.toml'"), "bad-value 62"),
         (format!("{hook}, secret = 5"), "wrong-type 57"),
         (format!("{hook}, secret_file = 'nowhere'"), "unreadable-secret 62"),
