@@ -252,7 +252,7 @@ fn settle(
         },
         state: settings.state.optional()?.flatten(),
         control_socket: settings.control_socket.optional()?.flatten(),
-        http_listen: settings.http_listen.optional()?.flatten(),
+        http: settings.http.optional()?.unwrap_or_default(),
         ecs: settings.ecs.optional()?.unwrap_or_default(),
         targets: targets?,
         target_queues,

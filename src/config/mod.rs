@@ -4,7 +4,7 @@
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
 //! (`syntax.rs`), variables of the environment are put into the tree (`variables.rs`), it is read key by key (`reader.rs`)
-//! into what each file says (`file.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `notify.rs`,
+//! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `notify.rs`,
 //! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
 //! be proved (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put down in one report (`report.rs`) with its place,
 //! and the way goes on.
@@ -12,6 +12,9 @@
 //! A value that is wrong is neither absent nor replaced by its default: it is `Field::Wrong`, so that one
 //! mistake makes one finding and not a second one about a missing key. A wrong default is thus reported at its own place,
 //! once, however many jobs inherit it.
+//!
+//! The files of tokens that `[http]` names are read by whoever needs them (`tokens.rs`), not with the configuration: only the
+//! daemon may have the right to.
 //!
 //! Every step is linear in the size of the files; work that is worth it for a few findings only (suggestions, rendering)
 //! is bounded by a count.
@@ -22,6 +25,7 @@ mod conceal;
 mod exit_codes;
 mod file;
 mod hidden;
+mod http;
 mod load;
 mod local;
 mod notify;
@@ -37,13 +41,13 @@ mod targets;
 mod task;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod variables;
 mod volume;
 mod watch;
 mod when;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +57,9 @@ use crate::engine::notice::ChannelId;
 use crate::local::TaskDefinition;
 use crate::notify::{Channel, Heartbeat};
 
+pub use http::{HttpSettings, TokenFile};
 pub use report::{Finding, Level};
+pub use tokens::{Token, Tokens, UNREADABLE_TOKENS, client_token, read_tokens};
 pub use watch::{Look, look};
 
 /// Where the state lives if `[state] url` is not set; the caller applies it, because `--local` has a place of its own.
@@ -72,8 +78,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// The Unix socket of `[control] socket`; see [`DEFAULT_CONTROL_SOCKET`].
     pub control_socket: Option<PathBuf>,
-    /// Where HTTP is served; nowhere if it is not set.
-    pub http_listen: Option<SocketAddr>,
+    /// Where HTTP is served, and to whom.
+    pub http: HttpSettings,
     /// How ECS is talked to.
     pub ecs: EcsSettings,
     /// Further accounts and regions, by name; a target without a region has that of [`Config::ecs`].

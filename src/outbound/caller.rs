@@ -54,7 +54,7 @@ pub struct Reply {
     pub status: u16,
     /// The header `Retry-After`, as it came.
     pub retry_after: Option<String>,
-    /// The first [`BODY_MAX`] bytes, or what of them came in time.
+    /// The first [`BODY_MAX`] bytes (or as many as were asked for), or what of them came in time.
     pub body: Vec<u8>,
 }
 
@@ -103,6 +103,19 @@ impl Caller {
     /// # Errors
     /// There is no answer.
     pub async fn call(&self, outgoing: Outgoing<'_>, within: Duration) -> Result<Reply, CallFailed> {
+        self.call_for(outgoing, within, BODY_MAX).await
+    }
+
+    /// The same for a body of up to so many bytes.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn call_for(
+        &self,
+        outgoing: Outgoing<'_>,
+        within: Duration,
+        body_max: usize,
+    ) -> Result<Reply, CallFailed> {
         let to = origin(outgoing.url).to_owned();
         let request =
             request(outgoing).map_err(|why| CallFailed::Unsendable { to: to.clone(), why: why.to_owned() })?;
@@ -129,7 +142,7 @@ impl Caller {
             Ok(Ok((status, retry_after, body))) => {
                 let mut read = Vec::new();
                 // The status is the answer. A body that does not come, or never ends, changes nothing of it.
-                let _in_time = tokio::time::timeout_at(give_up, take(body, &mut read)).await;
+                let _in_time = tokio::time::timeout_at(give_up, take(body, body_max, &mut read)).await;
                 Ok(Reply { status, retry_after, body: read })
             }
         }
@@ -164,10 +177,10 @@ fn request(outgoing: Outgoing<'_>) -> Result<HttpRequest, &'static str> {
     Ok(request)
 }
 
-async fn take(mut body: SdkBody, read: &mut Vec<u8>) {
-    while read.len() < BODY_MAX {
+async fn take(mut body: SdkBody, body_max: usize, read: &mut Vec<u8>) {
+    while read.len() < body_max {
         let Some(Ok(frame)) = body.frame().await else { return };
-        let room = BODY_MAX - read.len();
+        let room = body_max - read.len();
         read.extend(frame.into_data().iter().flatten().take(room));
     }
 }

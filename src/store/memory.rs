@@ -13,8 +13,8 @@ use chrono::{DateTime, Utc};
 use super::notice::{NoticeRow, PAUSE_MAX};
 use super::row::{self, DefinitionIds, EventRow, Extent, Fault, LaunchRow, Misfit, Origin, Parts, Progress};
 use super::{
-    Audit, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery, RunSave,
-    RunStory, RunSummary, Store, StoreError, Term,
+    Audit, AuditRow, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery,
+    RunSave, RunStory, RunSummary, Store, StoreError, Term,
 };
 use crate::engine::job::{Definition, JobName};
 use crate::engine::notice::{ChannelId, Standing};
@@ -158,8 +158,14 @@ impl Store for MemoryStore {
         self.data().of_instant(&job, instant).map_err(|source| row::told("look an instant up", source))
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        Ok(self.data().audit.iter().rev().take(limit).cloned().collect())
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let data = self.data();
+        let rows = (1..).zip(&data.audit).map(|(seq, audit)| AuditRow { seq, audit: audit.clone() });
+        let older = rows.filter(|row| before.is_none_or(|before| row.seq < before));
+        let mut older: Vec<AuditRow> = older.collect();
+        older.reverse();
+        older.truncate(limit);
+        Ok(older)
     }
 
     async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {

@@ -146,7 +146,8 @@ async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
             lives.iter().map(|(_, life)| life.run.clone()).filter(|run| !run.is_finished()).collect();
         assert_eq!(loaded.runs, in_flight, "schema {schema}");
         assert_eq!((loaded.marks, loaded.last_commit_at), (marks_of(schema), Some(at(7))), "schema {schema}");
-        let hands = (loaded.pauses, store.audit(9).await.unwrap());
+        let audit = store.audit(None, 9).await.unwrap().into_iter().map(|row| row.audit).collect();
+        let hands = (loaded.pauses, audit);
         assert_eq!(hands, hands_of(schema), "schema {schema}");
         assert_eq!(store.runs(all()).await.unwrap().len(), lives.len(), "schema {schema}");
         for (name, life) in &lives {

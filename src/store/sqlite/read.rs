@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::notice::{NoticeRow, PAUSE_MAX};
 use super::super::row::{self, Damaged, EventRow, Extent, Fault, LaunchRow, Origin, Parts, Progress};
 use super::super::{
-    Audit, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery, RunStory,
-    RunSummary,
+    Audit, AuditRow, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery,
+    RunStory, RunSummary,
 };
 use super::sql;
 use crate::engine::job::{Definition, Instance, JobName};
@@ -294,22 +294,25 @@ pub(super) fn of_instant(
     Ok(found)
 }
 
-pub(super) fn audit(connection: &Connection, limit: usize) -> Result<Vec<Audit>, Fault> {
+pub(super) fn audit(connection: &Connection, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, Fault> {
     let mut statement = connection.prepare_cached(sql::AUDIT)?;
-    let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut rows = statement.query([before.map_or(i64::MAX, number), i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut audit = Vec::new();
     while let Some(row) = rows.next()? {
         let named = "an audit row";
         let job: Option<String> = column(row, "job", named)?;
         let run: Option<String> = column(row, "run", named)?;
-        audit.push(Audit {
+        let entry = Audit {
             at: row::instant(column(row, "at", named)?, named, "at")?,
             by: column(row, "actor", named)?,
             action: column(row, "action", named)?,
             job: job.map(|job| JobName::new(&job)).transpose().map_err(|e| Damaged::new(named, "job", e))?,
             run: run.map(|run| RunId::from_text(&run)),
             detail: column(row, "detail", named)?,
-        });
+        };
+        let seq: i64 = column(row, "seq", named)?;
+        audit.push(AuditRow { seq: seq.unsigned_abs(), audit: entry });
     }
     Ok(audit)
 }
