@@ -25,7 +25,7 @@ use crate::daemon::clock;
 use crate::engine::job::Instance;
 use crate::observe;
 use crate::store::sqlite::{Holder, copy_at_rest};
-use crate::web::backup::SHA256;
+use crate::web::backup::{PATH, SHA256};
 use crate::web::hands::Plain;
 
 /// How long the daemon may take for the next bytes.
@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let mut draft = if is_stdout { None } else { Some(Draft::of(&path, force)?) };
     match (context.daemon().await, &mut draft) {
         (Ok(client), draft) => {
-            let response = client.post_for_file("/api/v1/backup", &Plain { reason }).await?;
+            let response = client.post_for_file(PATH, &Plain { reason }).await?;
             match draft {
                 Some(draft) => receive(response, draft.create()?, &path).await?,
                 None => receive(response, io::stdout().lock(), Path::new("the output")).await?,

@@ -1,4 +1,4 @@
-//! Asks a running daemon over its control socket.
+//! Asks a running daemon: over its control socket, or at a URL with a token.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderValue;
-use hyper::http::request::Builder;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -14,21 +13,33 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::exit::{Exit, Failed};
+use super::remote::Remote;
 use crate::web::objects::ErrorObject;
 use crate::web::peer::ON_BEHALF_OF;
 use crate::web::socket;
 
 /// How long an answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long the daemon may take before it answers with a file: until all of it is there and checked.
 const FILE_WITHIN: Duration = Duration::from_secs(60 * 60);
 /// The largest answer.
-const BODY_MAX: usize = 256 << 20;
+pub(super) const BODY_MAX: usize = 256 << 20;
 
-/// A daemon's control socket, connected anew for each request.
+/// A way to the daemon, taken anew for each request.
 #[derive(Debug)]
-pub(super) struct Client {
-    path: PathBuf,
+pub(super) enum Client {
+    /// Its control socket.
+    Socket(PathBuf),
+    /// Its URL.
+    Url(Remote),
+}
+
+/// A request.
+pub(super) struct Ask<'a> {
+    pub(super) method: &'static str,
+    pub(super) path: &'a str,
+    /// JSON; none if it asks for something only.
+    pub(super) body: Option<String>,
 }
 
 impl Client {
@@ -37,7 +48,7 @@ impl Client {
         let mut tried = Vec::new();
         for path in candidates {
             match open(path).await {
-                Ok(_) => return Ok(Client { path: path.clone() }),
+                Ok(_) => return Ok(Client::Socket(path.clone())),
                 Err(error) => tried.push(format!("  {}: {error}", path.display())),
             }
         }
@@ -47,48 +58,65 @@ impl Client {
 
     /// Sends GET and reads the object.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
-        self.ask(Request::get(path), Bytes::new()).await
+        self.ask(Ask { method: "GET", path, body: None }).await
     }
 
     /// Sends POST with a body and reads the object.
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failed> {
-        let (request, body) = posted(path, body)?;
-        self.ask(request, body).await
+        self.ask(posted(path, body)?).await
     }
 
-    /// Sends POST and answers with the head of a file; its bytes are to be read.
+    /// Sends POST and answers with the head of a file; its bytes are to be read. Over a URL files are not fetched.
     pub(super) async fn post_for_file(&self, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Failed> {
-        let (request, body) = posted(path, body)?;
-        let response = in_time(FILE_WITHIN, self.send(request, body)).await?;
-        let status = response.status();
-        if status.is_success() {
+        let Client::Socket(socket) = self else {
+            let message = "this goes over the daemon's control socket: leave --url out";
+            return Err(Failed::new(Exit::Usage, message));
+        };
+        let response = in_time(FILE_WITHIN, send(socket, posted(path, body)?)).await?;
+        if response.status().is_success() {
             return Ok(response);
         }
-        let reading = async { Ok(Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes()) };
-        Err(refusal(status, &in_time(ANSWER_WITHIN, reading).await?))
+        let (status, body) = in_time(ANSWER_WITHIN, whole(response)).await?;
+        Err(refusal(status, &body))
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: Builder, body: Bytes) -> Result<T, Failed> {
-        let exchange = async {
-            let response = self.send(request, body).await?;
-            let status = response.status();
-            Ok((status, Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes()))
+    async fn ask<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, Failed> {
+        let (status, body) = match self {
+            Client::Url(remote) => remote.ask(ask).await?,
+            Client::Socket(path) => in_time(ANSWER_WITHIN, async { whole(send(path, ask).await?).await }).await?,
         };
-        let (status, body) = in_time(ANSWER_WITHIN, exchange).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|error| Failed::new(Exit::Failed, format!("failed to read the daemon's answer: {error}")));
         }
         Err(refusal(status, &body))
     }
+}
 
-    async fn send(&self, request: Builder, body: Bytes) -> Result<Response<Incoming>, Trouble> {
-        let stream = open(&self.path).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = request.header("host", "localhost").body(Full::new(body))?;
-        Ok(sender.send_request(request).await?)
+fn posted<'a>(path: &'a str, body: &impl Serialize) -> Result<Ask<'a>, Failed> {
+    let body = serde_json::to_string(body)
+        .map_err(|error| Failed::new(Exit::Failed, format!("failed to write the request: {error}")))?;
+    Ok(Ask { method: "POST", path, body: Some(body) })
+}
+
+async fn send(path: &Path, ask: Ask<'_>) -> Result<Response<Incoming>, Trouble> {
+    let stream = open(path).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(ask.method).uri(ask.path).header("host", "localhost");
+    if ask.body.is_some() {
+        request = request.header("content-type", "application/json");
+        // Root acts for somebody who is worth a line in the record.
+        if let Some(user) = std::env::var("SUDO_USER").ok().filter(|user| HeaderValue::from_str(user).is_ok()) {
+            request = request.header(ON_BEHALF_OF, user);
+        }
     }
+    Ok(sender.send_request(request.body(Full::new(Bytes::from(ask.body.unwrap_or_default())))?).await?)
+}
+
+async fn whole(response: Response<Incoming>) -> Result<(StatusCode, Bytes), Trouble> {
+    let status = response.status();
+    Ok((status, Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes()))
 }
 
 /// What a connection can meet.
@@ -101,17 +129,6 @@ async fn in_time<T>(within: Duration, asking: impl Future<Output = Result<T, Tro
         .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}")))
 }
 
-fn posted(path: &str, body: &impl Serialize) -> Result<(Builder, Bytes), Failed> {
-    let body = serde_json::to_vec(body)
-        .map_err(|error| Failed::new(Exit::Failed, format!("failed to write the request: {error}")))?;
-    let mut request = Request::post(path).header("content-type", "application/json");
-    // Root acts for somebody who is worth a line in the record.
-    if let Some(user) = std::env::var("SUDO_USER").ok().filter(|user| HeaderValue::from_str(user).is_ok()) {
-        request = request.header(ON_BEHALF_OF, user);
-    }
-    Ok((request, body.into()))
-}
-
 /// An answer that is not what was asked for.
 fn refusal(status: StatusCode, body: &[u8]) -> Failed {
     let message = serde_json::from_slice::<ErrorObject>(body).map_or_else(|_| status.to_string(), |body| body.error);
@@ -120,6 +137,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failed {
         StatusCode::BAD_REQUEST => Exit::Usage,
         StatusCode::CONFLICT => Exit::Declined,
         StatusCode::UNPROCESSABLE_ENTITY => Exit::Config,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Denied,
         _ => Exit::Failed,
     };
     Failed::new(exit, message)

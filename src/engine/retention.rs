@@ -3,6 +3,7 @@
 //! Only runs that are over ever go, and each whole. Of each job the newest run of every end stays, so that "when did it last
 //! succeed" and "how did it last fail" always have an answer. So does whatever is younger than a day: the row of an instant is
 //! what keeps it from being decided again under a clock that was set back.
+//! A run that still owes somebody a notice stays until that is settled; the stores see to it.
 
 use std::time::Duration;
 

@@ -297,7 +297,7 @@ fn whoever_reaches_the_port_gets_no_backup() {
     let site = Site::new(&format!("{SETTINGS}\n[http]\nlisten = \"127.0.0.1:0\"\n{OFTEN}"));
     let (daemon, address) = site.daemon_on_http(&["run", "--local"]);
     let (status, body) = post(&address, "/api/v1/backup", "X-No: thing", "");
-    assert_eq!((status, &body["error"]), (403, &json!("a backup is to be had over the control socket only")));
+    assert_eq!((status, &body["error"]), (403, &json!("a backup is for the control socket, or for a full token")));
     let audit: Value = super::commands::get(&address, &address, "/api/v1/audit").1;
     assert_eq!(audit, json!([]));
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));

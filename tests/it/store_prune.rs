@@ -10,17 +10,19 @@ use tenacron::engine::retention::Retention;
 use tenacron::engine::run::{Entry, Event, Outcome, Run, RunId};
 use tenacron::engine::task::LaunchAnswer;
 use tenacron::store::memory::MemoryStore;
-use tenacron::store::{Audit, Batch, Position, RunSummary, Store, StoreError};
+use tenacron::store::{Audit, Batch, NoticeQuery, Position, RunSummary, Store, StoreError};
 
 use super::store::{Bench, Disk, batch, conformance, mark, save};
 use super::store_hands::{audit, log_tails, pauses};
 use super::store_lives::{Life, all, arn, at, cancel, definition, firing, stopped};
+use super::store_notices::{dead, notice, turn};
 
 conformance! {
     what_is_kept_no_longer_goes_and_nothing_else
     the_newest_run_of_every_end_stays_for_ever
     what_people_did_goes_by_its_age
     a_definition_that_no_run_has_goes_and_can_come_back
+    a_run_that_owes_a_notice_stays_until_that_is_settled
     a_slice_is_small_and_the_next_one_goes_on
     who_is_deposed_deletes_nothing
     nothing_goes_where_nothing_is_too_old
@@ -225,9 +227,17 @@ async fn what_people_did_goes_by_its_age(bench: impl Bench) {
     let (runs, gone, slices) = prune(&store, rules(Some(10), None), at(24 * DAY)).await;
     assert_eq!((runs, gone), (0, 1_400));
     assert!(slices >= 3, "{slices}");
-    let mut left = store.audit(9_999).await.unwrap();
-    left.reverse();
-    assert_eq!(left, deeds[1_400..]);
+    let left = async || {
+        let rows = store.audit(None, 9_999).await.unwrap();
+        rows.into_iter().rev().map(|row| (row.seq, row.audit)).collect::<Vec<_>>()
+    };
+    let numbered: Vec<(u64, Audit)> = (1..).zip(deeds).collect();
+    assert_eq!(left().await, numbered[1_400..]);
+    // The newest stays, so that a number that was told never means another deed.
+    prune(&store, rules(Some(10), None), at(10_000 * DAY)).await;
+    assert_eq!(left().await, numbered[2_499..]);
+    store.commit(Batch { audit: vec![deed(0)], ..batch(store.term(), 0, vec![]) }).await.unwrap();
+    assert_eq!(left().await[1].0, 2_501);
 }
 
 async fn a_definition_that_no_run_has_goes_and_can_come_back(bench: impl Bench) {
@@ -254,6 +264,24 @@ async fn a_definition_that_no_run_has_goes_and_can_come_back(bench: impl Bench) 
     assert_eq!(store.load().await.unwrap().runs, [again.run]);
     let story = store.story(lives[2].run.id.clone()).await.unwrap().unwrap();
     assert_eq!(story.definition, later);
+}
+
+async fn a_run_that_owes_a_notice_stays_until_that_is_settled(bench: impl Bench) {
+    let store = bench.open();
+    let mut lives = daily("a", &[End::Fails; 4]);
+    let owed = [notice(&lives[0].run, "n-0", "ops", 1), notice(&lives[1].run, "n-1", "ops", 2)];
+    let saves = lives.iter_mut().map(Life::save).collect();
+    store.commit(Batch { notices: owed.to_vec(), ..batch(store.term(), 0, saves) }).await.unwrap();
+    turn(&store, vec![dead("n-1", 3)]).await;
+    let (rules, now) = (rules(Some(1), None), at(99 * DAY));
+    // A dead letter goes with its run, and the run that nothing is owed of goes.
+    assert_eq!(prune(&store, rules, now).await.0, 2);
+    let left = store.notices(NoticeQuery { limit: 9, ..NoticeQuery::default() }).await.unwrap();
+    assert_eq!(left.iter().map(|notice| notice.id.as_str()).collect::<Vec<_>>(), ["n-0"]);
+    assert_eq!(names(&store).await, [lives[3].run.id.to_string(), lives[0].run.id.to_string()]);
+    turn(&store, vec![dead("n-0", 4)]).await;
+    assert_eq!(prune(&store, rules, now).await.0, 1);
+    assert!(store.notices(NoticeQuery { limit: 9, ..NoticeQuery::default() }).await.unwrap().is_empty());
 }
 
 async fn a_slice_is_small_and_the_next_one_goes_on(bench: impl Bench) {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Frail, settings, until};
 use crate::daemon::pruner::Pruner;
-use crate::daemon::{Daemon, clock, mailbox};
+use crate::daemon::{Daemon, changes, clock, mailbox};
 use crate::engine::job::Instance;
 use crate::engine::retention::Retention;
 use crate::engine::run::{Firing, Outcome, Run, Trigger};
@@ -62,7 +62,7 @@ async fn a_daemon_deletes_what_is_too_old_soon_after_its_start_and_by_new_rules_
 #[tokio::test(start_paused = true)]
 async fn while_nothing_can_be_saved_nothing_is_deleted() {
     let store = history(500).await;
-    let (_mailbox, _letters, pulse) = mailbox::open();
+    let (_mailbox, _letters, pulse) = mailbox::open(changes::open(Instance::new("test").unwrap()).1);
     let rules = watch::channel(days(30)).1;
     let pruner = Pruner { store: store.clone(), rules, pulse: Arc::clone(&pulse) };
     pulse.store_fails(clock::now(), "full".into());
@@ -78,7 +78,7 @@ async fn while_nothing_can_be_saved_nothing_is_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_fails_is_followed_by_the_next() {
     let store = history(500).await;
-    let (_mailbox, _letters, pulse) = mailbox::open();
+    let (_mailbox, _letters, pulse) = mailbox::open(changes::open(Instance::new("test").unwrap()).1);
     let rules = watch::channel(days(30)).1;
     let newer = store.begin_term();
     let pruning = tokio::spawn(Pruner { store, rules, pulse }.run());

@@ -1,13 +1,15 @@
 //! Pruning in memory: the same walk as in SQLite, over the same columns.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 
+use super::super::NoticeState;
 use super::super::prune::{Candidate, Judge, Position, Pruned, ROWS_MAX, RUNS_MAX, Stage, Verdict};
 use super::super::row::{self, Fault};
 use super::{Data, Stored};
 use crate::engine::retention::Retention;
+use crate::engine::run::RunId;
 
 /// Deletes the next slice.
 pub(super) fn prune(data: &mut Data, rules: Retention, from: Position, now: DateTime<Utc>) -> Result<Pruned, Fault> {
@@ -24,8 +26,8 @@ pub(super) fn prune(data: &mut Data, rules: Retention, from: Position, now: Date
             Stage::Audit => break,
         };
     }
-    data.drop_runs(&goes);
-    Ok(Pruned { runs: goes.len(), audit: 0, next: Some(Position(stage)) })
+    let runs = data.drop_runs(&goes);
+    Ok(Pruned { runs, audit: 0, next: Some(Position(stage)) })
 }
 
 impl Data {
@@ -75,15 +77,24 @@ impl Data {
         Ok(Stage::After(job))
     }
 
-    fn drop_runs(&mut self, places: &[usize]) {
-        let mut definitions = BTreeSet::new();
-        for stored in places.iter().filter_map(|place| self.runs.remove(place)) {
+    /// Runs that owe a notice stay. Says how many went.
+    fn drop_runs(&mut self, places: &[usize]) -> usize {
+        let owed = self.notices.iter().filter(|(_, notice)| notice.state == NoticeState::Owed.as_str());
+        let owing: HashSet<RunId> = owed.map(|(run, _)| run.clone()).collect();
+        let (mut definitions, mut dropped) = (BTreeSet::new(), HashSet::new());
+        for place in places {
+            if self.runs.get(place).is_none_or(|run| owing.contains(&run.origin.id)) {
+                continue;
+            }
+            let Some(stored) = self.runs.remove(place) else { continue };
             self.places.remove(&stored.origin.id);
+            dropped.insert(stored.origin.id);
             if row::is_unique(stored.origin.trigger) {
                 self.firings.remove(&(stored.origin.job, stored.origin.scheduled_at));
             }
             definitions.insert(stored.definition);
         }
+        self.notices.retain(|(run, _)| !dropped.contains(run));
         let used: BTreeSet<i64> = self.runs.values().map(|run| run.definition).collect();
         for unused in definitions.difference(&used) {
             self.definitions.remove(unused);
@@ -91,14 +102,15 @@ impl Data {
             // A run that has it stores it anew.
             self.definition_ids.forget();
         }
+        dropped.len()
     }
 
-    /// It is written in order, so the oldest come first.
+    /// It is written in order, so the oldest come first. The newest stays, so that no number comes twice.
     fn drop_audit(&mut self, rules: Retention, now: DateTime<Utc>) -> Pruned {
         let is_old = |at: DateTime<Utc>| rules.too_old_before(now).is_some_and(|before| at < before);
-        let oldest = self.audit.len().min(ROWS_MAX);
+        let oldest = self.audit.len().saturating_sub(1).min(ROWS_MAX);
         let young = self.audit.split_off(oldest);
-        self.audit.retain(|entry| !is_old(entry.at));
+        self.audit.retain(|row| !is_old(row.audit.at));
         let audit = oldest - self.audit.len();
         self.audit.extend(young);
         Pruned { runs: 0, audit, next: (audit > 0).then_some(Position(Stage::Audit)) }

@@ -38,9 +38,11 @@ pub use self::open::{Holder, OpenError, SCHEMA, World};
 use self::write::Writer;
 use super::row::Fault;
 use super::{
-    Audit, Batch, Loaded, Position, Pruned, RunQuery, RunStory, RunSummary, Snapshot, Store, StoreError, Term,
+    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, Position, Pruned, RunQuery,
+    RunStory, RunSummary, Snapshot, Store, StoreError, Term,
 };
 use crate::engine::job::JobName;
+use crate::engine::notice::ChannelId;
 use crate::engine::retention::Retention;
 use crate::engine::run::RunId;
 
@@ -206,8 +208,25 @@ impl Store for SqliteStore {
         self.ask_in_time("look an instant up", move |connection| read::of_instant(connection, &job, instant)).await
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        self.ask_in_time("list what people did", move |connection| read::audit(connection, limit)).await
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.ask_in_time("list what people did", move |connection| read::audit(connection, before, limit)).await
+    }
+
+    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
+        self.ask_in_time("read which notices are due", move |connection| read::due_notices(connection, now, limit))
+            .await
+    }
+
+    async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {
+        self.ask_in_time("read which channels are owed notices", read::owed_channels).await
+    }
+
+    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+        self.ask_in_time("list notices", move |connection| read::notices(connection, &query)).await
+    }
+
+    async fn notice_counts(&self) -> Result<NoticeCounts, StoreError> {
+        self.ask_in_time("count notices", read::notice_counts).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
@@ -238,6 +257,6 @@ impl Store for SqliteStore {
         let (answer, answered) = oneshot::channel();
         let request = write::Request::Prune(write::Prune { slice, term: self.0.term, answer });
         self.0.writer.send(request).await.map_err(|_| StoreError::Closed)?;
-        answered.await.unwrap_or(Err(StoreError::Closed)).map(|()| pruned)
+        answered.await.unwrap_or(Err(StoreError::Closed)).map(|runs| Pruned { runs, ..pruned })
     }
 }

@@ -51,7 +51,8 @@ pub(super) fn find(
     Ok(Slice { runs, definitions, audit: Vec::new(), next: Some(Position(stage)) })
 }
 
-/// What people did too long ago. It is written in order, so the oldest come first.
+/// What people did too long ago. It is written in order, so the oldest come first. The newest stays, so that no number comes
+/// twice.
 fn old_audit(connection: &Connection, rules: Retention, now: DateTime<Utc>) -> Result<Slice, Fault> {
     let mut slice = Slice { runs: Vec::new(), definitions: BTreeSet::new(), audit: Vec::new(), next: None };
     if let Some(before) = rules.too_old_before(now) {
@@ -128,23 +129,32 @@ impl Walk<'_> {
     }
 }
 
-/// Deletes a slice in one transaction, if the term is still the one under which it was found; else says which one is.
+/// Everything of a run that stands in other tables, and the run itself.
+const OF_A_RUN: [&str; 6] =
+    [sql::DROP_EVENTS, sql::DROP_LOG_TAILS, sql::DROP_NOTICES, sql::DROP_ATTEMPTS, sql::DROP_LAUNCHES, sql::DROP_RUN];
+
+/// Deletes a slice in one transaction, if the term is still the one under which it was found; else says which one is. Runs that
+/// owe a notice stay: one may have been revived. Says how many went.
 pub(super) fn delete(
     connection: &mut Connection,
     slice: &Slice,
     term: i64,
     definitions: &mut DefinitionIds,
-) -> Result<Result<(), i64>, Fault> {
+) -> Result<Result<usize, i64>, Fault> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let current: i64 = transaction.prepare_cached(sql::TERM)?.query_row([], |row| row.get(0))?;
     if current != term {
         return Ok(Err(current));
     }
+    let mut runs = 0;
     for run in &slice.runs {
-        for statement in [sql::DROP_EVENTS, sql::DROP_LOG_TAILS, sql::DROP_ATTEMPTS, sql::DROP_LAUNCHES, sql::DROP_RUN]
-        {
+        if transaction.prepare_cached(sql::OWES_NOTICE)?.query_row([run], |row| row.get(0))? {
+            continue;
+        }
+        for statement in OF_A_RUN {
             transaction.prepare_cached(statement)?.execute([run])?;
         }
+        runs += 1;
     }
     let mut dropped = 0;
     for definition in &slice.definitions {
@@ -158,5 +168,5 @@ pub(super) fn delete(
         // A run that has one of them stores it anew.
         definitions.forget();
     }
-    Ok(Ok(()))
+    Ok(Ok(runs))
 }
