@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::driver::TakenIn;
 use super::{Daemon, clock};
 use crate::ecs::{CallError, Ecs, LivePage, PAGES_MAX};
+use crate::engine::call_fault::CallFault;
 use crate::engine::job::Site;
 use crate::engine::task::FoundTask;
 use crate::store::Store;
@@ -112,7 +113,7 @@ async fn look<E: Ecs>(ecs: E, site: Site, slots: Arc<Semaphore>, answers: mpsc::
             return;
         }
     }
-    let too_many = CallError { throttled: false, message: format!("ListTasks has more than {PAGES_MAX} pages") };
+    let too_many = CallError { fault: CallFault::Refused, message: format!("ListTasks has more than {PAGES_MAX} pages") };
     // Nobody listens any more, or the cluster stays open with that.
     drop(answers.send(Answer { site, page: Err(too_many) }).await);
 }

@@ -9,6 +9,7 @@ use super::*;
 use crate::daemon::DaemonError;
 use crate::daemon::tests::until;
 use crate::ecs::Described;
+use crate::engine::call_fault::CallFault;
 use crate::engine::job::{Instance, Job, Site};
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Firing, Run, RunId, Status, Trigger};
@@ -76,7 +77,7 @@ impl Ecs for Cluster {
                 Ok(LivePage { next, ..pages[nth].clone() })
             }
             Mood::Refuses(times) if asked < *times => {
-                Err(CallError { throttled: false, message: "ListTasks was refused: AccessDeniedException".into() })
+                Err(CallError { fault: CallFault::Denied, message: "ListTasks was refused: AccessDeniedException".into() })
             }
             Mood::Refuses(_) => Ok(LivePage::default()),
             Mood::Silent => std::future::pending().await,

@@ -183,7 +183,7 @@ impl<E: Ecs> Poller<E> {
                 return self.reports.send(reports).await.is_ok();
             }
             Ok(Err(error)) => {
-                if error.throttled {
+                if error.is_throttled() {
                     // They stay due, and the budget says when.
                     self.budget.throttled(called_at);
                 } else {
@@ -250,7 +250,7 @@ impl<E: Ecs> Poller<E> {
     /// One line tells that looks fail, however many do.
     fn failed(&mut self, tasks: &[TaskArn], error: &CallError) {
         if self.trouble.is_none() {
-            let throttled = error.throttled;
+            let throttled = error.is_throttled();
             tracing::warn!(cluster = %self.site, throttled, %error, "tasks could not be polled; their runs are unchanged");
         }
         let trouble = self.trouble.get_or_insert_with(|| Trouble {
