@@ -27,7 +27,7 @@ use crate::engine::admit;
 use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::quota::{self, Quotas};
-use crate::engine::run::{ClockChange, Entry, Event, Refused, Run, RunId, Step};
+use crate::engine::run::{ClockChange, Entry, Event, Refused, Run, RunId, Status, Step};
 use crate::engine::slots::{Limited, Slots};
 use crate::store::{Audit, Batch, Loaded, Mark, Term};
 
@@ -337,6 +337,13 @@ impl Driver {
     /// How many calls are under way.
     pub fn calls_under_way(&self) -> usize {
         self.runs.values().filter(|tracked| tracked.is_calling).count()
+    }
+
+    /// How many living runs are in each status.
+    pub fn in_flight(&self) -> Vec<(Status, usize)> {
+        let mut counts: HashMap<Status, usize> = HashMap::new();
+        self.runs.values().for_each(|tracked| *counts.entry(tracked.run.status()).or_default() += 1);
+        Status::ALL.into_iter().filter_map(|status| Some((status, *counts.get(&status)?))).collect()
     }
 
     /// How many runs are alive.

@@ -54,10 +54,10 @@ struct Seen {
 
 impl<S: Store, E: Ecs> Daemon<S, E> {
     /// Takes in what runs of an earlier state. False if the daemon was told to stop before it had looked.
-    pub(super) async fn find_lost_tasks(&mut self, ecs: E, stop: &CancellationToken) -> bool {
+    pub(super) async fn find_lost_tasks(&mut self, stop: &CancellationToken) -> bool {
         let sites = self.driver.sites();
         let mut seen = Seen { open: sites.iter().map(|site| (site.clone(), None)).collect(), ..Seen::default() };
-        let (mut answers, _looks) = begin(ecs, &sites);
+        let (mut answers, _looks) = begin(self.ecs.clone(), &sites);
         let over = tokio::time::sleep(LOOK_WITHIN);
         tokio::pin!(over);
         loop {

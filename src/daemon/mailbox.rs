@@ -2,23 +2,29 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::run::RunId;
+use crate::engine::run::{RunId, Status};
+use crate::observe::Metrics;
 
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
+use super::reach::{Reach, SiteHealth};
 
 /// How many letters may wait.
 const LETTERS_MAX: usize = 64;
+/// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
+const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
 
 /// Something that the loop is asked.
 #[derive(Debug)]
 pub(super) enum Letter {
     /// What the jobs are.
     Jobs(oneshot::Sender<Vec<JobView>>),
+    /// How many living runs are in each status.
+    InFlight(oneshot::Sender<Vec<(Status, usize)>>),
     /// What keeps a run whose launch is due from it.
     WaitsFor(RunId, oneshot::Sender<Option<String>>),
     /// To do something; answered when it is saved.
@@ -37,6 +43,7 @@ impl Tray {
     pub(super) fn take_in(&mut self, letter: Letter, driver: &Driver) {
         match letter {
             Letter::Jobs(reply) => drop(reply.send(driver.jobs())),
+            Letter::InFlight(reply) => drop(reply.send(driver.in_flight())),
             Letter::WaitsFor(run, reply) => drop(reply.send(driver.waits_for(&run, clock::now()))),
             Letter::Command(command, reply) => self.0.push((command, reply)),
         }
@@ -78,12 +85,31 @@ pub struct Health {
     pub launches: Vec<LaunchQueue>,
     /// Why the state can't be saved, if it can't.
     pub store_error: Option<String>,
+    /// Whether ECS answers, for each cluster of the configuration.
+    #[serde(default)]
+    pub ecs: Vec<SiteHealth>,
     /// When the configuration that is in force was taken; none before the first one was.
     #[serde(default)]
     pub config_taken_at: Option<DateTime<Utc>>,
     /// When the configuration was last looked at anew, and what came of it; none before the first time.
     #[serde(default)]
     pub reload: Option<ReloadState>,
+}
+
+impl Health {
+    /// Whether the loop turns.
+    pub fn turns(&self, now: DateTime<Utc>) -> bool {
+        self.turned_at.or(self.began_at).is_some_and(|at| now - at <= STILL_MAX)
+    }
+
+    /// Why the daemon is not ready; none if its loop turns, its state can be saved and ECS answers for every cluster.
+    pub fn unready(&self, now: DateTime<Utc>) -> Option<String> {
+        if !self.turns(now) {
+            return Some("the daemon's loop stands still".to_owned());
+        }
+        let unsaved = self.store_error.as_ref().map(|error| format!("the state can't be saved: {error}"));
+        unsaved.or_else(|| self.ecs.iter().find_map(|site| site.trouble(now)))
+    }
 }
 
 /// What came of the newest attempt to take another configuration.
@@ -136,9 +162,11 @@ impl Pulse {
 pub struct Mailbox {
     letters: mpsc::Sender<Letter>,
     pulse: Arc<Pulse>,
+    reach: Reach,
+    metrics: Metrics,
 }
 
-pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(reach: Reach, metrics: Metrics) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let pulse = Arc::new(Pulse(Mutex::new(Health {
         began_at: None,
@@ -146,10 +174,11 @@ pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
         living_runs: 0,
         launches: Vec::new(),
         store_error: None,
+        ecs: Vec::new(),
         config_taken_at: None,
         reload: None,
     })));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse) }, letters, pulse)
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics }, letters, pulse)
 }
 
 impl Mailbox {
@@ -158,6 +187,13 @@ impl Mailbox {
         let (reply, jobs) = oneshot::channel();
         self.letters.send(Letter::Jobs(reply)).await.ok()?;
         jobs.await.ok()
+    }
+
+    /// How many living runs are in each status; none if the loop has ended.
+    pub async fn in_flight(&self) -> Option<Vec<(Status, usize)>> {
+        let (reply, in_flight) = oneshot::channel();
+        self.letters.send(Letter::InFlight(reply)).await.ok()?;
+        in_flight.await.ok()
     }
 
     /// What keeps a run whose launch is due from it; none if nothing does, or nobody knows now.
@@ -191,6 +227,11 @@ impl Mailbox {
 
     /// How the daemon is.
     pub fn health(&self) -> Health {
-        self.pulse.with(|health| health.clone())
+        Health { ecs: self.reach.health(), ..self.pulse.with(|health| health.clone()) }
+    }
+
+    /// What the daemon counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 }

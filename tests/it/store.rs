@@ -322,7 +322,7 @@ async fn a_new_store_is_empty(bench: impl Bench) {
     let loaded = store.load().await.unwrap();
     assert_eq!((loaded.marks.len(), loaded.runs.len(), loaded.last_commit_at), (0, 0, None));
     assert!(store.runs(all()).await.unwrap().is_empty());
-    assert!(store.last_runs().await.unwrap().is_empty());
+    assert!(store.last_runs(None).await.unwrap().is_empty());
     assert!(store.story(RunId::from_text("nightly-1")).await.unwrap().is_none());
 }
 
@@ -412,7 +412,7 @@ async fn the_last_run_of_each_job(bench: impl Bench) {
         save(&store, vec![Life::due(name, seconds).save()]).await;
     }
     let last: Vec<(String, DateTime<Utc>)> =
-        store.last_runs().await.unwrap().into_iter().map(|run| (run.job.to_string(), run.scheduled_at)).collect();
+        store.last_runs(None).await.unwrap().into_iter().map(|run| (run.job.to_string(), run.scheduled_at)).collect();
     assert_eq!(last, [("a".to_owned(), at(2)), ("a-c".to_owned(), at(1)), ("b".to_owned(), at(6))]);
 }
 
@@ -463,7 +463,7 @@ async fn ten_thousand_firings_are_one_batch(bench: impl Bench) {
     let loaded = store.load().await.unwrap().runs;
     assert_eq!(loaded.len(), 10_000);
     assert!(Arc::ptr_eq(&loaded[0].definition, &loaded[9_999].definition), "equal definitions are shared again");
-    assert_eq!(store.last_runs().await.unwrap().len(), 1000);
+    assert_eq!(store.last_runs(None).await.unwrap().len(), 1000);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

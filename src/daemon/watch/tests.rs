@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::daemon::clock;
-use crate::daemon::tests::{WITHIN, no_connection};
+use crate::daemon::tests::{WITHIN, metrics, no_connection};
 use crate::ecs::{CallError, Described, LivePage};
 use crate::engine::call_fault::CallFault;
 use crate::engine::job::Target;
@@ -120,7 +120,7 @@ impl Bench {
         let (sender, reports) = mpsc::channel(1_024);
         let (ecs, stop) = (Counting::new(), CancellationToken::new());
         let pace = Pace { poll_interval: Duration::from_secs(5), describe_rate };
-        let watcher = Watcher::new(ecs.clone(), pace, sender, TaskTracker::new(), stop.clone());
+        let watcher = Watcher::new(ecs.clone(), pace, sender, TaskTracker::new(), stop.clone(), metrics());
         Bench { ecs, watcher, reports, stop }
     }
 
