@@ -113,7 +113,8 @@ async fn look<E: Ecs>(ecs: E, site: Site, slots: Arc<Semaphore>, answers: mpsc::
             return;
         }
     }
-    let too_many = CallError { fault: CallFault::Refused, message: format!("ListTasks has more than {PAGES_MAX} pages") };
+    let too_many =
+        CallError { fault: CallFault::Refused, message: format!("ListTasks has more than {PAGES_MAX} pages") };
     // Nobody listens any more, or the cluster stays open with that.
     drop(answers.send(Answer { site, page: Err(too_many) }).await);
 }

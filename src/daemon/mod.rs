@@ -168,7 +168,8 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone());
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
         let pace = Pace { poll_interval, describe_rate };
-        let watcher = Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone(), metrics.clone());
+        let watcher =
+            Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone(), metrics.clone());
         let listeners = Some(events::listeners(settings.event_queues, &watcher.followed()));
         let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
         tracker.spawn(pollers.clone().run_until_cancelled_owned(fetcher.run()));

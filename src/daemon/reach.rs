@@ -20,7 +20,7 @@ use crate::engine::job::Site;
 /// How often clusters are asked of which no call has been answered for so long.
 const KNOCK_EACH: Duration = Duration::from_secs(60);
 /// The pause after a question that was not answered.
-const KNOCK_AGAIN: Duration = Duration::from_secs(10);
+const KNOCK_AGAIN: Duration = Duration::from_secs(5);
 /// How old the newest answer may be while calls fail.
 const ANSWERED_WITHIN: TimeDelta = TimeDelta::minutes(3);
 /// How many clusters are asked at once.
@@ -80,7 +80,8 @@ impl Reach {
     pub(super) fn set(&self, sites: BTreeSet<Site>) {
         let mut known = self.sites();
         let mut former = std::mem::take(&mut *known);
-        *known = sites.into_iter().map(|site| former.remove_entry(&site).unwrap_or((site, Contact::default()))).collect();
+        *known =
+            sites.into_iter().map(|site| former.remove_entry(&site).unwrap_or((site, Contact::default()))).collect();
         if known.values().any(|contact| contact.answered_at.is_none()) {
             self.0.is_new.notify_one();
         }

@@ -1,7 +1,8 @@
 //! The loop itself: that a call which panics takes nothing with it, (in `saving.rs`) what it does while its store fails,
-//! and (in `push.rs`) what task events and log tails change.
+//! (in `push.rs`) what task events and log tails change, and (in `reach.rs`) whether ECS answers.
 
 mod push;
+mod reach;
 mod saving;
 
 use std::collections::BTreeMap;

@@ -63,7 +63,7 @@ pub struct LastSuccess {
 
 impl Counts {
     /// Counts what is new about a run.
-    pub(super) fn count(&mut self, save: &RunSave) {
+    pub(crate) fn count(&mut self, save: &RunSave) {
         for entry in &save.entries {
             match &entry.event {
                 HistoryEvent::RetryScheduled { attempt, retrier, .. } => {
@@ -170,9 +170,7 @@ fn attempt_outcome(attempt: &Attempt, end: Option<&Outcome>) -> &'static str {
         Some(outcome @ (Outcome::Succeeded | Outcome::Skipped { .. } | Outcome::Cancelled { .. })) => {
             outcome.status().as_str()
         }
-        Some(
-            Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Missed { .. } | Outcome::Unknown { .. },
-        )
+        Some(Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Missed { .. } | Outcome::Unknown { .. })
         | None => match &attempt.failure {
             Some(failure) if failure.primary == ErrorName::LAUNCH_UNKNOWN => "unknown",
             Some(failure) if failure.primary == ErrorName::TIMEOUT => "timed_out",

@@ -93,3 +93,79 @@ fn text(event: &Event<'_>) -> String {
     event.record(&mut message);
     message.0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use tracing_subscriber::fmt::MakeWriter;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Written {
+        type Writer = Written;
+        fn make_writer(&self) -> Written {
+            self.clone()
+        }
+    }
+
+    impl Written {
+        fn times(&self, text: &str) -> usize {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap().matches(text).count()
+        }
+    }
+
+    /// Runs this with a log of its own.
+    fn logged(lines: impl FnOnce()) -> Written {
+        let written = Written::default();
+        let log = tracing_subscriber::fmt().with_writer(written.clone()).with_ansi(false).finish();
+        tracing::subscriber::with_default(log.with(Limiter::default()), lines);
+        written
+    }
+
+    #[test]
+    fn a_flood_is_cut_where_it_comes_from_and_nowhere_else() {
+        let written = logged(|| {
+            for nth in 0..1_000 {
+                tracing::warn!(nth, "a token was refused");
+                tracing::error!(run = nth, "a run failed");
+                tracing::info!(nth, "something happened");
+            }
+            tracing::error!("something else is wrong");
+        });
+        assert_eq!(written.times("a token was refused"), LINES_MAX as usize);
+        assert_eq!(written.times("a run failed"), 1_000, "what becomes of a run is always told");
+        assert_eq!(written.times("something happened"), 1_000);
+        assert_eq!(written.times("something else is wrong"), 1);
+    }
+
+    #[test]
+    fn how_many_were_left_out_is_told_once_when_their_time_is_over() {
+        use tracing::Callsite as _;
+
+        let (limiter, now) = (Limiter::default(), Instant::now());
+        let place = tracing::callsite! { name: "here", kind: tracing::metadata::Kind::EVENT, fields: message }
+            .metadata()
+            .callsite();
+        let admitted = (0..100).filter(|_| limiter.admits(place.clone(), now, || "the text".to_owned())).count();
+        assert_eq!(admitted, LINES_MAX as usize);
+        assert_eq!(limiter.over(now + WINDOW / 2), []);
+        assert_eq!(limiter.over(now + WINDOW), [(40, "the text".to_owned())]);
+        assert_eq!(limiter.over(now + WINDOW * 2), []);
+        assert!(limiter.admits(place, now + WINDOW, || "the text".to_owned()), "a new window");
+    }
+}

@@ -25,8 +25,7 @@ const LAG: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0
 const CALL: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
 const COMMIT: [f64; 11] = [0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 8.0];
 const SWEEP: [f64; 9] = [0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0];
-const RUN: [f64; 12] =
-    [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0, 86_400.0];
+const RUN: [f64; 12] = [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0, 86_400.0];
 
 /// The calls of ECS that are counted. A look-up is a `ListTasks`, with what it shows of the tasks that it lists.
 pub(crate) const RUN_TASK: &str = "RunTask";
@@ -71,7 +70,11 @@ impl Metrics {
         };
         let start_lag = histogram("tenacron_start_lag_seconds", "From an instant until its RunTask was sent", &LAG);
         let run_duration = histogram("tenacron_run_duration_seconds", "From the record of a run to its end", &RUN);
-        let sweep = histogram("tenacron_poll_sweep_seconds", "How old the oldest look was that a look at tasks renewed", &SWEEP);
+        let sweep = histogram(
+            "tenacron_poll_sweep_seconds",
+            "How old the oldest look was that a look at tasks renewed",
+            &SWEEP,
+        );
         let commit = histogram("tenacron_store_commit_seconds", "How long a commit took that was saved", &COMMIT);
         let calls = Family::<CallLabels, Counter>::default();
         registry.register("tenacron_ecs_calls", "Calls of ECS; an empty error is a success", calls.clone());

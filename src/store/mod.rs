@@ -276,10 +276,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// The database failed.
-    fn last_runs(
-        &self,
-        status: Option<Status>,
-    ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+    fn last_runs(&self, status: Option<Status>) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
 
     /// Everything about one run; none if there is no such run.
     ///

@@ -23,6 +23,7 @@ mod harness;
 mod licences;
 mod lost_state;
 mod main_job;
+mod metrics;
 mod push;
 mod python;
 mod reload;

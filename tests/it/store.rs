@@ -2,14 +2,14 @@
 //!
 //! Runs are driven by the real engine, so that what is stored here is what the daemon stores.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 use tenacron::engine::failure::{ErrorName, Failure};
-use tenacron::engine::job::Instance;
+use tenacron::engine::job::{Instance, JobName};
 use tenacron::engine::run::{Event, Run, RunId, Status, Trigger};
 use tenacron::engine::task::LaunchAnswer;
 use tenacron::store::memory::MemoryStore;
@@ -109,6 +109,7 @@ conformance! {
     listings_are_newest_first_and_page
     listings_filter_by_job_and_status
     the_last_run_of_each_job
+    the_last_run_of_each_job_in_a_status
     a_story_has_all_attempts_and_entries
     concurrent_commits_are_all_kept
     ten_thousand_firings_are_one_batch
@@ -414,6 +415,21 @@ async fn the_last_run_of_each_job(bench: impl Bench) {
     let last: Vec<(String, DateTime<Utc>)> =
         store.last_runs(None).await.unwrap().into_iter().map(|run| (run.job.to_string(), run.scheduled_at)).collect();
     assert_eq!(last, [("a".to_owned(), at(2)), ("a-c".to_owned(), at(1)), ("b".to_owned(), at(6))]);
+}
+
+async fn the_last_run_of_each_job_in_a_status(bench: impl Bench) {
+    let store = bench.open();
+    let mut lives: Vec<Life> = every_life().into_iter().map(|(_, life)| life).collect();
+    lives.extend((1..4).map(|n| Life::due("due", n)));
+    lives.extend([8, 9].map(|n| Life::due("due", n).tell(10, cancel())));
+    save(&store, lives.iter_mut().map(Life::save).collect()).await;
+    for status in Status::ALL {
+        let of_status = lives.iter().map(|life| summary_of(&life.run)).filter(|run| run.status == status);
+        let newest: BTreeMap<JobName, RunSummary> = of_status.map(|run| (run.job.clone(), run)).collect();
+        let expected: Vec<RunSummary> = newest.into_values().collect();
+        assert_eq!(store.last_runs(Some(status)).await.unwrap(), expected, "{status:?}");
+        assert!(!expected.is_empty(), "{status:?} is among the lives");
+    }
 }
 
 async fn a_story_has_all_attempts_and_entries(bench: impl Bench) {

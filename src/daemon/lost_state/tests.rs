@@ -76,9 +76,10 @@ impl Ecs for Cluster {
                 let next = (nth + 1 < pages.len()).then(|| (nth + 1).to_string());
                 Ok(LivePage { next, ..pages[nth].clone() })
             }
-            Mood::Refuses(times) if asked < *times => {
-                Err(CallError { fault: CallFault::Denied, message: "ListTasks was refused: AccessDeniedException".into() })
-            }
+            Mood::Refuses(times) if asked < *times => Err(CallError {
+                fault: CallFault::Denied,
+                message: "ListTasks was refused: AccessDeniedException".into(),
+            }),
             Mood::Refuses(_) => Ok(LivePage::default()),
             Mood::Silent => std::future::pending().await,
         }

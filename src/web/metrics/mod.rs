@@ -65,9 +65,8 @@ struct JobNow {
 impl Scrape {
     async fn of<S: Store>(sources: &Sources<S>) -> Scrape {
         let mailbox = &sources.mailbox;
-        let asked = tokio::time::timeout(LOOP_ANSWERS_WITHIN, async {
-            (mailbox.jobs().await, mailbox.in_flight().await)
-        });
+        let asked =
+            tokio::time::timeout(LOOP_ANSWERS_WITHIN, async { (mailbox.jobs().await, mailbox.in_flight().await) });
         let (views, in_flight) = asked.await.unwrap_or_default();
         let (metrics, now) = (mailbox.metrics().clone(), clock::now());
         let counts = metrics.jobs();

@@ -70,7 +70,9 @@ impl Scrape {
     fn of_ecs(&self, page: &mut Page<'_>) -> fmt::Result {
         let sites = || {
             let labelled = self.health.ecs.iter();
-            labelled.map(|site| ([("target", site.target.as_deref().unwrap_or_default()), ("cluster", &*site.cluster)], site))
+            labelled.map(|site| {
+                ([("target", site.target.as_deref().unwrap_or_default()), ("cluster", &*site.cluster)], site)
+            })
         };
         let answers = sites().map(|(labels, site)| (labels, flag(site.trouble(self.now).is_none())));
         page.gauges("tenacron_ecs_answers", "Whether ECS answers for a cluster", answers)?;
@@ -120,7 +122,8 @@ impl Scrape {
         // Jobs that the configuration no longer has are counted together, under no name.
         let all = || known().chain(std::iter::once(("", gone)));
         let runs = all().flat_map(|(job, counts)| {
-            let always = ALWAYS.into_iter().filter(move |_| !job.is_empty()).map(|status| (status, counts.runs.of(status)));
+            let always =
+                ALWAYS.into_iter().filter(move |_| !job.is_empty()).map(|status| (status, counts.runs.of(status)));
             let others = counts.runs.iter().filter(move |(status, _)| job.is_empty() || !ALWAYS.contains(status));
             always.chain(others).map(move |(status, count)| ([("job", job), ("status", status.as_str())], count))
         });
@@ -160,18 +163,13 @@ impl Scrape {
         page.gauges("tenacron_job_paused", "Whether the instants of a job are left out", is_paused)?;
         let next = jobs.iter().filter_map(|job| Some(([("job", job.name.as_str())], seconds(job.next_at?))));
         page.gauges("tenacron_next_firing_timestamp_seconds", "When a job leaves next", next)?;
-        let periods =
-            jobs.iter().filter_map(|job| Some(([("job", job.name.as_str())], job.period?.as_seconds_f64())));
+        let periods = jobs.iter().filter_map(|job| Some(([("job", job.name.as_str())], job.period?.as_seconds_f64())));
         page.gauges("tenacron_job_period_seconds", "How far the instants of a job lie apart", periods)
     }
 
     fn of_the_process(&self, page: &mut Page<'_>) -> fmt::Result {
         let process = &self.process;
-        page.seconds(
-            "process_start_time_seconds",
-            "When the daemon started",
-            Some(self.metrics.started_at()),
-        )?;
+        page.seconds("process_start_time_seconds", "When the daemon started", Some(self.metrics.started_at()))?;
         for (name, help, value) in [
             ("process_resident_memory_bytes", "Resident memory", process.resident_bytes),
             ("process_open_fds", "Open file descriptors", process.open_files),
