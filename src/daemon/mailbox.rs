@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::run::{RunId, Status};
 use crate::observe::Metrics;
 
+use super::changes::{Gallery, Watching};
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
 use super::reach::{Reach, SiteHealth};
@@ -164,9 +165,14 @@ pub struct Mailbox {
     pulse: Arc<Pulse>,
     reach: Reach,
     metrics: Metrics,
+    gallery: Gallery,
 }
 
-pub(super) fn open(reach: Reach, metrics: Metrics) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(
+    reach: Reach,
+    metrics: Metrics,
+    gallery: Gallery,
+) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let pulse = Arc::new(Pulse(Mutex::new(Health {
         began_at: None,
@@ -178,7 +184,7 @@ pub(super) fn open(reach: Reach, metrics: Metrics) -> (Mailbox, mpsc::Receiver<L
         config_taken_at: None,
         reload: None,
     })));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics }, letters, pulse)
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery }, letters, pulse)
 }
 
 impl Mailbox {
@@ -208,6 +214,11 @@ impl Mailbox {
         let (reply, done) = oneshot::channel();
         self.letters.send(Letter::Command(command, reply)).await.ok()?;
         done.await.ok()
+    }
+
+    /// Begins to watch what changes; none if the loop has ended.
+    pub fn watch(&self) -> Option<Watching> {
+        self.gallery.watch()
     }
 
     /// Tells what came of a new configuration, for whoever asks how the daemon is.

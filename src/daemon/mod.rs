@@ -13,6 +13,7 @@
 //! picks them up from the store.
 
 mod act;
+mod changes;
 pub mod clock;
 mod counted;
 pub mod driver;
@@ -39,8 +40,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::changes::Changes;
+pub use self::changes::{Change, Watching, What};
 use self::counted::Counted;
-use self::driver::{Changes, Done, Driver, Pace, Report, Setup};
+use self::driver::{Done, Driver, Pace, Report, Setup};
 use self::events::Listener;
 use self::inbox::Inbox;
 use self::lag::Lag;
@@ -132,6 +135,7 @@ pub struct Daemon<S, E> {
     letters: mpsc::Receiver<Letter>,
     tray: Tray,
     pulse: Arc<Pulse>,
+    changes: Changes,
     lag: Lag,
     tracker: TaskTracker,
     pollers: CancellationToken,
@@ -163,9 +167,10 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let Settings { instance, jobs, launch_rate, launch_burst, poll_interval, describe_rate, .. } = settings;
         let (quotas, slots) =
             (Quotas::new(launch_rate, launch_burst), Slots::new(settings.max_running, settings.groups));
+        let (changes, gallery) = changes::open(instance.clone());
         let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
-        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone());
+        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone(), gallery);
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
         let pace = Pace { poll_interval, describe_rate };
         let watcher =
@@ -187,6 +192,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             letters,
             tray: Tray::default(),
             pulse,
+            changes,
             lag: Lag::default(),
             tracker,
             pollers,
@@ -287,6 +293,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                 }
             }
             batch.audit.iter().for_each(observe::carried_out);
+            self.changes.tell(&batch, &duplicates);
         }
         let launches = self.driver.launch_queues(now);
         self.lag.heed(&launches, now);
@@ -295,7 +302,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
     }
 
     /// Takes in that jobs came, changed or left, where that is not the driver's.
-    fn heed_changes(&self, changes: &Changes) {
+    fn heed_changes(&self, changes: &driver::Changes) {
         self.metrics.forget(&changes.removed);
         self.reach.set(self.driver.sites());
     }
