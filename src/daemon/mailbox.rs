@@ -168,11 +168,7 @@ pub struct Mailbox {
     gallery: Gallery,
 }
 
-pub(super) fn open(
-    reach: Reach,
-    metrics: Metrics,
-    gallery: Gallery,
-) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(reach: Reach, metrics: Metrics, gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let pulse = Arc::new(Pulse(Mutex::new(Health {
         began_at: None,

@@ -32,9 +32,6 @@ containers = [{ name = "app", command = ["true"] }]
 containers = [{ name = "app", command = ["false"] }]
 "#;
 
-/// Those that come with the notices.
-const OF_NOTICES: [&str; 3] = ["tenacron_notices_total", "tenacron_notices_waiting", "tenacron_notices_dead"];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -194,7 +191,7 @@ fn alerts_and_dashboard_ask_for_what_there_is() {
     let is_known = |name: &String| {
         let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
         let is_histogram = |name| known.get(name).is_some_and(|(kind, _)| kind == "histogram");
-        known.contains_key(name) || of_histogram.is_some_and(is_histogram) || OF_NOTICES.contains(&name.as_str())
+        known.contains_key(name) || of_histogram.is_some_and(is_histogram)
     };
     let rules = shipped("prometheus-rules.yaml");
     let in_rules = named_in(&rules);

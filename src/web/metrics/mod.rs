@@ -20,11 +20,11 @@ use crate::daemon::{Health, clock};
 use crate::engine::job::JobName;
 use crate::engine::run::Status;
 use crate::observe::{Counts, Metrics, Process};
-use crate::store::Store;
+use crate::store::{NoticeCounts, Store};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// How long the loop may take to answer until a scrape does without it; Prometheus itself waits for 10 seconds.
-const LOOP_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// How long loop and store may take to answer until a scrape does without them; Prometheus itself waits for 10 seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How many jobs are looked at in one go; then others have their turn.
 const JOBS_IN_A_GO: usize = 256;
 
@@ -50,6 +50,8 @@ struct Scrape {
     /// Likewise.
     in_flight: Option<Vec<(Status, usize)>>,
     term: u64,
+    /// None if the store did not answer.
+    notices: Option<NoticeCounts>,
     process: Process,
 }
 
@@ -65,9 +67,12 @@ struct JobNow {
 impl Scrape {
     async fn of<S: Store>(sources: &Sources<S>) -> Scrape {
         let mailbox = &sources.mailbox;
-        let asked =
-            tokio::time::timeout(LOOP_ANSWERS_WITHIN, async { (mailbox.jobs().await, mailbox.in_flight().await) });
-        let (views, in_flight) = asked.await.unwrap_or_default();
+        let of_loop = async { (mailbox.jobs().await, mailbox.in_flight().await) };
+        let (of_loop, of_store) = tokio::join!(
+            tokio::time::timeout(ANSWER_WITHIN, of_loop),
+            tokio::time::timeout(ANSWER_WITHIN, sources.store.notice_counts())
+        );
+        let ((views, in_flight), notices) = (of_loop.unwrap_or_default(), of_store.ok().and_then(Result::ok));
         let (metrics, now) = (mailbox.metrics().clone(), clock::now());
         let counts = metrics.jobs();
         let jobs = match views {
@@ -75,7 +80,7 @@ impl Scrape {
             None => None,
         };
         let (health, term, process) = (mailbox.health(), sources.store.term().0, Process::look());
-        Scrape { now, health, metrics, counts, jobs, in_flight, term, process }
+        Scrape { now, health, metrics, counts, jobs, in_flight, term, notices, process }
     }
 }
 

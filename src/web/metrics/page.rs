@@ -42,6 +42,7 @@ impl Collector for Scrape {
         self.of_launches(&mut page)?;
         self.of_runs(&mut page)?;
         self.of_jobs(&mut page)?;
+        self.of_notices(&mut page)?;
         self.of_the_process(&mut page)
     }
 }
@@ -165,6 +166,12 @@ impl Scrape {
         page.gauges("tenacron_next_firing_timestamp_seconds", "When a job leaves next", next)?;
         let periods = jobs.iter().filter_map(|job| Some(([("job", job.name.as_str())], job.period?.as_seconds_f64())));
         page.gauges("tenacron_job_period_seconds", "How far the instants of a job lie apart", periods)
+    }
+
+    fn of_notices(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(counts) = self.notices else { return Ok(()) };
+        page.gauge("tenacron_notices_waiting", "Notices that are owed", counts.owed)?;
+        page.gauge("tenacron_notices_dead", "Notices that nobody will get", counts.dead)
     }
 
     fn of_the_process(&self, page: &mut Page<'_>) -> fmt::Result {

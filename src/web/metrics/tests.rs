@@ -54,6 +54,7 @@ fn scrape(health: Health) -> Scrape {
         jobs: Some(vec![job]),
         in_flight: Some(vec![(Status::Running, 3)]),
         term: 7,
+        notices: Some(NoticeCounts { owed: 2, dead: 1 }),
         process: Process::default(),
     }
 }
@@ -90,6 +91,8 @@ fn a_page_says_how_the_daemon_is() {
         "tenacron_job_paused{job=\"nightly\"} 0.0",
         "tenacron_next_firing_timestamp_seconds{job=\"nightly\"} 1767225800.0",
         "tenacron_job_period_seconds{job=\"nightly\"} 900.0",
+        "tenacron_notices_waiting 2",
+        "tenacron_notices_dead 1",
         "process_start_time_seconds 1767225500.0",
         "# EOF",
     ] {
@@ -104,10 +107,12 @@ fn a_page_says_how_the_daemon_is() {
 }
 
 #[test]
-fn a_loop_that_does_not_answer_costs_only_what_it_knows() {
-    let page = page::text(Scrape { jobs: None, in_flight: None, ..scrape(health()) }).unwrap();
+fn a_loop_and_a_store_that_do_not_answer_cost_only_what_they_know() {
+    let page = page::text(Scrape { jobs: None, in_flight: None, notices: None, ..scrape(health()) }).unwrap();
     assert!(page.contains("tenacron_loop_turned_timestamp_seconds 1767225695.0\n"), "{page}");
-    assert!(!page.contains("tenacron_next_firing") && !page.contains("tenacron_runs_in_flight"), "{page}");
+    for unknown in ["tenacron_next_firing", "tenacron_runs_in_flight", "tenacron_notices"] {
+        assert!(!page.contains(unknown), "{unknown}: {page}");
+    }
 }
 
 #[test]
