@@ -18,6 +18,7 @@ mod reload;
 mod run;
 mod runs;
 mod schema;
+mod service;
 mod show;
 mod signals;
 mod targets;

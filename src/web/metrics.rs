@@ -80,8 +80,6 @@ mod tests {
     fn a_refused_configuration_shows() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         let mut health = Health {
-            began_at: None,
-            turned_at: None,
             living_runs: 3,
             launches: vec![
                 LaunchQueue { key: QuotaKey::default(), waiting: 0, since: None, rate: 20.0, slowed: false },
@@ -93,9 +91,9 @@ mod tests {
                     slowed: true,
                 },
             ],
-            store_error: None,
             config_taken_at: Some(at(1_767_225_600)),
             reload: Some(ReloadState { at: at(1_767_225_700), error: Some("a mistake".into()) }),
+            ..Health::default()
         };
         let text = |health: &Health| {
             let mut text = String::new();
