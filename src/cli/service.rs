@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sd_notify::NotifyState;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -48,15 +48,20 @@ pub(super) async fn tell(
     end: CancellationToken,
 ) {
     if std::env::var_os("NOTIFY_SOCKET").is_some() {
-        end.run_until_cancelled(follow(mailbox, reloads, stopping)).await;
+        end.run_until_cancelled(follow(Voice::new(), mailbox, reloads, stopping)).await;
     }
 }
 
-async fn follow(mailbox: Mailbox, mut reloads: mpsc::UnboundedReceiver<Reload>, stopping: CancellationToken) {
-    say(vec![Word::Status("starting".to_owned())]).await;
+async fn follow(
+    voice: Voice,
+    mailbox: Mailbox,
+    mut reloads: mpsc::UnboundedReceiver<Reload>,
+    stopping: CancellationToken,
+) {
+    voice.say(vec![Word::Status("starting".to_owned())]).await;
     let (mut told, mut is_stopping) = (Told::default(), false);
     tokio::select! {
-        () = first_turn(&mailbox) => say(vec![Word::Ready]).await,
+        () = first_turn(&mailbox) => voice.say(vec![Word::Ready]).await,
         () = stopping.cancelled() => {}
     }
     let mut looks = every(LOOK_EACH);
@@ -74,7 +79,7 @@ async fn follow(mailbox: Mailbox, mut reloads: mpsc::UnboundedReceiver<Reload>, 
             () = tick(&mut pings) => told.ping(&mailbox.health()),
             _ = looks.tick() => told.status(&mailbox.health(), is_stopping),
         };
-        say(words).await;
+        voice.say(words).await;
     }
 }
 
@@ -99,17 +104,35 @@ async fn tick(pings: &mut Option<Interval>) {
     }
 }
 
-/// By a thread of its own: a service manager that does not read must not hold up the daemon.
-async fn say(words: Vec<Word>) {
-    if words.is_empty() {
-        return;
+/// What is to be said, and where to tell that it was.
+type Saying = (Vec<Word>, oneshot::Sender<()>);
+
+/// A thread that nobody waits for at the end: a service manager that does not read must hold up neither the daemon nor its
+/// stop.
+struct Voice(std::sync::mpsc::Sender<Saying>);
+
+impl Voice {
+    fn new() -> Voice {
+        let (sender, sayings) = std::sync::mpsc::channel::<Saying>();
+        std::thread::spawn(move || {
+            for (words, said) in sayings {
+                let states: Vec<NotifyState<'_>> = words.iter().flat_map(Word::states).collect();
+                if let Err(error) = sd_notify::notify(&states) {
+                    tracing::warn!(%error, "service manager could not be told how the daemon is");
+                }
+                // Whoever said it may be gone.
+                let _gone = said.send(());
+            }
+        });
+        Voice(sender)
     }
-    let saying = tokio::task::spawn_blocking(move || {
-        let states: Vec<NotifyState<'_>> = words.iter().flat_map(Word::states).collect();
-        sd_notify::notify(&states)
-    });
-    if let Ok(Err(error)) = saying.await {
-        tracing::warn!(%error, "service manager could not be told how the daemon is");
+
+    /// Says it, and waits until it was.
+    async fn say(&self, words: Vec<Word>) {
+        let (said, is_said) = oneshot::channel();
+        if !words.is_empty() && self.0.send((words, said)).is_ok() {
+            drop(is_said.await);
+        }
     }
 }
 
