@@ -13,7 +13,7 @@ use super::follow::{Follower, Kept};
 use super::places::Places;
 use super::service;
 use super::signals::{listen_for, outlive_full_files, stop_on_signals};
-use super::{Context, local, targets};
+use super::{Context, gate, local, targets};
 use crate::config::{self, Config, Look};
 use crate::daemon::{Daemon, DaemonError, Mailbox, Settings, clock};
 use crate::ecs::{self, AwsEcs, EventQueue};
@@ -22,6 +22,7 @@ use crate::observe;
 use crate::store::StoreError;
 use crate::store::sqlite::{Holder, OpenError, SqliteStore, World};
 use crate::web::api::{self, Sources};
+use crate::web::gate::Access;
 use crate::web::listen::{self, ControlSocket, ListenError};
 
 /// How many who want the configuration read anew may wait.
@@ -115,7 +116,10 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
     let Parts { config, places, store, ecs, event_queues, local, hangups, read } = parts;
     let listen_failed = |error: ListenError| Failed::new(Exit::Unavailable, observe::chain(&error));
     let control = ControlSocket::bind(&places.control_socket).await.map_err(listen_failed)?;
-    let tcp = match config.http_listen {
+    let (rules, doubts) = gate::rules(&config.http).map_err(|error| Failed::new(Exit::Config, error))?;
+    observe::warnings(doubts.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
+    let access = Access::new(rules);
+    let tcp = match config.http.listen {
         Some(address) => Some(listen::bind_tcp(address).await.map_err(listen_failed)?),
         None => None,
     };
@@ -139,8 +143,18 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
     let (reloads, asks) = mpsc::channel(RELOADS_MAX);
     let listeners = CancellationToken::new();
     let (service, told) = mpsc::unbounded_channel();
-    let follower =
-        Follower { path, kept, mailbox: mailbox.clone(), ecs: calls, endpoint: local, asks, hangups, service, read };
+    let follower = Follower {
+        path,
+        kept,
+        mailbox: mailbox.clone(),
+        ecs: calls,
+        access: access.clone(),
+        endpoint: local,
+        asks,
+        hangups,
+        service,
+        read,
+    };
     let following = tokio::spawn(follower.run(listeners.clone()));
     let telling = tokio::spawn(service::tell(mailbox.clone(), told, stops.asked.clone(), listeners.clone()));
     if stops.drains {
@@ -148,7 +162,7 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
     }
     let router = api::router(Sources { store, mailbox, reloads });
     let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
-    let tcp = tcp.map(|tcp| tokio::spawn(listen::serve_tcp(tcp, router, listeners.clone())));
+    let tcp = tcp.map(|tcp| tokio::spawn(listen::serve_tcp(tcp, router, access, listeners.clone())));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         state = %places.state.display(),

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::job::JobName;
 use crate::engine::run::RunId;
 
+use super::changes::{Gallery, Watching};
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
 
@@ -163,12 +164,13 @@ impl Pulse {
 pub struct Mailbox {
     letters: mpsc::Sender<Letter>,
     pulse: Arc<Pulse>,
+    gallery: Gallery,
 }
 
-pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let pulse = Arc::new(Pulse(Mutex::new(Health::default())));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse) }, letters, pulse)
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), gallery }, letters, pulse)
 }
 
 impl Mailbox {
@@ -197,6 +199,11 @@ impl Mailbox {
     pub async fn drain(&self) {
         // A loop that has ended needs no telling.
         drop(self.letters.send(Letter::Drain).await);
+    }
+
+    /// Begins to watch what changes; none if the loop has ended.
+    pub fn watch(&self) -> Option<Watching> {
+        self.gallery.watch()
     }
 
     /// Tells what came of a new configuration, for whoever asks how the daemon is.
