@@ -48,7 +48,7 @@ use self::events::Listener;
 use self::inbox::Inbox;
 use self::lag::Lag;
 use self::log_tail::Fetcher;
-pub use self::mailbox::{Health, Mailbox, ReloadState};
+pub use self::mailbox::{Health, Mailbox, NextFiring, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
 use self::reach::Reach;
@@ -204,7 +204,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         Ok((daemon, mailbox))
     }
 
-    /// Runs until `stop`, then lets calls under way be answered and returns.
+    /// Runs until `stop`, or until a daemon that drains has nothing in flight, then lets calls under way be answered and returns.
     ///
     /// # Errors
     /// Another daemon took over, or the last decisions could not be saved.
@@ -219,6 +219,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         while !stop.is_cancelled() {
             self.turn(std::mem::take(&mut arrived), false, &stop).await?;
             self.begin_beside();
+            if self.driver.drains() == Some(0) {
+                break;
+            }
             let next = self.driver.next_turn_at();
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -297,7 +300,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         }
         let launches = self.driver.launch_queues(now);
         self.lag.heed(&launches, now);
-        self.pulse.turned(now, self.driver.living_runs(), launches);
+        self.pulse.turned(now, &self.driver, launches);
         Ok(())
     }
 

@@ -138,16 +138,7 @@ fn what_failed_of_late_is_forgiven_while_an_answer_is_recent() {
 #[test]
 fn a_daemon_is_ready_only_if_loop_store_and_ecs_are_well() {
     let now = clock::now();
-    let well = || Health {
-        began_at: Some(now),
-        turned_at: Some(now),
-        living_runs: 0,
-        launches: Vec::new(),
-        store_error: None,
-        ecs: Vec::new(),
-        config_taken_at: None,
-        reload: None,
-    };
+    let well = || Health { began_at: Some(now), turned_at: Some(now), ..Health::default() };
     assert_eq!(well().unready(now), None);
     let still = Health { turned_at: Some(now - TimeDelta::seconds(16)), ..well() };
     assert_eq!(still.unready(now).as_deref(), Some("the daemon's loop stands still"));

@@ -18,7 +18,6 @@ fn health() -> Health {
         error: error.map(Into::into),
     };
     Health {
-        began_at: None,
         turned_at: Some(at(1_767_225_695)),
         living_runs: 3,
         launches: vec![
@@ -31,10 +30,10 @@ fn health() -> Health {
                 slowed: true,
             },
         ],
-        store_error: None,
         ecs: vec![site("main", None), site("silent", Some("no route"))],
         config_taken_at: Some(at(1_767_225_600)),
         reload: Some(ReloadState { at: at(1_767_225_700), error: Some("a mistake".into()) }),
+        ..Health::default()
     }
 }
 
