@@ -207,7 +207,7 @@ async fn the_newest_run_of_every_end_stays_for_ever(bench: impl Bench) {
     let expected = |nth: &usize| lives[*nth].run.id.to_string();
     let newest_first = [13, 12, 10, 9, 6, 5, 3, 2];
     assert_eq!(names(&store).await, newest_first.iter().map(expected).collect::<Vec<_>>());
-    let last = store.last_runs().await.unwrap();
+    let last = store.last_runs(None).await.unwrap();
     assert_eq!(last.into_iter().map(|run| run.run.to_string()).collect::<Vec<_>>(), [expected(&6), expected(&13)]);
     // An instant whose row is gone is no longer known; the row of a later one does not stand for it.
     let found = store.of_instant(lives[0].run.job.clone(), at(0)).await.unwrap();

@@ -7,8 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Frail, settings, until};
+use super::{Frail, metrics, settings, until};
+use crate::daemon::mailbox::Pulse;
 use crate::daemon::pruner::Pruner;
+use crate::daemon::reach::Reach;
 use crate::daemon::{Daemon, changes, clock, mailbox};
 use crate::engine::job::Instance;
 use crate::engine::retention::Retention;
@@ -38,6 +40,11 @@ async fn rows(store: &MemoryStore) -> usize {
     store.runs(query).await.unwrap().into_iter().filter(|run| run.cause.as_deref() == Some("away")).count()
 }
 
+fn pulse() -> Arc<Pulse> {
+    let gallery = changes::open(Instance::new("test").unwrap()).1;
+    mailbox::open(Reach::default(), metrics(), gallery).2
+}
+
 fn days(days: u64) -> Retention {
     Retention { max_age: Some(Duration::from_secs(days * 86_400)), max_runs: None }
 }
@@ -62,7 +69,7 @@ async fn a_daemon_deletes_what_is_too_old_soon_after_its_start_and_by_new_rules_
 #[tokio::test(start_paused = true)]
 async fn while_nothing_can_be_saved_nothing_is_deleted() {
     let store = history(500).await;
-    let (_mailbox, _letters, pulse) = mailbox::open(changes::open(Instance::new("test").unwrap()).1);
+    let pulse = pulse();
     let rules = watch::channel(days(30)).1;
     let pruner = Pruner { store: store.clone(), rules, pulse: Arc::clone(&pulse) };
     pulse.store_fails(clock::now(), "full".into());
@@ -78,7 +85,7 @@ async fn while_nothing_can_be_saved_nothing_is_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_fails_is_followed_by_the_next() {
     let store = history(500).await;
-    let (_mailbox, _letters, pulse) = mailbox::open(changes::open(Instance::new("test").unwrap()).1);
+    let pulse = pulse();
     let rules = watch::channel(days(30)).1;
     let newer = store.begin_term();
     let pruning = tokio::spawn(Pruner { store, rules, pulse }.run());

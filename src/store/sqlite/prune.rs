@@ -7,11 +7,26 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use tokio::sync::oneshot;
 
 use super::super::prune::{Candidate, ENTRIES_A_ROW, Judge, Position, ROWS_MAX, RUNS_MAX, Stage, Verdict};
 use super::super::row::{DefinitionIds, Fault};
-use super::sql;
+use super::super::{StoreError, Term};
+use super::home::Home;
+use super::{fault, sql, write};
 use crate::engine::retention::Retention;
+
+/// What is being done when it fails.
+const PRUNING: &str = "delete what is kept no longer";
+
+/// A slice to be deleted, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Prune {
+    pub(super) slice: Slice,
+    pub(super) term: Term,
+    /// How many runs went.
+    pub(super) answer: oneshot::Sender<Result<usize, StoreError>>,
+}
 
 /// What one slice deletes, and where the next one goes on.
 #[derive(Debug)]
@@ -129,13 +144,29 @@ impl Walk<'_> {
     }
 }
 
+/// Deletes a slice for whoever asked.
+pub(super) fn answer(asked: Prune, connection: &mut Connection, home: &Home, definitions: &mut DefinitionIds) {
+    let Prune { slice, term, answer } = asked;
+    let mine = i64::try_from(term.0).unwrap_or(i64::MAX);
+    let at_home = write::check_home(connection, home);
+    let mut delete = || delete(connection, &slice, mine, definitions);
+    let pruned = match at_home.and_then(|()| fault::certain(home.path(), &mut delete)) {
+        Ok(Ok(runs)) => Ok(runs),
+        Ok(Err(current)) => {
+            Err(StoreError::Deposed { mine: term.0, current: u64::try_from(current).unwrap_or(u64::MAX) })
+        }
+        Err(fault) => Err(fault::told(home.path(), PRUNING, fault)),
+    };
+    let _nobody_waits = answer.send(pruned);
+}
+
 /// Everything of a run that stands in other tables, and the run itself.
 const OF_A_RUN: [&str; 6] =
     [sql::DROP_EVENTS, sql::DROP_LOG_TAILS, sql::DROP_NOTICES, sql::DROP_ATTEMPTS, sql::DROP_LAUNCHES, sql::DROP_RUN];
 
 /// Deletes a slice in one transaction, if the term is still the one under which it was found; else says which one is. Runs that
 /// owe a notice stay: one may have been revived. Says how many went.
-pub(super) fn delete(
+fn delete(
     connection: &mut Connection,
     slice: &Slice,
     term: i64,

@@ -23,7 +23,7 @@ use super::super::row::{self, DefinitionIds, EventRow, Extent, Fault, Misfit};
 use super::super::{Audit, Batch, Mark, RunSave, StoreError, Term};
 use super::fault;
 use super::home::{Astray, Home};
-use super::prune::{self, Slice};
+use super::prune::{self, Prune};
 use super::{read, sql};
 use crate::engine::job::JobName;
 use crate::engine::launch::Launch;
@@ -34,7 +34,6 @@ use crate::engine::run::RunId;
 const GROUP_MAX: usize = 64;
 /// What is being done when it fails.
 const SAVING: &str = "save a batch";
-const PRUNING: &str = "delete what is kept no longer";
 
 /// Which new runs were dropped.
 pub(super) type Saved = Result<BTreeSet<RunId>, StoreError>;
@@ -55,14 +54,6 @@ pub(super) enum Request {
 pub(super) struct Commit {
     pub(super) batch: Arc<Batch>,
     pub(super) answer: oneshot::Sender<Saved>,
-}
-
-/// A slice of what is kept no longer, and who waits for it.
-#[derive(Debug)]
-pub(super) struct Prune {
-    pub(super) slice: Slice,
-    pub(super) term: Term,
-    pub(super) answer: oneshot::Sender<Result<usize, StoreError>>,
 }
 
 /// What the thread owns.
@@ -102,9 +93,8 @@ impl Writer {
                 save_group(&mut self.connection, &self.home, group, &mut definitions);
             }
             // Behind the batches that came with them.
-            for Prune { slice, term, answer } in prunes {
-                let pruned = prune_slice(&mut self.connection, &self.home, &slice, term, &mut definitions);
-                let _nobody_waits = answer.send(pruned);
+            for asked in prunes {
+                prune::answer(asked, &mut self.connection, &self.home, &mut definitions);
             }
         }
         // Whoever still waits in the queue learns that the store is closed.
@@ -150,25 +140,6 @@ pub(super) fn save_group(
     }
 }
 
-fn prune_slice(
-    connection: &mut Connection,
-    home: &Home,
-    slice: &Slice,
-    term: Term,
-    definitions: &mut DefinitionIds,
-) -> Result<usize, StoreError> {
-    let mine = i64::try_from(term.0).unwrap_or(i64::MAX);
-    let at_home = check_home(connection, home);
-    let mut delete = || prune::delete(connection, slice, mine, definitions);
-    match at_home.and_then(|()| fault::certain(home.path(), &mut delete)) {
-        Ok(Ok(runs)) => Ok(runs),
-        Ok(Err(current)) => {
-            Err(StoreError::Deposed { mine: term.0, current: u64::try_from(current).unwrap_or(u64::MAX) })
-        }
-        Err(fault) => Err(fault::told(home.path(), PRUNING, fault)),
-    }
-}
-
 /// The log is gone. What it held is in the database now, or is not.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Severed {
@@ -184,7 +155,7 @@ pub(super) enum Severed {
 
 /// Fails if the database or its log is not the file that was opened. Of a log that is gone, what it holds is at once moved
 /// to the database: it ends with this process, and that may be killed.
-fn check_home(connection: &Connection, home: &Home) -> Result<(), Fault> {
+pub(super) fn check_home(connection: &Connection, home: &Home) -> Result<(), Fault> {
     match home.check() {
         Ok(()) => Ok(()),
         Err(gone @ Astray::LogGone { .. }) => Err(match fold(connection) {
