@@ -297,7 +297,7 @@ async fn cancel<S: Store>(
         Ok(_) => Err(Problem::unavailable("the daemon answered something else")),
         Err(Problem(StatusCode::CONFLICT, why)) => match sources.store.story(run.clone()).await? {
             Some(story) => Err(Problem(StatusCode::CONFLICT, format!("{why}: {}", story.summary.status.as_str()))),
-            None => Err(Problem::not_found(format!("there is no run `{run}`"))),
+            None => Err(Problem::no_run(&run)),
         },
         Err(problem) => Err(problem),
     }
@@ -310,7 +310,7 @@ async fn retry<S: Store>(
 ) -> Result<Response, Problem> {
     let run = RunId::from_text(&run);
     let story = sources.store.story(run.clone()).await?;
-    let story = story.ok_or_else(|| Problem::not_found(format!("there is no run `{run}`")))?;
+    let story = story.ok_or_else(|| Problem::no_run(&run))?;
     if story.summary.finished_at.is_none() {
         return Err(Declined::Alive(run).into());
     }

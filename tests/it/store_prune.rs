@@ -10,8 +10,10 @@ use tenacron::engine::retention::Retention;
 use tenacron::engine::run::{Entry, Event, Outcome, Run, RunId};
 use tenacron::engine::task::LaunchAnswer;
 use tenacron::store::memory::MemoryStore;
+use tenacron::store::sqlite::SqliteStore;
 use tenacron::store::{Audit, Batch, NoticeQuery, Position, RunSummary, Store, StoreError};
 
+use super::harness::now;
 use super::store::{Bench, Disk, batch, conformance, mark, save};
 use super::store_hands::{audit, log_tails, pauses};
 use super::store_lives::{Life, all, arn, at, cancel, definition, firing, stopped};
@@ -346,4 +348,82 @@ async fn sqlite_is_left_with_no_orphans() {
     }
     assert_eq!(count("SELECT COUNT(*) FROM definition WHERE id NOT IN (SELECT definition FROM run)"), 0);
     assert_eq!(count("SELECT COUNT(*) FROM pragma_foreign_key_check"), 0);
+}
+
+/// How many runs the store has in [`a_large_store_is_pruned_while_commits_go_on`], which prints what it takes.
+const LARGE: &str = "RUNS";
+
+/// A store with so many runs more, a thousand each minute, all of jobs of their own: copies of these, made by SQL.
+fn multiply(disk: &Disk, jobs: i64, minutes: i64) {
+    let database = rusqlite::Connection::open(disk.path()).unwrap();
+    let copies = format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {minutes})");
+    let columns = "instance, job, trigger, deadline, cancelled, status, state, definition, retries_used, history_len, attempts, \
+                   error, cause, exit_code, next_action_at, term, request";
+    let later = |column: &str| format!("{column} + i * 60000");
+    let shifted = ["scheduled_at", "created_at", "finished_at"].map(later).join(", ");
+    let script = format!(
+        "BEGIN;
+         {copies} INSERT INTO run (seq, id, scheduled_at, created_at, finished_at, {columns})
+             SELECT seq + i * {jobs}, id || '-' || i, {shifted}, {columns} FROM n, run ORDER BY i, seq;
+         {copies} INSERT INTO launch (run, generation, client_token, started_by, request, first_sent_at, unresolved)
+             SELECT run + i * {jobs}, generation, client_token || '-' || i, started_by, request, first_sent_at, unresolved
+             FROM n, launch;
+         {copies} INSERT INTO attempt (run, attempt, body) SELECT run + i * {jobs}, attempt, body FROM n, attempt;
+         {copies} INSERT INTO event (run, seq, at, type, detail)
+             SELECT run + i * {jobs}, seq, at, type, detail FROM n, event;
+         COMMIT;"
+    );
+    database.execute_batch(&script).unwrap();
+}
+
+/// `RUNS=1000000 cargo test --test it a_large_store -- --nocapture` prints how long slices and commits take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_store_is_pruned_while_commits_go_on() {
+    let runs: i64 = std::env::var(LARGE).map_or(6_000, |text| text.parse().expect("RUNS is a number"));
+    let jobs = runs.min(1_000);
+    let minutes = runs / jobs;
+    let disk = Disk::new();
+    let store = disk.open();
+    let mut lives: Vec<Life> = (0..jobs).map(|nth| life(&format!("job-{nth:04}"), 0, 0, End::Succeeds)).collect();
+    save(&store, lives.iter_mut().map(Life::save).collect()).await;
+    store.close().await;
+    multiply(&disk, jobs, minutes - 1);
+    let store = disk.open();
+    let commit = async |store: &SqliteStore| {
+        let began = now();
+        store.commit(Batch { marks: vec![mark("a", "@daily", 1)], ..batch(store.term(), 1, vec![]) }).await.unwrap();
+        now() - began
+    };
+    let mut alone = Vec::new();
+    for _ in 0..200 {
+        alone.push(commit(&store).await);
+    }
+    let (half, mut meanwhile) = ((minutes + 1) / 2, Vec::new());
+    let pruning = {
+        let (store, rules) = (store.clone(), rules(Some(1), None));
+        tokio::spawn(async move {
+            let (mut slices, mut from) = (Vec::new(), Some(Position::first()));
+            let now_then = at(DAY + half * 60 + 1);
+            while let Some(position) = from {
+                let began = now();
+                let pruned = store.prune(rules, position, now_then).await.unwrap();
+                slices.extend((pruned.runs > 0).then(|| now() - began));
+                from = pruned.next;
+            }
+            slices
+        })
+    };
+    while !pruning.is_finished() {
+        meanwhile.push(commit(&store).await);
+    }
+    let slices = pruning.await.unwrap();
+    for (what, mut times) in [("a commit alone", alone), ("a commit meanwhile", meanwhile), ("a slice", slices)] {
+        times.sort_unstable();
+        let (median, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+        println!("{what}: median {median:?}, p99 {p99:?}, longest {:?}, of {}", times[times.len() - 1], times.len());
+    }
+    let left = rusqlite::Connection::open(disk.path()).unwrap();
+    let left: i64 = left.query_row("SELECT COUNT(*) FROM run", [], |row| row.get(0)).unwrap();
+    println!("{} of {runs} runs deleted", jobs * minutes - left);
+    assert_eq!(left, jobs * (minutes - half - 1).max(1), "what is younger than a day stays");
 }
