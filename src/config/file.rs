@@ -19,10 +19,12 @@ use crate::engine::log_tail::LINES_MAX;
 use crate::engine::resources::{PlacementConstraint, PlacementStrategy, VolumeConfiguration};
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Exceptions, Gap, Moment};
+use crate::notify::Heartbeat;
 
 use super::EcsSettings;
 use super::exit_codes;
 use super::http::{HttpSettings, http};
+use super::notify::{self, Notify};
 use super::reader::{At, Field, Table, Value};
 use super::report::{one_of, shown};
 use super::resources;
@@ -97,6 +99,8 @@ pub(super) struct JobFile {
     pub(super) exit_codes: Field<Arc<ExitCodes>>,
     pub(super) on_unknown: Field<OnUnknown>,
     pub(super) log_tail: Field<u16>,
+    /// That of `[defaults]` is shared by all jobs without their own.
+    pub(super) notify: Field<Arc<Notify>>,
 }
 
 /// `[jobs.NAME]`.
@@ -162,6 +166,7 @@ fn common(table: &Table<'_>) -> JobFile {
         on_unknown: table
             .get("on_unknown", |value| value.word(&[("fail", OnUnknown::Fail), ("rerun", OnUnknown::Rerun)])),
         log_tail: table.get("log_tail", |value| value.integer(0..=i64::from(LINES_MAX))),
+        notify: table.get("notify", notify::rules),
     }
 }
 
@@ -199,6 +204,7 @@ pub(super) struct SettingsFile {
     pub(super) targets: Field<Targets>,
     pub(super) max_running: Field<u32>,
     pub(super) groups: Field<BTreeMap<String, At<u32>>>,
+    pub(super) heartbeat: Field<Heartbeat>,
     pub(super) defaults: Field<JobFile>,
 }
 
@@ -218,6 +224,7 @@ pub(super) fn settings(whole: &Table<'_>, folder: &Path) -> SettingsFile {
         targets: whole.get("targets", targets::targets),
         max_running: whole.get("max_running", max_running),
         groups: whole.get("groups", groups),
+        heartbeat: whole.get("heartbeat", notify::heartbeat),
         defaults: whole.get("defaults", |value| value.table(|table| Some(defaults(table)))),
     }
 }

@@ -4,8 +4,8 @@
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
 //! (`syntax.rs`), variables of the environment are put into the tree (`variables.rs`), it is read key by key (`reader.rs`)
-//! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `local.rs`,
-//! `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
+//! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `notify.rs`,
+//! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
 //! be proved (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put down in one report (`report.rs`) with its place,
 //! and the way goes on.
 //!
@@ -21,12 +21,14 @@
 
 mod capacity;
 mod check;
+mod conceal;
 mod exit_codes;
 mod file;
 mod hidden;
 mod http;
 mod load;
 mod local;
+mod notify;
 mod proofs;
 mod reach;
 mod reader;
@@ -51,7 +53,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::job::{Instance, Job, JobName, Target};
+use crate::engine::notice::ChannelId;
 use crate::local::TaskDefinition;
+use crate::notify::{Channel, Heartbeat};
 
 pub use http::{HttpSettings, TokenFile};
 pub use report::{Finding, Level};
@@ -86,6 +90,10 @@ pub struct Config {
     pub max_running: Option<u32>,
     /// How many runs of a group may live at once.
     pub groups: BTreeMap<String, u32>,
+    /// What notices go to.
+    pub channels: BTreeMap<ChannelId, Arc<Channel>>,
+    /// What is pinged while the daemon is well.
+    pub heartbeat: Option<Heartbeat>,
     /// The jobs of all files.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
     /// What `--local` runs.

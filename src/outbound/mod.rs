@@ -25,6 +25,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_types::config_bag::ConfigBag;
 
+pub(crate) use self::caller::origin;
 pub use self::caller::{BODY_MAX, CallFailed, Caller, Outgoing, Reply};
 
 /// The variables that name a proxy, as the SDK reads them.
@@ -107,7 +108,7 @@ impl HttpConnector for ByHostConnector {
 }
 
 /// Whether the host of a URI is a loopback or link-local one, or EC2's metadata service over IPv6.
-pub(crate) fn is_of_this_machine(uri: &str) -> bool {
+fn is_of_this_machine(uri: &str) -> bool {
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

@@ -64,10 +64,11 @@ fn a_job_with_no_more_than_it_needs_has_the_documented_defaults() {
     assert_eq!(job.schedule.zone(), chrono_tz::Tz::UTC);
     assert_eq!((job.admission.overlap, job.admission.catchup), (Overlap::Skip, Catchup::Last));
     assert_eq!(job.admission.catchup_window, Duration::from_secs(3600));
-    let Definition { task, retry, limits, success, accept_stop_codes, exit_codes, on_unknown, log_tail } =
+    let Definition { task, retry, limits, success, accept_stop_codes, exit_codes, on_unknown, log_tail, notify } =
         job.definition.as_ref();
     assert_eq!((*retry == RetryPolicy::default(), *success, *on_unknown), (true, Success::Essential, OnUnknown::Fail));
     assert_eq!((limits.timeout, limits.attempt_timeout), (Some(Duration::from_secs(3600)), None));
+    assert!(notify.is_empty());
     assert_eq!((*log_tail, config.ecs.events_queue.as_deref()), (0, None));
     assert!(
         accept_stop_codes.is_empty() && exit_codes.is_empty() && task.containers.is_empty() && task.tags.is_empty()
