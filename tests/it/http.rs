@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::harness::{Ended, Process, SETTINGS, Site, tenacron};
+use super::python;
 use super::wire::Place;
 
 const FULL: &str = "canary-full-3b1f0c9a7d5e4f62";
@@ -432,5 +434,33 @@ fn the_command_line_reaches_a_daemon_at_its_url() {
     let by_variable =
         Ended::of(tenacron().arg("jobs").envs([("TENACRON_URL", url.as_str()), ("TENACRON_TOKEN", READ)]));
     assert_eq!(by_variable.code, Some(0), "{}", by_variable.stderr);
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn the_command_line_speaks_tls_with_a_proxy_that_it_trusts_and_shows_no_token_to_another() {
+    let site = guarded();
+    let (daemon, port, _) = start(&site);
+    let Place::Port(address) = &port else { panic!("a port") };
+    let (host, number) = address.split_once(':').expect("a port");
+    let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("python3");
+    command.arg(python::script("tls_proxy.py")).args([fixture("server.pem"), fixture("server.key")]);
+    let proxy = Process::start(command.args([host, number]));
+    // A number is JSON.
+    let listens = proxy.wait_for("its port", |line| line.is_number());
+    let url = format!("https://127.0.0.1:{listens}");
+    let jobs = |trusted: &str| {
+        let variables = [("TENACRON_TOKEN", READ), ("SSL_CERT_FILE", trusted)];
+        Ended::of(tenacron().args(["--url", &url, "jobs", "--json"]).envs(variables))
+    };
+    let through = jobs(&fixture("ca.pem"));
+    assert_eq!(through.code, Some(0), "{}", through.stderr);
+    assert_eq!(through.stdout, site.run(&["jobs", "--json"]).stdout);
+    proxy.wait_for("the handshake", |line| line["message"] == "in");
+    write_tokens(&site, "none.pem", "");
+    let refused = jobs(site.path("none.pem").to_str().expect("UTF-8"));
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    proxy.wait_for("the end of the other handshake", |line| line["message"] == "refused");
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
 }
