@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod ecs;
 pub mod engine;
 pub mod local;
+pub mod notify;
 pub mod observe;
 pub mod store;
 pub mod web;
