@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,9 +11,12 @@ use crate::engine::run::RunId;
 use super::changes::{Gallery, Watching};
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
+use super::notices::NoticeTally;
 
 /// How many letters may wait.
 const LETTERS_MAX: usize = 64;
+/// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
+const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
 
 /// Something that the loop is asked.
 #[derive(Debug)]
@@ -87,6 +90,21 @@ pub struct Health {
     pub reload: Option<ReloadState>,
 }
 
+impl Health {
+    /// Whether the loop turns.
+    pub fn turns(&self, now: DateTime<Utc>) -> bool {
+        self.turned_at.or(self.began_at).is_some_and(|at| now - at <= STILL_MAX)
+    }
+
+    /// Why the daemon is not ready; none if its loop turns and its state can be saved.
+    pub fn unready(&self, now: DateTime<Utc>) -> Option<String> {
+        if !self.turns(now) {
+            return Some("the daemon's loop stands still".to_owned());
+        }
+        self.store_error.as_ref().map(|error| format!("the state can't be saved: {error}"))
+    }
+}
+
 /// What came of the newest attempt to take another configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadState {
@@ -138,9 +156,10 @@ pub struct Mailbox {
     letters: mpsc::Sender<Letter>,
     pulse: Arc<Pulse>,
     gallery: Gallery,
+    tally: Arc<NoticeTally>,
 }
 
-pub(super) fn open(gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(gallery: Gallery, tally: Arc<NoticeTally>) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let pulse = Arc::new(Pulse(Mutex::new(Health {
         began_at: None,
@@ -151,7 +170,7 @@ pub(super) fn open(gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pu
         config_taken_at: None,
         reload: None,
     })));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), gallery }, letters, pulse)
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), gallery, tally }, letters, pulse)
 }
 
 impl Mailbox {
@@ -179,6 +198,11 @@ impl Mailbox {
     /// Begins to watch what changes; none if the loop has ended.
     pub fn watch(&self) -> Option<Watching> {
         self.gallery.watch()
+    }
+
+    /// What came of tries to deliver notices.
+    pub fn notice_tally(&self) -> &NoticeTally {
+        &self.tally
     }
 
     /// Tells what came of a new configuration, for whoever asks how the daemon is.

@@ -9,7 +9,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Extension, Json, Router};
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -30,8 +29,6 @@ use crate::store::{AuditRow, RunQuery, RunSummary, Store, StoreError};
 pub const RUNS_DEFAULT: usize = 20;
 /// How many runs one answer holds at most.
 pub const RUNS_MAX: usize = 1_000;
-/// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
-const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
 
 /// The largest body that is read.
 const BODY_MAX: usize = 64 << 10;
@@ -242,12 +239,12 @@ async fn audit<S: Store>(
 /// The loop turns.
 async fn healthz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
     let health = sources.mailbox.health();
-    let turns = health.turned_at.or(health.began_at).is_some_and(|at| clock::now() - at <= STILL_MAX);
-    (if turns { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
+    (if health.turns(clock::now()) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
 }
 
 /// The loop turns and the state can be saved.
 async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
-    let (status, health) = healthz(State(sources)).await;
-    (if health.store_error.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status }, health)
+    let health = sources.mailbox.health();
+    let is_ready = health.unready(clock::now()).is_none();
+    (if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
 }
