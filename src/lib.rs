@@ -8,5 +8,6 @@ pub mod engine;
 pub mod local;
 pub mod notify;
 pub mod observe;
+pub mod outbound;
 pub mod store;
 pub mod web;

@@ -4,10 +4,11 @@
 //! retried by the SDK behind our back, because the engine must see every answer to RunTask once, and the client token is
 //! part of the request, never an afterthought.
 //!
-//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `clients.rs` keeps a client for each target, `http.rs` is the HTTP client beneath the
-//! SDK, `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
+//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `clients.rs` keeps a client for each target,
+//! `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
 //! launch, `live.rs` lists the live tasks that a Tenacron launched, `essential.rs` remembers which containers are essential,
-//! `events.rs` reads task state changes from SQS, `logs.rs` the last lines of a container from CloudWatch Logs.
+//! `events.rs` reads task state changes from SQS, `logs.rs` the last lines of a container from CloudWatch
+//! Logs, and `sns.rs` publishes notices.
 
 mod answer;
 mod client;
@@ -17,11 +18,11 @@ mod essential;
 mod events;
 mod evidence;
 mod facts;
-mod http;
 mod live;
 mod logs;
 mod request;
 mod search;
+mod sns;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::log_tail::{LogTail, Wanted};
 use crate::engine::task::{FoundTask, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+use crate::notify::TopicMessage;
 
 /// How many tasks DescribeTasks takes. Source: Amazon ECS API reference, DescribeTasks.
 pub const DESCRIBE_TASKS_MAX: usize = 100;
@@ -74,7 +76,7 @@ pub struct CallError {
     pub message: String,
 }
 
-/// The calls of ECS that the daemon needs.
+/// The calls of ECS that the daemon needs, and those of its neighbours for the same target.
 pub trait Ecs: Clone + Send + Sync + 'static {
     /// Sends RunTask, exactly as frozen.
     fn run_task(&self, request: &LaunchRequest) -> impl Future<Output = LaunchAnswer> + Send;
@@ -103,6 +105,15 @@ pub trait Ecs: Clone + Send + Sync + 'static {
     /// The last lines of containers of a stopped task, or why there are none. Where no logs are kept there are none.
     fn log_tail(&self, wanted: &Wanted) -> impl Future<Output = Vec<LogTail>> + Send {
         std::future::ready(wanted.without_lines("logs are not kept"))
+    }
+
+    /// Publishes the message of a notice. Where there are no topics it fails.
+    ///
+    /// # Errors
+    /// SNS did not take it.
+    fn publish(&self, message: &TopicMessage) -> impl Future<Output = Result<(), CallError>> + Send {
+        let message = format!("{} can't be published to from here", message.topic.arn);
+        std::future::ready(Err(CallError { throttled: false, message }))
     }
 
     /// Lists a page of the tasks of a cluster that shall run, and shows those that a Tenacron launched. At most

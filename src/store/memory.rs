@@ -13,8 +13,8 @@ use chrono::{DateTime, Utc};
 use super::notice::{NoticeRow, PAUSE_MAX};
 use super::row::{self, DefinitionIds, EventRow, Extent, Fault, LaunchRow, Misfit, Origin, Parts, Progress};
 use super::{
-    Audit, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery, RunSave,
-    RunStory, RunSummary, Store, StoreError, Term,
+    Audit, AuditRow, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery,
+    RunSave, RunStory, RunSummary, Store, StoreError, Term,
 };
 use crate::engine::job::{Definition, JobName};
 use crate::engine::notice::{ChannelId, Standing};
@@ -158,12 +158,23 @@ impl Store for MemoryStore {
         self.data().of_instant(&job, instant).map_err(|source| row::told("look an instant up", source))
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        Ok(self.data().audit.iter().rev().take(limit).cloned().collect())
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let data = self.data();
+        let rows = (1..).zip(&data.audit).map(|(seq, audit)| AuditRow { seq, audit: audit.clone() });
+        let older = rows.filter(|row| before.is_none_or(|before| row.seq < before));
+        let mut older: Vec<AuditRow> = older.collect();
+        older.reverse();
+        older.truncate(limit);
+        Ok(older)
     }
 
-    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
-        self.data().due_notices(now, limit).map_err(|source| row::told("read which notices are due", source))
+    async fn due_notices(
+        &self,
+        channel: ChannelId,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<OwedNotice>, StoreError> {
+        self.data().due_notices(&channel, now, limit).map_err(|source| row::told("read which notices are due", source))
     }
 
     async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {
@@ -452,14 +463,14 @@ impl Data {
         channels.into_iter().map(|(channel, next_at)| Ok((ChannelId(channel.into()), at(next_at)?))).collect()
     }
 
-    fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, Fault> {
+    fn due_notices(&self, channel: &ChannelId, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, Fault> {
         let (now, ahead) = (now.timestamp_millis(), (now + PAUSE_MAX).timestamp_millis());
         let is_due = |at: i64| at <= now || at > ahead;
-        let mut due: Vec<_> = self.owed().filter(|(_, next_at, _)| is_due(*next_at)).collect();
+        let of_channel = self.owed().filter(|(of, next_at, _)| *of == &*channel.0 && is_due(*next_at));
+        let mut due: Vec<_> = of_channel.collect();
         // A stable sort: those of one instant stay in the order in which they were owed.
-        due.sort_by_key(|(channel, next_at, _)| (*channel, *next_at));
-        let by_channel = due.chunk_by(|(one, _, _), (other, _, _)| one == other);
-        by_channel.flat_map(|due| due.iter().take(limit)).map(|(_, _, notice)| (*notice).clone().into_owed()).collect()
+        due.sort_by_key(|(_, next_at, _)| *next_at);
+        due.into_iter().take(limit).map(|(_, _, notice)| notice.clone().into_owed()).collect()
     }
 
     fn notice_counts(&self) -> NoticeCounts {

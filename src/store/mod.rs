@@ -67,6 +67,17 @@ pub struct Audit {
     pub detail: Option<String>,
 }
 
+/// An entry of the record of what people did, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Its place in the record: a later entry has a higher one.
+    #[serde(default)]
+    pub seq: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub audit: Audit,
+}
+
 impl Audit {
     /// Whether it is about one of these runs.
     fn is_of_any(&self, runs: &BTreeSet<RunId>) -> bool {
@@ -198,6 +209,14 @@ pub struct RunSummary {
     pub covers: Option<Covered>,
 }
 
+impl RunSummary {
+    /// A run as a listing shows it once it is saved; none for one that could be saved nowhere.
+    pub fn of(run: &Run) -> Option<RunSummary> {
+        let (origin, progress) = row::of_run(run).ok()?;
+        row::to_summary(origin, progress).ok()
+    }
+}
+
 /// Everything about one run.
 #[derive(Debug, Clone)]
 pub struct RunStory {
@@ -313,19 +332,23 @@ pub trait Store: Clone + Send + Sync + 'static {
         instant: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
 
-    /// What people did, newest first.
+    /// What people did, newest first, before this place in the record.
     ///
     /// # Errors
     /// The database failed.
-    fn audit(&self, limit: usize) -> impl Future<Output = Result<Vec<Audit>, StoreError>> + Send;
+    fn audit(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<AuditRow>, StoreError>> + Send;
 
-    /// Notices that are owed and whose next try is due, at most `limit` of each channel: by channel, then in the order of
-    /// their tries. One whose next try lies further ahead than any pause is due too: the clock was set back.
+    /// Notices that are owed by a channel and whose next try is due, at most `limit` of them, in the order of their tries. One whose next try lies further ahead than any pause is due too: the clock was set back.
     ///
     /// # Errors
     /// The database failed.
     fn due_notices(
         &self,
+        channel: ChannelId,
         now: DateTime<Utc>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<OwedNotice>, StoreError>> + Send;

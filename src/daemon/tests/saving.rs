@@ -20,7 +20,7 @@ use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Audit, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, RunQuery, RunSave, RunStory,
+    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, RunQuery, RunSave, RunStory,
     RunSummary, Store, StoreError, Term,
 };
 
@@ -230,12 +230,17 @@ impl Store for Moody {
         self.store.of_instant(job, instant).await
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        self.store.audit(limit).await
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.store.audit(before, limit).await
     }
 
-    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
-        self.store.due_notices(now, limit).await
+    async fn due_notices(
+        &self,
+        channel: ChannelId,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<OwedNotice>, StoreError> {
+        self.store.due_notices(channel, now, limit).await
     }
 
     async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {

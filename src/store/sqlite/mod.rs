@@ -35,8 +35,8 @@ pub use self::open::{Holder, OpenError, SCHEMA, World};
 use self::write::Writer;
 use super::row::Fault;
 use super::{
-    Audit, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, RunQuery, RunStory, RunSummary, Store,
-    StoreError, Term,
+    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, RunQuery, RunStory, RunSummary,
+    Store, StoreError, Term,
 };
 use crate::engine::job::JobName;
 use crate::engine::notice::ChannelId;
@@ -193,13 +193,18 @@ impl Store for SqliteStore {
         self.ask_in_time("look an instant up", move |connection| read::of_instant(connection, &job, instant)).await
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        self.ask_in_time("list what people did", move |connection| read::audit(connection, limit)).await
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.ask_in_time("list what people did", move |connection| read::audit(connection, before, limit)).await
     }
 
-    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
-        self.ask_in_time("read which notices are due", move |connection| read::due_notices(connection, now, limit))
-            .await
+    async fn due_notices(
+        &self,
+        channel: ChannelId,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<OwedNotice>, StoreError> {
+        let read = move |connection: &Connection| read::due_notices(connection, &channel, now, limit);
+        self.ask_in_time("read which notices are due", read).await
     }
 
     async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {

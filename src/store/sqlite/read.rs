@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::notice::{NoticeRow, PAUSE_MAX};
 use super::super::row::{self, Damaged, EventRow, Extent, Fault, LaunchRow, Origin, Parts, Progress};
 use super::super::{
-    Audit, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery, RunStory,
-    RunSummary,
+    Audit, AuditRow, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery,
+    RunStory, RunSummary,
 };
 use super::sql;
 use crate::engine::job::{Definition, Instance, JobName};
@@ -294,22 +294,25 @@ pub(super) fn of_instant(
     Ok(found)
 }
 
-pub(super) fn audit(connection: &Connection, limit: usize) -> Result<Vec<Audit>, Fault> {
+pub(super) fn audit(connection: &Connection, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, Fault> {
     let mut statement = connection.prepare_cached(sql::AUDIT)?;
-    let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut rows = statement.query([before.map_or(i64::MAX, number), i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut audit = Vec::new();
     while let Some(row) = rows.next()? {
         let named = "an audit row";
         let job: Option<String> = column(row, "job", named)?;
         let run: Option<String> = column(row, "run", named)?;
-        audit.push(Audit {
+        let entry = Audit {
             at: row::instant(column(row, "at", named)?, named, "at")?,
             by: column(row, "actor", named)?,
             action: column(row, "action", named)?,
             job: job.map(|job| JobName::new(&job)).transpose().map_err(|e| Damaged::new(named, "job", e))?,
             run: run.map(|run| RunId::from_text(&run)),
             detail: column(row, "detail", named)?,
-        });
+        };
+        let seq: i64 = column(row, "seq", named)?;
+        audit.push(AuditRow { seq: seq.unsigned_abs(), audit: entry });
     }
     Ok(audit)
 }
@@ -391,19 +394,20 @@ pub(super) fn owed_channels(connection: &Connection) -> Result<Vec<(ChannelId, D
     Ok(channels)
 }
 
-pub(super) fn due_notices(connection: &Connection, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, Fault> {
+pub(super) fn due_notices(
+    connection: &Connection,
+    channel: &ChannelId,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<OwedNotice>, Fault> {
     let (now, ahead) = (now.timestamp_millis(), (now + PAUSE_MAX).timestamp_millis());
-    let mut due = Vec::new();
-    for (channel, _) in owed_channels(connection)? {
-        let mut left = limit;
-        for (after, until) in [(i64::MIN, now), (ahead, i64::MAX)] {
-            let mut statement = connection.prepare_cached(sql::DUE_NOTICES)?;
-            let mut rows =
-                statement.query(params![&*channel.0, after, until, i64::try_from(left).unwrap_or(i64::MAX)])?;
-            while let Some(row) = rows.next()? {
-                due.push(notice_row(row)?.into_owed()?);
-                left -= 1;
-            }
+    let (mut due, mut left) = (Vec::new(), i64::try_from(limit).unwrap_or(i64::MAX));
+    for (after, until) in [(i64::MIN, now), (ahead, i64::MAX)] {
+        let mut statement = connection.prepare_cached(sql::DUE_NOTICES)?;
+        let mut rows = statement.query(params![&*channel.0, after, until, left])?;
+        while let Some(row) = rows.next()? {
+            due.push(notice_row(row)?.into_owed()?);
+            left -= 1;
         }
     }
     Ok(due)

@@ -74,7 +74,7 @@ statements! {
 
     MARKS = "SELECT job, schedule, mark, anchor, failed_in_a_row, ended_badly, left_out FROM mark ORDER BY job";
     PAUSES = "SELECT job, body FROM pause ORDER BY job";
-    AUDIT = "SELECT at, actor, action, job, run, detail FROM audit ORDER BY seq DESC LIMIT $1";
+    AUDIT = "SELECT seq, at, actor, action, job, run, detail FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
     UNFINISHED = "SELECT ", run_columns!(), " FROM run WHERE finished_at IS NULL ORDER BY seq";
     DEFINITION = "SELECT body FROM definition WHERE id = $1";
     ATTEMPTS = "SELECT body FROM attempt WHERE run = $1 ORDER BY attempt";
