@@ -18,6 +18,7 @@ use crate::engine::job::{Instance, JobName};
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Entry, Run, RunId};
 use crate::engine::schedule::Schedule;
+use crate::observe::Counts;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Holder, SqliteStore, World};
 use crate::store::{Audit, Batch, Loaded, Mark, NOTICE_PAUSE_MAX, OwedNotice, Store as _, StoreError, Term};
@@ -66,6 +67,8 @@ pub(super) struct Epoch {
 pub(super) struct Shelf {
     kept: Kept,
     pub(super) runs: BTreeMap<RunId, Run>,
+    /// What the metrics would count of each run.
+    pub(super) counts: BTreeMap<RunId, Counts>,
     pub(super) entries: BTreeMap<RunId, Vec<Entry>>,
     /// In the order in which they were recorded.
     order: Vec<RunId>,
@@ -102,6 +105,7 @@ impl Shelf {
             kept,
             runs: BTreeMap::new(),
             entries: BTreeMap::new(),
+            counts: BTreeMap::new(),
             order: Vec::new(),
             epochs: BTreeMap::new(),
             forgotten: BTreeSet::new(),
@@ -177,11 +181,18 @@ impl Shelf {
     /// What people are told, as the store has it, is what was owed, each once.
     pub(super) fn keeps_its_notices(&self) {
         let (now, limit) = (DateTime::<Utc>::MAX_UTC - NOTICE_PAUSE_MAX, usize::MAX);
-        let owed = match &self.kept {
-            Kept::Memory(store) => at_once(store.due_notices(now, limit)),
-            Kept::Disk(disk) => disk.runtime.block_on(disk.store().due_notices(now, limit)),
+        fn read<T>(answer: Result<T, StoreError>) -> T {
+            answer.unwrap_or_else(|error| super::violated(format!("what is owed can't be read: {error}")))
+        }
+        let channels = match &self.kept {
+            Kept::Memory(store) => at_once(store.owed_channels()),
+            Kept::Disk(disk) => disk.runtime.block_on(disk.store().owed_channels()),
         };
-        let owed = owed.unwrap_or_else(|error| super::violated(format!("what is owed can't be read: {error}")));
+        let of = |(channel, _)| match &self.kept {
+            Kept::Memory(store) => at_once(store.due_notices(channel, now, limit)),
+            Kept::Disk(disk) => disk.runtime.block_on(disk.store().due_notices(channel, now, limit)),
+        };
+        let owed: Vec<OwedNotice> = read(channels).into_iter().flat_map(|channel| read(of(channel))).collect();
         let mut kept: Vec<String> = owed.iter().map(|owed| owed.notice.id.clone()).collect();
         kept.sort_unstable();
         demand_eq(kept, self.told.notices.keys().cloned().collect(), || "what is owed".to_owned());
@@ -233,6 +244,7 @@ impl Shelf {
             }
             let old = self.runs.insert(id.clone(), save.run.clone());
             demand(old.is_none_or(|run| !run.is_finished()), || format!("a finished run changed: {id}"));
+            self.counts.entry(id.clone()).or_default().count(save);
             self.entries.entry(id).or_default().extend(save.entries.iter().cloned());
         }
         duplicates
