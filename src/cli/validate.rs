@@ -1,18 +1,31 @@
-//! `validate`: every mistake of every file, with line and column.
+//! `validate`: every mistake of every file, with line and column; with `--online` also what ECS has to say.
 
 use super::exit::{Exit, Failed};
-use super::{Context, output};
+use super::{Context, online, output};
 use crate::config;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// Also ask ECS whether clusters, task definitions and containers are there; nothing is changed
+    #[arg(long)]
+    online: bool,
+    /// Ask about the jobs of this target only
+    #[arg(long, value_name = "NAME", requires = "online")]
+    target: Option<String>,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
-    let loaded = config::load(&context.config);
+pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
+    let mut loaded = config::load(&context.config);
+    // Of a configuration that is refused anyway, nothing is asked.
+    if let Some(config) = loaded.config.as_ref().filter(|_| arguments.online) {
+        let target = arguments.target.as_deref();
+        online::check_target(config, target)?;
+        let (_ecs, inventory) = Box::pin(online::ask(config, online::tasks(config, target), true)).await?;
+        loaded.compare(&inventory);
+    }
     if arguments.json {
         output::print_json(&loaded.findings)?;
     } else {

@@ -23,6 +23,7 @@ mod file;
 mod hidden;
 mod load;
 mod local;
+mod online;
 mod proofs;
 mod reach;
 mod reader;

@@ -18,6 +18,7 @@ mod events;
 mod evidence;
 mod facts;
 mod http;
+mod inventory;
 mod live;
 mod logs;
 mod request;
