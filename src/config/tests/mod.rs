@@ -12,6 +12,7 @@ use super::*;
 
 mod files;
 mod mistakes;
+mod online;
 mod proofs;
 mod rendered;
 mod schema;
