@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::engine::iam::{self, Arn, CHARACTERS_MAX, Document, Needs, Open, Place};
 use crate::engine::inventory::{Answer, Inventory};
 use crate::engine::job::Target;
+use crate::notify::Channel;
 
 /// How many digits an account has.
 const ACCOUNT_DIGITS: usize = 12;
@@ -160,6 +161,12 @@ fn policies(config: &Config, own: &Own, inventory: Option<&Inventory>) -> Vec<Po
     for (name, url) in &config.target_queues {
         let Some(target) = config.targets.get(name) else { continue };
         needs.entry(target.role_arn.as_deref()).or_default().queue(&own.place(target), url);
+    }
+    for channel in config.channels.values() {
+        // Notices are sent with the daemon's own credentials, whatever the target of their job.
+        if let Channel::Topic(topic) = channel.as_ref() {
+            needs.entry(None).or_default().topic(&topic.arn);
+        }
     }
     let roles = targets.keys().copied().flatten();
     roles.for_each(|role| needs.entry(None).or_default().role(role));

@@ -306,7 +306,7 @@ fn of_targets() -> Site {
          [targets.west]\nregion = \"eu-west-1\"\n{}{}{}",
         ROLE.replace(":aws:", ":aws-us-gov:"),
         job("home", ""),
-        job("away", "target = \"lab\""),
+        job("away", "target = \"lab\"\nnotify = [{ sns = \"arn:aws:sns:eu-central-1:123456789012:ops\" }]"),
         job("far", "target = \"west\""),
     ))
 }
@@ -323,6 +323,7 @@ fn each_role_has_a_policy_of_its_own() {
     };
     let home = "arn:aws:ecs:eu-central-1:123456789012";
     let west = "arn:aws:ecs:eu-west-1:123456789012";
+    let topic = "arn:aws:sns:eu-central-1:123456789012:ops";
     let lab = "arn:aws-us-gov:ecs:us-gov-west-1:210987654321";
     let tasks = [home, west].map(|at| format!("{at}:task/batch/*"));
     let clusters = [home, west].map(|at| format!("{at}:cluster/batch"));
@@ -336,6 +337,7 @@ fn each_role_has_a_policy_of_its_own() {
           "Condition": { "ArnEquals": { "ecs:cluster": clusters } } },
         { "Sid": "PassTaskRoles", "Effect": "Allow", "Action": "iam:PassRole",
           "Resource": "arn:aws:iam::123456789012:role/r", "Condition": passed },
+        { "Sid": "Notices", "Effect": "Allow", "Action": "sns:Publish", "Resource": topic },
         { "Sid": "AssumeTargetRoles", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role },
     ] });
     let of_lab = json!({ "Version": "2012-10-17", "Statement": [

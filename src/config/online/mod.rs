@@ -33,8 +33,9 @@ impl Loaded {
     pub(super) fn compare_in(&mut self, with: &Inventory, lookup: Lookup<'_>) {
         let Some(config) = &self.config else { return };
         let report = Report::default();
-        let origins =
-            (0..).zip(&self.sources).map(|(source, file)| Origin { report: &report, source, text: &file.text });
+        let folder = config.path.parent().unwrap_or(Path::new(""));
+        let origins = (0..).zip(&self.sources);
+        let origins = origins.map(|(source, file)| Origin { report: &report, source, text: &file.text, folder });
         // The values of variables are put in again, so that no message shows them.
         let trees: Vec<(u32, DeTable<'_>)> = origins.map(|origin| (origin.source, parse(origin, lookup))).collect();
         let places = Places::of(&trees);

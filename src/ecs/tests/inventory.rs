@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stub::{Reply, Seen, Stub, ok, refusal};
 use super::{AMPLE, adapter, arn};
 use crate::ecs::inventory::Pace;
 use crate::ecs::{AwsEcs, Timeouts};
 use crate::engine::inventory::{Answer, DefinedContainer, DefinitionFacts, Destination, Inventory, Named, Questions};
+use crate::outbound::stub::{Reply, Seen, Stub, ok, refusal};
 
 const QUICK: Pace = Pace { spacing: Duration::from_millis(1), throttled: Duration::from_millis(1) };
 
