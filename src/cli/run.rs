@@ -232,19 +232,11 @@ fn state_failed(exit: Exit, what: String, places: &Places) -> Failed {
 }
 
 async fn connect(config: &Config, endpoint: Option<&LocalEndpoint>) -> Result<AwsEcs, Failed> {
-    let connected = match endpoint {
-        Some(endpoint) => AwsEcs::local(&format!("http://{}", endpoint.address)),
-        None => {
-            let settings = ecs::Settings {
-                instance: config.instance.clone(),
-                region: config.ecs.region.clone(),
-                endpoint: config.ecs.endpoint.clone(),
-                targets: targets::of(config),
-            };
-            AwsEcs::connect(&settings).await
-        }
-    };
-    connected.map_err(|error| Failed::new(Exit::Unavailable, observe::chain(&error)))
+    match endpoint {
+        Some(endpoint) => AwsEcs::local(&format!("http://{}", endpoint.address))
+            .map_err(|error| Failed::new(Exit::Unavailable, observe::chain(&error))),
+        None => targets::connect(config).await,
+    }
 }
 
 /// The local ECS endpoint inside this process.
