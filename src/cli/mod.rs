@@ -1,9 +1,10 @@
 //! The command line: one file for each command, exit codes in `exit.rs`.
 //!
 //! `run` builds the parts of the daemon and hands them over. `validate` and `next` need no daemon. All others ask a
-//! running one over its control socket or at `--url`, and never open its store.
+//! running one over its control socket or at `--url`, and never open its store; `backup` opens one that no daemon has.
 
 mod audit;
+mod backup;
 mod client;
 mod completion;
 pub mod exit;
@@ -100,6 +101,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
+    /// Copy the state to a file, while the daemon runs or not
+    Backup(backup::Arguments),
     /// Show what a job does about a failure; needs no daemon
     Explain(explain::Arguments),
     /// Print the IAM policy that the jobs need; needs no daemon
@@ -157,6 +160,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
         Some(Command::Audit(audit)) => audit::run(&context, &audit).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
+        Some(Command::Backup(backup)) => backup::run(&context, backup).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
         Some(Command::IamPolicy(policy)) => iam_policy::run(&context, &policy).await,
         Some(Command::Schema) => schema::run(),

@@ -8,6 +8,7 @@
 )]
 
 mod aws;
+mod backup;
 mod bad_input;
 mod boto3;
 mod classification;
@@ -43,6 +44,7 @@ mod store_faults;
 mod store_hands;
 mod store_lives;
 mod store_notices;
+mod store_prune;
 mod store_schemas;
 mod sts;
 mod surface;

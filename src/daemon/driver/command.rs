@@ -77,6 +77,11 @@ pub enum Command {
         /// What they do that meet a living run.
         overlap: Overlap,
     },
+    /// That a backup is on record, before it is made.
+    Backup {
+        /// Who and why.
+        asker: Asker,
+    },
     /// Another configuration.
     Reload {
         /// What it says.
@@ -151,6 +156,8 @@ pub enum Done {
     },
     /// What the new configuration changed.
     Reloaded(Changes),
+    /// It is on record.
+    Noted,
 }
 
 impl Done {

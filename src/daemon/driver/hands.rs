@@ -54,6 +54,10 @@ impl Driver {
                 let request = Request { asker, overlap: Some(overlap), retry_of: None };
                 self.backfill(&job, (from, until), &request, now)
             }
+            Command::Backup { asker } => {
+                self.note("backup", &asker, None, None, None, now);
+                Ok(Done::Noted)
+            }
             Command::Reload { new, asker } => {
                 let changes = self.reload(new, now);
                 let (added, changed, removed) = (changes.added.len(), changes.changed.len(), changes.removed.len());
