@@ -11,9 +11,11 @@ mod explain;
 mod follow;
 mod gate;
 mod hands;
+mod iam_policy;
 mod jobs;
 mod local;
 mod next;
+mod online;
 mod output;
 mod places;
 mod reload;
@@ -56,7 +58,7 @@ struct Arguments {
     #[arg(long, global = true, env = "TENACRON_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
     #[command(flatten)]
-    remote: remote::Arguments,
+    remote: remote::Address,
     /// Print version, commit and time zone database
     #[arg(short = 'V', long)]
     version: bool,
@@ -100,6 +102,8 @@ enum Command {
     Reload(reload::Arguments),
     /// Show what a job does about a failure; needs no daemon
     Explain(explain::Arguments),
+    /// Print the IAM policy that the jobs need; needs no daemon
+    IamPolicy(iam_policy::Arguments),
     /// Print a JSON Schema of the configuration, for editors
     Schema,
     /// Print a script that completes commands in a shell
@@ -139,7 +143,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
     match arguments.command {
         Some(Command::Run(run)) => run::run(&context, run).await,
         Some(Command::Local(local)) => local::run(&context, local).await,
-        Some(Command::Validate(validate)) => validate::run(&context, &validate),
+        Some(Command::Validate(validate)) => validate::run(&context, &validate).await,
         Some(Command::Next(next)) => next::run(&context, next).await,
         Some(Command::Jobs(jobs)) => jobs::run(&context, &jobs).await,
         Some(Command::Runs(runs)) => runs::run(&context, runs).await,
@@ -154,6 +158,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Audit(audit)) => audit::run(&context, &audit).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
+        Some(Command::IamPolicy(policy)) => iam_policy::run(&context, &policy).await,
         Some(Command::Schema) => schema::run(),
         Some(Command::Completion(completion)) => completion::run(&completion),
         None => Err(Failed::new(Exit::Usage, "no command given; see --help")),
@@ -173,7 +178,7 @@ struct Context {
     /// Nobody named the configuration.
     is_default: bool,
     socket: Option<PathBuf>,
-    remote: remote::Arguments,
+    remote: remote::Address,
 }
 
 impl Context {
