@@ -6,6 +6,7 @@ mod launch;
 mod live;
 mod logs;
 mod queue;
+mod topic;
 mod wire;
 
 use std::time::Duration;
