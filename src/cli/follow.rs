@@ -4,6 +4,7 @@
 //! daemon as it is; the reason is in the log, in the answer, and in `tenacron jobs` until a later one is taken.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
@@ -20,6 +21,7 @@ use crate::engine::job::Target;
 use crate::engine::retention::Retention;
 use crate::engine::run::Asker;
 use crate::local::Handle;
+use crate::notify::Outlets;
 use crate::observe;
 use crate::web::gate::Access;
 use crate::web::hands::ReloadAsk;
@@ -62,6 +64,8 @@ pub(super) struct Follower {
     pub(super) ecs: AwsEcs,
     /// Who may come in over HTTP.
     pub(super) access: Access,
+    /// Where notices and the heartbeat go, which is told of new channels.
+    pub(super) outlets: watch::Sender<Arc<Outlets>>,
     /// The local ECS endpoint, which has task definitions of its own.
     pub(super) endpoint: Option<Handle>,
     pub(super) asks: mpsc::Receiver<ReloadAsk>,
@@ -144,7 +148,9 @@ impl Follower {
             ));
         }
         // Read anew also where the configuration is the same: that is how tokens are replaced.
-        let (rules, doubts) = gate::rules(&config.http)?;
+        let http = config.http.clone();
+        let reading = tokio::task::spawn_blocking(move || gate::rules(&http));
+        let (rules, doubts) = reading.await.map_err(|panic| format!("the tokens could not be read: {panic}"))??;
         observe::warnings(doubts.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
         observe::warnings(loaded.findings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
         if let Some(endpoint) = &self.endpoint {
@@ -155,6 +161,7 @@ impl Follower {
         if self.endpoint.is_none() {
             targets::settle(&mut config, self.ecs.own());
         }
+        let outlets = outlets(&config);
         let retention = config.retention;
         let new = NewJobs {
             jobs: config.jobs.into_values().collect(),
@@ -167,6 +174,7 @@ impl Follower {
         match self.mailbox.command(Command::Reload { new, asker }).await {
             Some(Ok(Done::Reloaded(changes))) => {
                 self.take_targets(targets);
+                self.outlets.send_if_modified(|before| std::mem::replace(before, Arc::clone(&outlets)) != outlets);
                 self.retention.send_replace(retention);
                 self.access.set(rules);
                 Ok(changes)
@@ -183,6 +191,11 @@ impl Follower {
             targets::check(&self.ecs, new);
         }
     }
+}
+
+/// Where notices and the heartbeat go by a configuration.
+pub(super) fn outlets(config: &Config) -> Arc<Outlets> {
+    Arc::new(Outlets { channels: config.channels.clone(), heartbeat: config.heartbeat.clone() })
 }
 
 fn by(what: &str) -> Asker {

@@ -93,6 +93,7 @@ fn settings() -> Settings {
         max_running: None,
         groups: BTreeMap::new(),
         event_queues: Vec::new(),
+        outlets: watch::channel(Arc::default()).1,
         retention: watch::channel(Retention::default()).1,
     }
 }

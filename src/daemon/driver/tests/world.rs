@@ -20,6 +20,7 @@ use super::{demand, demand_eq};
 use crate::daemon::driver::{Driver, Report, Setup};
 use crate::daemon::inbox::{self, Inbox};
 use crate::engine::job::{Instance, Job, Overlap};
+use crate::engine::notice::Notice;
 use crate::engine::quota::Quotas;
 use crate::engine::run::RunId;
 use crate::engine::slots::Slots;
@@ -89,6 +90,8 @@ pub(super) struct World {
     turns: u32,
     /// Whether the history is printed as it goes.
     pub(super) is_told: bool,
+    /// What a broken build saves with the next batch.
+    pub(super) late_notices: Vec<Notice>,
 }
 
 pub(super) fn rate() -> (f64, u32) {
@@ -142,6 +145,7 @@ impl World {
             pruned: 0,
             turns: 0,
             is_told: false,
+            late_notices: Vec::new(),
         }
     }
 
