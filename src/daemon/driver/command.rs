@@ -82,6 +82,13 @@ pub enum Command {
         /// Who and why.
         asker: Asker,
     },
+    /// That notices which were given up are owed again.
+    Revive {
+        /// Their names. One that is not a dead letter stays as it is.
+        notices: Vec<String>,
+        /// Who and why.
+        asker: Asker,
+    },
     /// Another configuration.
     Reload {
         /// What it says.
@@ -158,6 +165,8 @@ pub enum Done {
     Reloaded(Changes),
     /// It is on record.
     Noted,
+    /// So many notices are owed again.
+    Revived(usize),
 }
 
 impl Done {
