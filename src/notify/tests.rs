@@ -6,51 +6,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::engine::job::{Instance, JobName};
 use crate::engine::notice::{AttemptFacts, ChannelId, NoticeFacts, On};
-use crate::engine::run::{RunId, Status, Trigger};
+use crate::engine::samples::notice_facts as facts;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
-}
-
-fn facts(on: On) -> NoticeFacts {
-    NoticeFacts {
-        on,
-        instance: Instance::new("prod").unwrap(),
-        job: JobName::new("billing").unwrap(),
-        run: RunId::from_text("billing-20260115T020000Z"),
-        status: Status::Failed,
-        trigger: Trigger::Schedule,
-        scheduled_at: at("2026-01-15T02:00:00Z"),
-        timezone: Some("Europe/Berlin".into()),
-        finished_at: Some(at("2026-01-15T02:05:00Z")),
-        attempt_count: 1,
-        attempts: vec![AttemptFacts {
-            attempt: 1,
-            launched_at: Some(at("2026-01-15T02:00:00Z")),
-            stopped_at: Some(at("2026-01-15T02:05:00Z")),
-            task_arn: Some("arn:aws:ecs:eu-central-1:123456789012:task/main/1".into()),
-            error: Some("States.TaskFailed".into()),
-            cause: Some("exit code 3".into()),
-            exit_code: Some(3),
-        }],
-        error: Some("States.TaskFailed".into()),
-        cause: Some("exit code 3".into()),
-        hint: None,
-        exit_code: Some(3),
-        exit_code_meaning: None,
-        retry_at: None,
-        next_at: Some(at("2026-01-16T02:00:00Z")),
-        paused: None,
-        failed_in_a_row: 2,
-        others: 0,
-        others_from: None,
-        task: Some(json!({
-            "taskArn": "arn:x", "stoppedAt": 1_768_442_700.123, "startedBy": null,
-            "containers": [{ "name": "app", "exitCode": 3 }],
-        })),
-    }
 }
 
 fn notice(facts: NoticeFacts) -> Notice {

@@ -54,6 +54,10 @@ impl Driver {
                 let request = Request { asker, overlap: Some(overlap), retry_of: None };
                 self.backfill(&job, (from, until), &request, now)
             }
+            Command::Backup { asker } => {
+                self.note("backup", &asker, None, None, None, now);
+                Ok(Done::Noted)
+            }
             Command::Revive { notices, asker } => {
                 let revived = notices.len();
                 let moved = |id| NoticeMove { id, at: now, tries: 0, turn: NoticeTurn::Revived };
