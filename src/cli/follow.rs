@@ -11,6 +11,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::service::Reload;
 use super::{gate, local, targets};
 use crate::config::{self, Config, Look};
 use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
@@ -68,6 +69,8 @@ pub(super) struct Follower {
     pub(super) endpoint: Option<Handle>,
     pub(super) asks: mpsc::Receiver<ReloadAsk>,
     pub(super) hangups: Signal,
+    /// Whoever tells the service manager.
+    pub(super) service: mpsc::UnboundedSender<Reload>,
     /// As the files were when they were last read.
     pub(super) read: Look,
 }
@@ -111,6 +114,8 @@ impl Follower {
     /// Reads the configuration and has the daemon take it, or says why not.
     async fn reload(&mut self, asker: Asker) -> Result<Changes, String> {
         let by = asker.by.clone();
+        // Where there is no service manager, nobody listens.
+        drop(self.service.send(Reload::Begins));
         let taken = self.take(asker).await;
         match &taken {
             Ok(changes) => {
@@ -120,6 +125,7 @@ impl Follower {
             Err(error) => tracing::error!(by, error, "configuration refused; the one before goes on"),
         }
         self.mailbox.note_reload(ReloadState { at: clock::now(), error: taken.as_ref().err().cloned() });
+        drop(self.service.send(Reload::Over));
         taken
     }
 
@@ -139,7 +145,9 @@ impl Follower {
             ));
         }
         // Read anew also where the configuration is the same: that is how tokens are replaced.
-        let (rules, doubts) = gate::rules(&config.http)?;
+        let http = config.http.clone();
+        let reading = tokio::task::spawn_blocking(move || gate::rules(&http));
+        let (rules, doubts) = reading.await.map_err(|panic| format!("the tokens could not be read: {panic}"))??;
         observe::warnings(doubts.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
         observe::warnings(loaded.findings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
         if let Some(endpoint) = &self.endpoint {

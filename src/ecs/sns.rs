@@ -14,6 +14,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::CallError;
 use super::answer::Unfulfilled;
+use crate::engine::call_fault::CallFault;
 use crate::notify::TopicMessage;
 
 /// How long a call may take, fresh credentials included.
@@ -36,7 +37,8 @@ pub(super) async fn publish(config: &SdkConfig, message: &TopicMessage) -> Resul
     let mut call = client.publish().topic_arn(&*message.topic.arn).subject(&message.subject).message(&message.text);
     for (name, value) in &message.attributes {
         let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-        let attribute = attribute.map_err(|error| CallError { throttled: false, message: error.to_string() })?;
+        let attribute =
+            attribute.map_err(|error| CallError { fault: CallFault::Refused, message: error.to_string() })?;
         call = call.message_attributes(*name, attribute);
     }
     if let Some((group, deduplication)) = &message.fifo {

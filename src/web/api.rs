@@ -118,7 +118,7 @@ pub(super) async fn views(mailbox: &Mailbox) -> Result<Vec<JobView>, Problem> {
 
 async fn jobs<S: Store>(State(sources): State<Sources<S>>) -> Result<Json<Vec<JobObject>>, Problem> {
     let views = views(&sources.mailbox).await?;
-    let last = sources.store.last_runs().await?;
+    let last = sources.store.last_runs(None).await?;
     let mut last: HashMap<JobName, _> = last.into_iter().map(|run| (run.job.clone(), run)).collect();
     Ok(Json(views.iter().map(|view| JobObject::new(view, last.remove(&view.job.name))).collect()))
 }
@@ -239,12 +239,23 @@ async fn audit<S: Store>(
 /// The loop turns.
 async fn healthz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
     let health = sources.mailbox.health();
-    (if health.turns(clock::now()) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
+    let turns = health.turns(clock::now());
+    (if turns { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
 }
 
-/// The loop turns and the state can be saved.
-async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
+/// The loop turns, the state can be saved and ECS answers.
+async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Readiness>) {
     let health = sources.mailbox.health();
-    let is_ready = health.unready(clock::now()).is_none();
-    (if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
+    let reason = health.unready(clock::now());
+    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { reason, health }))
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    /// Why the daemon is not ready; none if it is.
+    reason: Option<String>,
+    #[serde(flatten)]
+    health: Health,
 }
