@@ -98,8 +98,9 @@ impl Metrics {
         let notices = Family::<NoticeLabels, Counter>::default();
         registry.register("tenacron_notices", "Tries to deliver notices, and notices given up", notices.clone());
         for kind in CHANNELS {
-            let results = [DELIVERED, FAILED, DEAD];
-            results.map(|result| drop(notices.get_or_create(&[("kind", kind), ("result", result)])));
+            for result in [DELIVERED, FAILED, DEAD] {
+                drop(notices.get_or_create(&[("kind", kind), ("result", result)]));
+            }
         }
         let (jobs, gone) = (Mutex::default(), Mutex::default());
         Metrics(Arc::new(Numbers {
