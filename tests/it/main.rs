@@ -25,6 +25,7 @@ mod licences;
 mod lost_state;
 mod main_job;
 mod metrics;
+mod notices;
 mod openapi;
 mod push;
 mod python;
