@@ -14,6 +14,7 @@ mod hands;
 mod jobs;
 mod local;
 mod next;
+mod notices;
 mod output;
 mod places;
 mod reload;
@@ -96,6 +97,8 @@ enum Command {
     Backfill(hands::BackfillArguments),
     /// List what people did, newest first
     Audit(audit::Arguments),
+    /// List who was told what, newest first
+    Notices(notices::Arguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
     /// Show what a job does about a failure; needs no daemon
@@ -152,6 +155,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Retry(retry)) => hands::retry(&context, retry).await,
         Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
         Some(Command::Audit(audit)) => audit::run(&context, &audit).await,
+        Some(Command::Notices(notices)) => notices::run(&context, notices).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
         Some(Command::Schema) => schema::run(),

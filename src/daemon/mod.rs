@@ -150,7 +150,7 @@ pub struct Daemon<S, E> {
     /// They begin after the first turn.
     listeners: Option<Vec<Listener>>,
     log_tails: mpsc::UnboundedSender<Wanted>,
-    /// Wakes the courier.
+    /// Wakes the courier: something is owed, or owed again.
     owed: Arc<Notify>,
     /// It begins after the first turn.
     courier: Option<Courier<S, Counted<E>>>,
@@ -318,7 +318,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
             batch.audit.iter().for_each(observe::carried_out);
             self.changes.tell(&batch, &duplicates);
-            if !batch.notices.is_empty() {
+            if !batch.notices.is_empty() || !batch.notice_moves.is_empty() {
                 self.owed.notify_one();
             }
         }

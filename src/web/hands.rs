@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::api::{ANSWER_WITHIN, Problem, Route, Sources};
+use super::notices;
 use super::objects::ErrorObject;
 use super::peer::Peer;
 use crate::daemon::driver::{Changes, Command, Declined, Done};
@@ -46,6 +47,7 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("post", "/api/v1/resume", post(resume_all::<S>)),
         ("post", "/api/v1/runs/{run}/cancel", post(cancel::<S>)),
         ("post", "/api/v1/runs/{run}/retry", post(retry::<S>)),
+        ("post", "/api/v1/notices/retry", post(notices::retry::<S>)),
         ("post", "/api/v1/reload", post(reload::<S>)),
     ]
 }
@@ -62,7 +64,7 @@ impl Default for BodyWithin {
 
 /// Who asks, and what they said: the whole of a request that does something.
 pub(super) struct Said<T> {
-    asker: Asker,
+    pub(super) asker: Asker,
     body: T,
 }
 
@@ -163,7 +165,7 @@ impl<S: Send + Sync, T: Reasoned> FromRequest<S> for Said<T> {
 }
 
 /// Has a command carried out.
-async fn carry_out<S: Store>(sources: &Sources<S>, command: Command) -> Result<Done, Problem> {
+pub(super) async fn carry_out<S: Store>(sources: &Sources<S>, command: Command) -> Result<Done, Problem> {
     let answered = tokio::time::timeout(ANSWER_WITHIN, sources.mailbox.command(command)).await.map_err(|_elapsed| {
         Problem::unavailable("not saved yet, and it may still be: look what is there before you ask again")
     })?;
@@ -280,7 +282,7 @@ fn pause_of(done: &Done) -> Option<&Pause> {
     match done {
         Done::Paused(pause) => Some(pause),
         Done::Resumed { lifted, .. } => lifted.as_ref(),
-        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) => None,
+        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Revived(_) => None,
     }
 }
 
