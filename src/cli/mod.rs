@@ -1,9 +1,10 @@
 //! The command line: one file for each command, exit codes in `exit.rs`.
 //!
 //! `run` builds the parts of the daemon and hands them over. `validate` and `next` need no daemon. All others ask a
-//! running one over its control socket or at `--url`, and never open its store.
+//! running one over its control socket or at `--url`, and never open its store; `backup` opens one that no daemon has.
 
 mod audit;
+mod backup;
 mod client;
 mod completion;
 pub mod exit;
@@ -11,10 +12,12 @@ mod explain;
 mod follow;
 mod gate;
 mod hands;
+mod iam_policy;
 mod jobs;
 mod local;
 mod next;
 mod notices;
+mod online;
 mod output;
 mod places;
 mod reload;
@@ -101,8 +104,12 @@ enum Command {
     Notices(notices::Arguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
+    /// Copy the state to a file, while the daemon runs or not
+    Backup(backup::Arguments),
     /// Show what a job does about a failure; needs no daemon
     Explain(explain::Arguments),
+    /// Print the IAM policy that the jobs need; needs no daemon
+    IamPolicy(iam_policy::Arguments),
     /// Print a JSON Schema of the configuration, for editors
     Schema,
     /// Print a script that completes commands in a shell
@@ -142,7 +149,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
     match arguments.command {
         Some(Command::Run(run)) => run::run(&context, run).await,
         Some(Command::Local(local)) => local::run(&context, local).await,
-        Some(Command::Validate(validate)) => validate::run(&context, &validate),
+        Some(Command::Validate(validate)) => validate::run(&context, &validate).await,
         Some(Command::Next(next)) => next::run(&context, next).await,
         Some(Command::Jobs(jobs)) => jobs::run(&context, &jobs).await,
         Some(Command::Runs(runs)) => runs::run(&context, runs).await,
@@ -157,7 +164,9 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Audit(audit)) => audit::run(&context, &audit).await,
         Some(Command::Notices(notices)) => notices::run(&context, notices).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
+        Some(Command::Backup(backup)) => backup::run(&context, backup).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
+        Some(Command::IamPolicy(policy)) => iam_policy::run(&context, &policy).await,
         Some(Command::Schema) => schema::run(),
         Some(Command::Completion(completion)) => completion::run(&completion),
         None => Err(Failed::new(Exit::Usage, "no command given; see --help")),

@@ -4,10 +4,10 @@
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
 //! (`syntax.rs`), variables of the environment are put into the tree (`variables.rs`), it is read key by key (`reader.rs`)
-//! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `notify.rs`,
+//! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `retention.rs`, `notify.rs`,
 //! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
-//! be proved (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put down in one report (`report.rs`) with its place,
-//! and the way goes on.
+//! be proved (`proofs.rs`, `reach.rs`), and which can be held against what ECS says (`online/`). Whatever is wrong on the way
+//! is put down in one report (`report.rs`) with its place, and the way goes on.
 //!
 //! A value that is wrong is neither absent nor replaced by its default: it is `Field::Wrong`, so that one
 //! mistake makes one finding and not a second one about a missing key. A wrong default is thus reported at its own place,
@@ -29,12 +29,14 @@ mod http;
 mod load;
 mod local;
 mod notify;
+mod online;
 mod proofs;
 mod reach;
 mod reader;
 mod render;
 mod report;
 mod resources;
+mod retention;
 mod retry;
 mod syntax;
 mod targets;
@@ -54,6 +56,7 @@ use std::time::Duration;
 
 use crate::engine::job::{Instance, Job, JobName, Target};
 use crate::engine::notice::ChannelId;
+use crate::engine::retention::Retention;
 use crate::local::TaskDefinition;
 use crate::notify::{Channel, Heartbeat};
 
@@ -80,6 +83,8 @@ pub struct Config {
     pub control_socket: Option<PathBuf>,
     /// Where HTTP is served, and to whom.
     pub http: HttpSettings,
+    /// How long what is over is kept.
+    pub retention: Retention,
     /// How ECS is talked to.
     pub ecs: EcsSettings,
     /// Further accounts and regions, by name; a target without a region has that of [`Config::ecs`].

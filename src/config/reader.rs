@@ -376,6 +376,11 @@ impl<'v> Value<'v> {
 
     /// The same where "0s" has a meaning.
     pub(super) fn duration_or_zero(&self) -> Option<Duration> {
+        self.duration_within(DURATION_MAX, "366 days")
+    }
+
+    /// The same up to another limit, which is told in these words.
+    pub(super) fn duration_within(&self, most: Duration, in_words: &str) -> Option<Duration> {
         const WHAT: &str = "a duration such as \"90s\", \"15m\" or \"1h 30m\"";
         if let DeValue::Integer(written) = self.node {
             let message = format!("expected {WHAT}, found an integer: write \"{}s\"", shown(written.as_str()));
@@ -384,7 +389,7 @@ impl<'v> Value<'v> {
         let Some(text) = self.node.as_str() else { return self.expected(WHAT, None) };
         match humantime::parse_duration(text) {
             Err(_) => self.refuse("bad-value", format!("expected {WHAT}, found \"{}\"", shown(text))),
-            Ok(duration) if duration > DURATION_MAX => self.refuse("bad-value", "is longer than 366 days"),
+            Ok(duration) if duration > most => self.refuse("bad-value", format!("is longer than {in_words}")),
             Ok(duration) => Some(duration),
         }
     }

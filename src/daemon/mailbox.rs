@@ -179,6 +179,10 @@ impl Pulse {
         })
     }
 
+    pub(super) fn can_save(&self) -> bool {
+        self.with(|health| health.store_error.is_none())
+    }
+
     /// True if it had failed before.
     pub(super) fn store_works(&self) -> bool {
         self.with(|health| health.store_error.take().is_some())

@@ -26,6 +26,7 @@ mod lost_state;
 mod mailbox;
 mod notices;
 mod perform;
+mod pruner;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ pub use self::mailbox::{Health, Mailbox, NextFiring, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::notices::Courier;
 use self::perform::Performer;
+use self::pruner::Pruner;
 use self::reach::Reach;
 pub use self::reach::SiteHealth;
 use self::watch::Watcher;
@@ -63,6 +65,7 @@ use crate::ecs::{Ecs, EventQueue};
 use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::log_tail::{Wanted, wanted};
 use crate::engine::quota::Quotas;
+use crate::engine::retention::Retention;
 use crate::engine::run::{RunId, Status, in_words};
 use crate::engine::slots::Slots;
 use crate::notify::Outlets;
@@ -105,6 +108,8 @@ pub struct Settings {
     pub event_queues: Vec<EventQueue>,
     /// The channels of notices and the heartbeat, as the configuration of the moment has them.
     pub outlets: Receiver<Arc<Outlets>>,
+    /// How long what is over is kept, as the configuration in force says.
+    pub retention: Receiver<Retention>,
 }
 
 /// Why the daemon ended other than by being told to.
@@ -192,6 +197,8 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let pace = Pace { poll_interval, describe_rate };
         let watcher =
             Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone(), metrics.clone());
+        let pruner = Pruner { store: store.clone(), rules: settings.retention, pulse: Arc::clone(&pulse) };
+        tracker.spawn(pollers.clone().run_until_cancelled_owned(pruner.run()));
         let listeners = Some(events::listeners(settings.event_queues, &watcher.followed()));
         let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
         tracker.spawn(pollers.clone().run_until_cancelled_owned(fetcher.run()));

@@ -16,11 +16,11 @@ use super::connect::{self, ConnectError, Settings, Timeouts};
 use super::essential::{EssentialTable, Essentials};
 use super::events::EventQueue;
 use super::evidence::Transcript;
-use super::logs::Destination;
 use super::{
     CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, TaskEvent, facts, live, logs, request, search, sns,
 };
 use crate::engine::call_fault::CallFault;
+use crate::engine::inventory::Destination;
 use crate::engine::job::{Site, Target};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::log_tail::{LogTail, Wanted};
@@ -105,7 +105,7 @@ impl AwsEcs {
         EventQueue::new(&self.shared_config(target).await, url)
     }
 
-    async fn client(&self, target: &Target) -> Client {
+    pub(super) async fn client(&self, target: &Target) -> Client {
         Box::pin(self.clients.of(target)).await
     }
 

@@ -7,8 +7,8 @@
 //! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `clients.rs` keeps a client for each target,
 //! `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
 //! launch, `live.rs` lists the live tasks that a Tenacron launched, `essential.rs` remembers which containers are essential,
-//! `events.rs` reads task state changes from SQS, `logs.rs` the last lines of a container from CloudWatch
-//! Logs, and `sns.rs` publishes notices.
+//! `events.rs` reads task state changes from SQS, `logs.rs` the last lines of a container from CloudWatch Logs, and `sns.rs`
+//! publishes notices. `inventory.rs` asks what the command line wants to know of clusters and task definitions.
 
 mod answer;
 mod client;
@@ -18,6 +18,7 @@ mod essential;
 mod events;
 mod evidence;
 mod facts;
+mod inventory;
 mod live;
 mod logs;
 mod request;

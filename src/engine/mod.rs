@@ -16,6 +16,8 @@ pub mod failure;
 pub mod forecast;
 pub mod found;
 pub mod hint;
+pub mod iam;
+pub mod inventory;
 pub mod job;
 mod kind;
 pub mod launch;
@@ -27,6 +29,7 @@ pub mod pairs;
 pub mod pause;
 pub mod quota;
 pub mod resources;
+pub mod retention;
 pub mod retry;
 pub mod run;
 #[cfg(test)]

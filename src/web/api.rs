@@ -89,6 +89,13 @@ impl Problem {
         Problem(StatusCode::NOT_FOUND, what.into())
     }
 
+    /// Perhaps not any more.
+    pub(super) fn no_run(run: &RunId) -> Problem {
+        Problem::not_found(format!(
+            "there is no run `{run}`; one that ended longer ago than [retention] keeps is deleted"
+        ))
+    }
+
     pub(super) fn bad_request(what: impl Into<String>) -> Problem {
         Problem(StatusCode::BAD_REQUEST, what.into())
     }
@@ -205,7 +212,7 @@ pub fn statuses() -> String {
 
 async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>) -> Result<Json<RunObject>, Problem> {
     let story = sources.store.story(RunId::from_text(&id)).await?;
-    let story = story.ok_or_else(|| Problem::not_found(format!("there is no run `{id}`")))?;
+    let story = story.ok_or_else(|| Problem::no_run(&RunId::from_text(&id)))?;
     let waits_for = waits_for(&sources, &story.summary).await;
     Ok(Json(RunObject { waits_for, ..story.into() }))
 }

@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::api::{ANSWER_WITHIN, Problem, Route, Sources};
+use super::backup;
 use super::notices;
 use super::objects::ErrorObject;
 use super::peer::Peer;
@@ -49,6 +50,7 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("post", "/api/v1/runs/{run}/retry", post(retry::<S>)),
         ("post", "/api/v1/notices/retry", post(notices::retry::<S>)),
         ("post", "/api/v1/reload", post(reload::<S>)),
+        ("post", backup::PATH, post(backup::backup::<S>)),
     ]
 }
 
@@ -282,7 +284,7 @@ fn pause_of(done: &Done) -> Option<&Pause> {
     match done {
         Done::Paused(pause) => Some(pause),
         Done::Resumed { lifted, .. } => lifted.as_ref(),
-        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Revived(_) => None,
+        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Revived(_) | Done::Noted => None,
     }
 }
 
@@ -297,7 +299,7 @@ async fn cancel<S: Store>(
         Ok(_) => Err(Problem::unavailable("the daemon answered something else")),
         Err(Problem(StatusCode::CONFLICT, why)) => match sources.store.story(run.clone()).await? {
             Some(story) => Err(Problem(StatusCode::CONFLICT, format!("{why}: {}", story.summary.status.as_str()))),
-            None => Err(Problem::not_found(format!("there is no run `{run}`"))),
+            None => Err(Problem::no_run(&run)),
         },
         Err(problem) => Err(problem),
     }
@@ -310,7 +312,7 @@ async fn retry<S: Store>(
 ) -> Result<Response, Problem> {
     let run = RunId::from_text(&run);
     let story = sources.store.story(run.clone()).await?;
-    let story = story.ok_or_else(|| Problem::not_found(format!("there is no run `{run}`")))?;
+    let story = story.ok_or_else(|| Problem::no_run(&run))?;
     if story.summary.finished_at.is_none() {
         return Err(Declined::Alive(run).into());
     }

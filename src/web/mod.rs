@@ -6,6 +6,7 @@
 //! reached from elsewhere. What strangers can make either of them hold has a limit (`serve.rs`).
 
 pub mod api;
+pub mod backup;
 mod events;
 pub mod gate;
 pub mod hands;

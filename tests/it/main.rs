@@ -8,6 +8,7 @@
 )]
 
 mod aws;
+mod backup;
 mod bad_input;
 mod boto3;
 mod classification;
@@ -21,11 +22,13 @@ mod hands;
 mod hands_crash;
 mod harness;
 mod http;
+mod iam;
 mod licences;
 mod lost_state;
 mod main_job;
 mod metrics;
 mod notices;
+mod online;
 mod openapi;
 mod push;
 mod python;
@@ -42,6 +45,7 @@ mod store_faults;
 mod store_hands;
 mod store_lives;
 mod store_notices;
+mod store_prune;
 mod store_schemas;
 mod sts;
 mod surface;

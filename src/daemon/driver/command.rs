@@ -84,6 +84,11 @@ pub enum Command {
         /// Who and why.
         asker: Asker,
     },
+    /// That a backup is on record, before it is made.
+    Backup {
+        /// Who and why.
+        asker: Asker,
+    },
     /// Another configuration.
     Reload {
         /// What it says.
@@ -160,6 +165,8 @@ pub enum Done {
     Reloaded(Changes),
     /// So many notices are owed again.
     Revived(usize),
+    /// It is on record.
+    Noted,
 }
 
 impl Done {

@@ -61,6 +61,10 @@ impl Driver {
                 self.note("notices", &asker, None, None, Some(format!("{revived} dead letters are owed again")), now);
                 Ok(Done::Revived(revived))
             }
+            Command::Backup { asker } => {
+                self.note("backup", &asker, None, None, None, now);
+                Ok(Done::Noted)
+            }
             Command::Reload { new, asker } => {
                 let changes = self.reload(new, now);
                 let (added, changed, removed) = (changes.added.len(), changes.changed.len(), changes.removed.len());
