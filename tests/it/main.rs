@@ -27,6 +27,7 @@ mod licences;
 mod lost_state;
 mod main_job;
 mod metrics;
+mod notices;
 mod online;
 mod openapi;
 mod push;
