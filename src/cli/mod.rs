@@ -16,6 +16,7 @@ mod iam_policy;
 mod jobs;
 mod local;
 mod next;
+mod notices;
 mod online;
 mod output;
 mod places;
@@ -99,6 +100,8 @@ enum Command {
     Backfill(hands::BackfillArguments),
     /// List what people did, newest first
     Audit(audit::Arguments),
+    /// List who was told what, newest first
+    Notices(notices::Arguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
     /// Copy the state to a file, while the daemon runs or not
@@ -159,6 +162,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Retry(retry)) => hands::retry(&context, retry).await,
         Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
         Some(Command::Audit(audit)) => audit::run(&context, &audit).await,
+        Some(Command::Notices(notices)) => notices::run(&context, notices).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
         Some(Command::Backup(backup)) => backup::run(&context, backup).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),

@@ -13,7 +13,6 @@ use crate::observe::Metrics;
 use super::changes::{Gallery, Watching};
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
-use super::notices::NoticeTally;
 use super::reach::{Reach, SiteHealth};
 
 /// How many letters may wait.
@@ -198,18 +197,12 @@ pub struct Mailbox {
     reach: Reach,
     metrics: Metrics,
     gallery: Gallery,
-    tally: Arc<NoticeTally>,
 }
 
-pub(super) fn open(
-    reach: Reach,
-    metrics: Metrics,
-    gallery: Gallery,
-    tally: Arc<NoticeTally>,
-) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(reach: Reach, metrics: Metrics, gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let pulse = Arc::new(Pulse(Mutex::new(Health::default())));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery, tally }, letters, pulse)
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery }, letters, pulse)
 }
 
 impl Mailbox {
@@ -250,11 +243,6 @@ impl Mailbox {
     /// Begins to watch what changes; none if the loop has ended.
     pub fn watch(&self) -> Option<Watching> {
         self.gallery.watch()
-    }
-
-    /// What came of tries to deliver notices.
-    pub fn notice_tally(&self) -> &NoticeTally {
-        &self.tally
     }
 
     /// Tells what came of a new configuration, for whoever asks how the daemon is.

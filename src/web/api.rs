@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::events::{Streams, events};
 use super::hands::{self, ReloadAsk};
 use super::metrics::metrics;
+use super::notices::notices;
 use super::objects::{ErrorObject, JobObject, RunObject};
 use super::openapi::openapi;
 use super::why::why;
@@ -56,6 +57,7 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("get", "/api/v1/jobs/{job}", get(job::<S>)),
         ("get", "/api/v1/jobs/{job}/why", get(why::<S>)),
         ("get", "/api/v1/audit", get(audit::<S>)),
+        ("get", "/api/v1/notices", get(notices::<S>)),
         ("get", "/api/v1/runs", get(runs::<S>)),
         ("get", "/api/v1/runs/{run}", get(run::<S>)),
         ("get", "/api/v1/events", get(events::<S>)),
@@ -184,7 +186,7 @@ async fn runs<S: Store>(
 }
 
 /// A page of a list, which names the next one if there is one. Source of the header: RFC 8288.
-fn page<T: Serialize>(
+pub(super) fn page<T: Serialize>(
     path: &str,
     items: &[T],
     limit: usize,
@@ -195,7 +197,7 @@ fn page<T: Serialize>(
     if let Some(last) = last {
         let kept = kept.iter().filter_map(|(key, value)| Some(format!("{key}={}&", value.as_ref()?)));
         let link = format!("<{path}?{}limit={limit}&before={last}>; rel=\"next\"", kept.collect::<String>());
-        // The names of jobs and runs are plain: nothing of them needs to be escaped.
+        // The names of jobs, runs and notices are plain: nothing of them needs to be escaped.
         if let Ok(link) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(header::LINK, link);
         }

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::api::{ANSWER_WITHIN, Problem, Route, Sources};
 use super::backup;
+use super::notices;
 use super::objects::ErrorObject;
 use super::peer::Peer;
 use crate::daemon::driver::{Changes, Command, Declined, Done};
@@ -47,6 +48,7 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("post", "/api/v1/resume", post(resume_all::<S>)),
         ("post", "/api/v1/runs/{run}/cancel", post(cancel::<S>)),
         ("post", "/api/v1/runs/{run}/retry", post(retry::<S>)),
+        ("post", "/api/v1/notices/retry", post(notices::retry::<S>)),
         ("post", "/api/v1/reload", post(reload::<S>)),
         ("post", backup::PATH, post(backup::backup::<S>)),
     ]
@@ -282,7 +284,7 @@ fn pause_of(done: &Done) -> Option<&Pause> {
     match done {
         Done::Paused(pause) => Some(pause),
         Done::Resumed { lifted, .. } => lifted.as_ref(),
-        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Noted => None,
+        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Revived(_) | Done::Noted => None,
     }
 }
 

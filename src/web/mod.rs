@@ -12,6 +12,7 @@ pub mod gate;
 pub mod hands;
 pub mod listen;
 mod metrics;
+pub mod notices;
 pub mod objects;
 mod openapi;
 mod patient;

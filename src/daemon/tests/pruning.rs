@@ -42,7 +42,7 @@ async fn rows(store: &MemoryStore) -> usize {
 
 fn pulse() -> Arc<Pulse> {
     let gallery = changes::open(Instance::new("test").unwrap()).1;
-    mailbox::open(Reach::default(), metrics(), gallery, Arc::default()).2
+    mailbox::open(Reach::default(), metrics(), gallery).2
 }
 
 /// So many seconds of the paused clock later.
