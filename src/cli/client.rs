@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::exit::{Exit, Failed};
+use crate::daemon::Health;
 use crate::web::objects::ErrorObject;
 use crate::web::peer::ON_BEHALF_OF;
 use crate::web::socket;
@@ -43,6 +44,24 @@ impl Client {
         Err(Failed::new(Exit::NoDaemon, message))
     }
 
+    /// Where it listens.
+    pub(super) fn socket(&self) -> &Path {
+        &self.path
+    }
+
+    /// The process that listens, as this one sees it; none if it can't, as from outside the daemon's container.
+    pub(super) async fn process(&self) -> Option<i32> {
+        open(&self.path).await.ok()?.peer_cred().ok()?.pid().filter(|pid| *pid > 0)
+    }
+
+    /// How the daemon is, and whether it says of this path that all is well there.
+    pub(super) async fn health(&self, path: &str) -> Result<(bool, Health), Failed> {
+        let (status, body) = self.answer(Request::get(path), Bytes::new()).await?;
+        let health = serde_json::from_slice(&body)
+            .map_err(|error| Failed::new(Exit::Failed, format!("failed to read the daemon's answer: {error}")))?;
+        Ok((status.is_success(), health))
+    }
+
     /// Sends GET and reads the object.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
         self.ask(Request::get(path), Bytes::new()).await
@@ -60,11 +79,15 @@ impl Client {
         self.ask(request, body.into()).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: Builder, body: Bytes) -> Result<T, Failed> {
-        let (status, body) = tokio::time::timeout(ANSWER_WITHIN, self.exchange(request, body))
+    async fn answer(&self, request: Builder, body: Bytes) -> Result<(StatusCode, Bytes), Failed> {
+        tokio::time::timeout(ANSWER_WITHIN, self.exchange(request, body))
             .await
             .map_err(|_| Failed::new(Exit::NoDaemon, "the daemon did not answer in time"))?
-            .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}")))?;
+            .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}")))
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: Builder, body: Bytes) -> Result<T, Failed> {
+        let (status, body) = self.answer(request, body).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|error| Failed::new(Exit::Failed, format!("failed to read the daemon's answer: {error}")));

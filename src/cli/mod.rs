@@ -5,10 +5,12 @@
 
 mod client;
 mod completion;
+mod doctor;
 pub mod exit;
 mod explain;
 mod follow;
 mod hands;
+mod healthcheck;
 mod jobs;
 mod local;
 mod next;
@@ -37,8 +39,8 @@ use crate::config::{self, Config, Finding};
 const DEFAULT_CONFIG: &str = "/etc/tenacron/tenacron.toml";
 /// How many jobs an unknown one is answered with.
 const JOBS_SHOWN: usize = 20;
-/// Version, commit and time zone database.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ", time zones ");
+/// Version and commit, as the daemon says them too.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ")");
 
 /// A self-hosted scheduler for Amazon ECS and Fargate tasks.
 #[derive(Debug, Parser)]
@@ -89,6 +91,10 @@ enum Command {
     Backfill(hands::BackfillArguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
+    /// Say whether the daemon is well, in one line and by the exit code
+    Healthcheck(healthcheck::Arguments),
+    /// Show one page about daemon, configuration and state; needs no daemon
+    Doctor(doctor::Arguments),
     /// Show what a job does about a failure; needs no daemon
     Explain(explain::Arguments),
     /// Print a JSON Schema of the configuration, for editors
@@ -118,7 +124,8 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
     if arguments.version {
-        output::print(&format!("tenacron {VERSION}{})\n", chrono_tz::IANA_TZDB_VERSION))?;
+        let version = VERSION.trim_end_matches(')');
+        output::print(&format!("tenacron {version}, time zones {})\n", chrono_tz::IANA_TZDB_VERSION))?;
         return Ok(Exit::Ok);
     }
     let context = Context {
@@ -142,6 +149,8 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Retry(retry)) => hands::retry(&context, retry).await,
         Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
+        Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&context, &healthcheck).await,
+        Some(Command::Doctor(doctor)) => doctor::run(&context, &doctor).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
         Some(Command::Schema) => schema::run(),
         Some(Command::Completion(completion)) => completion::run(&completion),

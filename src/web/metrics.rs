@@ -80,6 +80,7 @@ mod tests {
     fn a_refused_configuration_shows() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         let mut health = Health {
+            version: String::new(),
             began_at: None,
             turned_at: None,
             living_runs: 3,

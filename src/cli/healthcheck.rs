@@ -1,0 +1,50 @@
+//! `healthcheck`: one question, one line, one exit code; for a container's HEALTHCHECK, which has no shell.
+
+use std::time::Duration;
+
+use super::Context;
+use super::exit::{Exit, Failed};
+use super::output::{instant, plain, print};
+use crate::daemon::Health;
+
+/// How long all of it may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Also ask whether the daemon can do its work now, which a restart need not mend
+    #[arg(long)]
+    ready: bool,
+}
+
+pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
+    let asked = async {
+        let path = if arguments.ready { "/readyz" } else { "/healthz" };
+        context.daemon().await?.health(path).await
+    };
+    let late =
+        |_elapsed| Failed::new(Exit::NoDaemon, format!("the daemon did not answer within {} s", WITHIN.as_secs()));
+    let (is_well, health) = tokio::time::timeout(WITHIN, asked).await.map_err(late)??;
+    let word = match (is_well, arguments.ready) {
+        (true, false) => "healthy",
+        (true, true) => "ready",
+        (false, false) => "unhealthy",
+        (false, true) => "not ready",
+    };
+    print(&format!("{word}: {}\n", plain(&told(&health))))?;
+    Ok(if is_well { Exit::Ok } else { Exit::Failed })
+}
+
+/// How the daemon is, in one line.
+pub(super) fn told(health: &Health) -> String {
+    let turned = health.turned_at.map_or_else(
+        || "the loop has not turned yet".to_owned(),
+        |at| format!("the loop last turned at {}", instant(Some(at))),
+    );
+    let runs = match health.living_runs {
+        1 => "1 run in flight".to_owned(),
+        runs => format!("{runs} runs in flight"),
+    };
+    let saved = health.store_error.as_ref().map(|why| format!(", the state can't be saved: {why}")).unwrap_or_default();
+    format!("{turned}, {runs}{saved}")
+}
