@@ -82,6 +82,8 @@ struct Daemon {
     pid: Option<i32>,
     /// Why nothing is known of it, if one answers not at all or not well.
     silence: Option<String>,
+    /// Whether it says that it can do its work.
+    ready: bool,
     health: Option<Health>,
 }
 

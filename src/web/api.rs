@@ -32,7 +32,7 @@ pub const RUNS_DEFAULT: usize = 20;
 /// How many runs one answer holds at most.
 pub const RUNS_MAX: usize = 1_000;
 /// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
-const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
+pub const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
 
 /// The largest body that is read.
 const BODY_MAX: usize = 64 << 10;

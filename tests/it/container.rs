@@ -43,13 +43,17 @@ fn of<'i>(instructions: &'i [String], name: &str) -> Vec<&'i str> {
 #[test]
 fn hadolint_finds_nothing() {
     let hadolint = python().with_file_name("hadolint");
-    let found = Command::new(&hadolint).args(["--no-color", "--config", "/dev/null"]).arg(root().join("Dockerfile")).output();
+    let found =
+        Command::new(&hadolint).args(["--no-color", "--config", "/dev/null"]).arg(root().join("Dockerfile")).output();
     let found = found.expect("hadolint runs");
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
     let folder = tempfile::tempdir().expect("a folder");
     let worse = folder.path().join("Dockerfile");
     fs::write(&worse, read("Dockerfile").replace("HEALTHCHECK", "USER root\nADD . /x\nHEALTHCHECK")).expect("written");
-    assert!(!Command::new(&hadolint).arg(worse).output().expect("hadolint runs").status.success(), "it would find something");
+    assert!(
+        !Command::new(&hadolint).arg(worse).output().expect("hadolint runs").status.success(),
+        "it would find something"
+    );
 }
 
 #[test]
@@ -117,7 +121,8 @@ fn the_examples_confine_it_and_never_run_two() {
     assert_eq!((&container["user"], &container["readonlyRootFilesystem"]), (&json!(USER), &json!(true)));
     assert_eq!(container["linuxParameters"]["capabilities"]["drop"], json!(["ALL"]));
     assert_eq!(container["healthCheck"]["command"], check);
-    let mounted: Vec<&Value> = container["mountPoints"].as_array().expect("a list").iter().map(|at| &at["containerPath"]).collect();
+    let mounted: Vec<&Value> =
+        container["mountPoints"].as_array().expect("a list").iter().map(|at| &at["containerPath"]).collect();
     assert_eq!(mounted, ["/var/lib/tenacron", "/run/tenacron"], "the volumes of the image");
     let state = &told["task_definition"]["volumes"][0]["efsVolumeConfiguration"];
     assert_eq!(state["transitEncryption"], "ENABLED", "an access point needs it");

@@ -57,9 +57,9 @@ fn a_daemon_that_is_well_is_told_with_all_that_matters_and_without_a_secret() {
         &format!("pid {pid}, since 2"),
         &format!("held by pid {pid} on host"),
         "-01-01T03:00:00Z a\n",
-        "in flight      none",
+        "in flight       none",
         "of the daemon",
-        "region       AWS_REGION",
+        "region        AWS_REGION",
         "AWS_ACCESS_KEY_ID",
         "HTTPS_PROXY",
     ] {

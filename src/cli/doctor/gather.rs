@@ -16,7 +16,7 @@ use crate::daemon::{Health, clock};
 use crate::engine::run::Status;
 use crate::store::RunSummary;
 use crate::store::sqlite::{About, SCHEMA};
-use crate::web::api::RUNS_MAX;
+use crate::web::api::{RUNS_MAX, STILL_MAX};
 use crate::web::objects::{JobObject, RunObject};
 
 /// How many lines each list has.
@@ -41,7 +41,7 @@ pub(super) async fn gather(context: &Context) -> Report {
         schema: SCHEMA,
         needs_a_person: Vec::new(),
         configuration: configuration(context, &loaded),
-        daemon: Daemon { socket: None, pid: None, silence, health: None },
+        daemon: Daemon { socket: None, pid: None, silence, ready: false, health: None },
         state: About::of(&places.state),
         next: Vec::new(),
         in_flight: Vec::new(),
@@ -97,7 +97,7 @@ async fn ask(client: &Client, loaded: &Loaded, report: &mut Report) {
     report.daemon.pid = client.process().await;
     report.environment = Environment::of(&Variables::of(report.daemon.pid), loaded.config.as_ref());
     match tokio::time::timeout(HEALTH_WITHIN, client.health("/readyz")).await {
-        Ok(Ok((_, health))) => report.daemon.health = Some(health),
+        Ok(Ok((is_ready, health))) => (report.daemon.ready, report.daemon.health) = (is_ready, Some(health)),
         Ok(Err(failed)) => report.daemon.silence = Some(failed.message),
         Err(_elapsed) => {
             report.daemon.silence = Some(format!("it did not answer within {} s", HEALTH_WITHIN.as_secs()));
@@ -174,7 +174,11 @@ fn troubles(report: &Report) -> Vec<String> {
         (None, _) => {}
     }
     if let Some(health) = &daemon.health {
-        troubles.extend(of_health(health, report.at));
+        let doubts = of_health(health, report.at);
+        if doubts.is_empty() && !daemon.ready {
+            troubles.push("the daemon says that it is not ready: see /readyz".to_owned());
+        }
+        troubles.extend(doubts);
         if !health.version.is_empty() && health.version != report.version {
             troubles.push(format!("the daemon is {}, this program is {}: restart it", health.version, report.version));
         }
@@ -201,13 +205,11 @@ fn of_health(health: &Health, now: DateTime<Utc>) -> Vec<String> {
     if let Some(why) = &health.store_error {
         troubles.push(format!("the state can't be saved, and nothing is launched: {why}"));
     }
-    let late = |since: DateTime<Utc>| (now - since) > LAG_MAX;
-    if health.turned_at.or(health.began_at).is_none_or(late) {
-        troubles.push(
-            "the loop has stood still for over a minute: restart the daemon, it goes on from what is saved".into(),
-        );
+    let is_past = |since: DateTime<Utc>, limit| now - since > limit;
+    if health.turned_at.or(health.began_at).is_none_or(|at| is_past(at, STILL_MAX)) {
+        troubles.push("the loop stands still: restart the daemon, it goes on from what is saved".to_owned());
     }
-    let waits = health.launches.iter().filter(|queue| queue.since.is_some_and(late));
+    let waits = health.launches.iter().filter(|queue| queue.since.is_some_and(|since| is_past(since, LAG_MAX)));
     troubles.extend(waits.map(|queue| {
         let slowed = if queue.slowed { ", for ECS throttles" } else { "" };
         format!("{} launches wait, the first for over a minute{slowed}: [ecs] launch_rate", queue.waiting)

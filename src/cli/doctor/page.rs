@@ -9,7 +9,7 @@ use crate::config::Level;
 use crate::store::sqlite::About;
 
 /// How wide the names on the left are.
-const NAMES: usize = 15;
+const NAMES: usize = 16;
 
 /// Lines with a name on the left, of which a further line has none.
 #[derive(Default)]
@@ -78,7 +78,7 @@ fn configuration(page: &mut Page, found: &Configuration) {
 }
 
 fn daemon(page: &mut Page, daemon: &Daemon) {
-    let Daemon { socket, pid, silence, health } = daemon;
+    let Daemon { socket, pid, silence, ready, health } = daemon;
     if let Some(socket) = socket {
         let pid = pid.map(|pid| format!("pid {pid}, ")).unwrap_or_default();
         let since = health.as_ref().map(|health| format!("since {}, ", instant(health.began_at))).unwrap_or_default();
@@ -90,7 +90,7 @@ fn daemon(page: &mut Page, daemon: &Daemon) {
         (Some(_), None) => {}
     }
     let Some(health) = health else { return };
-    page.line("health", &healthcheck::told(health));
+    page.line("health", &format!("{}, {}", if *ready { "ready" } else { "not ready" }, healthcheck::told(health)));
     for queue in health.launches.iter().filter(|queue| queue.waiting > 0 || queue.slowed) {
         let since = queue.since.map(|since| format!(", the first since {}", instant(Some(since)))).unwrap_or_default();
         let slowed = if queue.slowed { ", slowed because ECS throttled" } else { "" };
