@@ -6,6 +6,8 @@ pub mod daemon;
 pub mod ecs;
 pub mod engine;
 pub mod local;
+pub mod notify;
 pub mod observe;
+pub mod outbound;
 pub mod store;
 pub mod web;

@@ -1,4 +1,4 @@
-//! Asks a running daemon over its control socket.
+//! Asks a running daemon: over its control socket, or at a URL with a token.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
-use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -14,20 +13,32 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::exit::{Exit, Failed};
+use super::remote::Remote;
 use crate::daemon::Health;
 use crate::web::objects::ErrorObject;
 use crate::web::peer::ON_BEHALF_OF;
 use crate::web::socket;
 
 /// How long an answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The largest answer.
-const BODY_MAX: usize = 256 << 20;
+pub(super) const BODY_MAX: usize = 256 << 20;
 
-/// A daemon's control socket, connected anew for each request.
+/// A way to the daemon, taken anew for each request.
 #[derive(Debug)]
-pub(super) struct Client {
-    path: PathBuf,
+pub(super) enum Client {
+    /// Its control socket.
+    Socket(PathBuf),
+    /// Its URL.
+    Url(Remote),
+}
+
+/// A request.
+pub(super) struct Ask<'a> {
+    pub(super) method: &'static str,
+    pub(super) path: &'a str,
+    /// JSON; none if it asks for something only.
+    pub(super) body: Option<String>,
 }
 
 impl Client {
@@ -36,7 +47,7 @@ impl Client {
         let mut tried = Vec::new();
         for path in candidates {
             match open(path).await {
-                Ok(_) => return Ok(Client { path: path.clone() }),
+                Ok(_) => return Ok(Client::Socket(path.clone())),
                 Err(error) => tried.push(format!("  {}: {error}", path.display())),
             }
         }
@@ -45,49 +56,54 @@ impl Client {
     }
 
     /// Where it listens.
-    pub(super) fn socket(&self) -> &Path {
-        &self.path
+    pub(super) fn place(&self) -> String {
+        match self {
+            Client::Socket(path) => path.display().to_string(),
+            Client::Url(remote) => remote.base().to_owned(),
+        }
     }
 
     /// The process that listens, as this one sees it; none if it can't, as from outside the daemon's container.
     pub(super) async fn process(&self) -> Option<i32> {
-        open(&self.path).await.ok()?.peer_cred().ok()?.pid().filter(|pid| *pid > 0)
+        let Client::Socket(path) = self else { return None };
+        open(path).await.ok()?.peer_cred().ok()?.pid().filter(|pid| *pid > 0)
     }
 
-    /// How the daemon is, and whether it says of this path that all is well there.
-    pub(super) async fn health(&self, path: &str) -> Result<(bool, Health), Failed> {
-        let (status, body) = self.answer(Request::get(path), Bytes::new()).await?;
-        let health = serde_json::from_slice(&body)
-            .map_err(|error| Failed::new(Exit::Failed, format!("failed to read the daemon's answer: {error}")))?;
-        Ok((status.is_success(), health))
+    /// Whether the daemon says of this path that all is well there, and how it is, if it tells those who show no token.
+    pub(super) async fn health(&self, path: &str) -> Result<(bool, Option<Health>), Failed> {
+        let (status, body) = self.answer(Ask { method: "GET", path, body: None }).await?;
+        match status {
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => {
+                Ok((status == StatusCode::OK, serde_json::from_slice(&body).ok()))
+            }
+            _ => Err(Failed::new(Exit::Failed, format!("the answer to {path} is {status}"))),
+        }
     }
 
     /// Sends GET and reads the object.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
-        self.ask(Request::get(path), Bytes::new()).await
+        self.ask(Ask { method: "GET", path, body: None }).await
     }
 
     /// Sends POST with a body and reads the object.
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failed> {
-        let body = serde_json::to_vec(body)
+        let body = serde_json::to_string(body)
             .map_err(|error| Failed::new(Exit::Failed, format!("failed to write the request: {error}")))?;
-        let mut request = Request::post(path).header("content-type", "application/json");
-        // Root acts for somebody who is worth a line in the record.
-        if let Some(user) = std::env::var("SUDO_USER").ok().filter(|user| HeaderValue::from_str(user).is_ok()) {
-            request = request.header(ON_BEHALF_OF, user);
+        self.ask(Ask { method: "POST", path, body: Some(body) }).await
+    }
+
+    async fn answer(&self, ask: Ask<'_>) -> Result<(StatusCode, Bytes), Failed> {
+        match self {
+            Client::Url(remote) => remote.ask(ask).await,
+            Client::Socket(path) => tokio::time::timeout(ANSWER_WITHIN, exchange(path, ask))
+                .await
+                .map_err(|_| Failed::new(Exit::NoDaemon, "the daemon did not answer in time"))?
+                .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}"))),
         }
-        self.ask(request, body.into()).await
     }
 
-    async fn answer(&self, request: Builder, body: Bytes) -> Result<(StatusCode, Bytes), Failed> {
-        tokio::time::timeout(ANSWER_WITHIN, self.exchange(request, body))
-            .await
-            .map_err(|_| Failed::new(Exit::NoDaemon, "the daemon did not answer in time"))?
-            .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}")))
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, request: Builder, body: Bytes) -> Result<T, Failed> {
-        let (status, body) = self.answer(request, body).await?;
+    async fn ask<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, Failed> {
+        let (status, body) = self.answer(ask).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|error| Failed::new(Exit::Failed, format!("failed to read the daemon's answer: {error}")));
@@ -99,25 +115,29 @@ impl Client {
             StatusCode::BAD_REQUEST => Exit::Usage,
             StatusCode::CONFLICT => Exit::Declined,
             StatusCode::UNPROCESSABLE_ENTITY => Exit::Config,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Denied,
             _ => Exit::Failed,
         };
         Err(Failed::new(exit, message))
     }
+}
 
-    async fn exchange(
-        &self,
-        request: Builder,
-        body: Bytes,
-    ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-        let stream = open(&self.path).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = request.header("host", "localhost").body(Full::new(body))?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes();
-        Ok((status, body))
+async fn exchange(path: &Path, ask: Ask<'_>) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = open(path).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(ask.method).uri(ask.path).header("host", "localhost");
+    if ask.body.is_some() {
+        request = request.header("content-type", "application/json");
+        // Root acts for somebody who is worth a line in the record.
+        if let Some(user) = std::env::var("SUDO_USER").ok().filter(|user| HeaderValue::from_str(user).is_ok()) {
+            request = request.header(ON_BEHALF_OF, user);
+        }
     }
+    let response = sender.send_request(request.body(Full::new(Bytes::from(ask.body.unwrap_or_default())))?).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes();
+    Ok((status, body))
 }
 
 async fn open(path: &Path) -> std::io::Result<UnixStream> {

@@ -52,7 +52,8 @@ struct Report {
     needs_a_person: Vec<String>,
     configuration: Configuration,
     daemon: Daemon,
-    state: About,
+    /// None of a daemon at a URL: its files are elsewhere.
+    state: Option<About>,
     /// The jobs that fire next.
     next: Vec<Next>,
     /// How many runs are in each status in which they are not over.
@@ -76,8 +77,8 @@ struct Configuration {
 
 #[derive(Debug, Serialize)]
 struct Daemon {
-    /// Where one answers.
-    socket: Option<std::path::PathBuf>,
+    /// Where one answers: its socket, or its URL.
+    place: Option<String>,
     /// Its process, if that can be seen from here.
     pid: Option<i32>,
     /// Why nothing is known of it, if one answers not at all or not well.

@@ -14,7 +14,7 @@ pub enum Exit {
     Usage = 2,
     /// There is no such job or run.
     NotFound = 3,
-    /// No daemon answers on the control socket.
+    /// No daemon answers on the control socket, or at the URL.
     NoDaemon = 4,
     /// Nothing was begun: a policy or the state of a run is against it.
     Declined = 5,
@@ -28,6 +28,8 @@ pub enum Exit {
     State = 74,
     /// Another daemon holds the state.
     Held = 75,
+    /// The daemon wants a token, or another one.
+    Denied = 77,
     /// The configuration is broken; a service manager should not restart on it.
     Config = 78,
 }

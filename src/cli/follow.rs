@@ -10,7 +10,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{local, targets};
+use super::{gate, local, targets};
 use crate::config::{self, Config, Look};
 use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
 use crate::daemon::{Mailbox, ReloadState, clock};
@@ -19,6 +19,7 @@ use crate::engine::job::Target;
 use crate::engine::run::Asker;
 use crate::local::Handle;
 use crate::observe;
+use crate::web::gate::Access;
 use crate::web::hands::ReloadAsk;
 
 /// How often the files are looked at. They are read when two looks in a row show the same change.
@@ -30,12 +31,12 @@ pub(super) struct Kept([(&'static str, String); 8]);
 
 impl Kept {
     pub(super) fn of(config: &Config) -> Kept {
-        let Config { instance, state, control_socket, http_listen, ecs, target_queues, .. } = config;
+        let Config { instance, state, control_socket, http, ecs, target_queues, .. } = config;
         Kept([
             ("instance", instance.to_string()),
             ("state.url", format!("{state:?}")),
             ("control.socket", format!("{control_socket:?}")),
-            ("http.listen", format!("{http_listen:?}")),
+            ("http.listen", format!("{:?}", http.listen)),
             ("ecs.region", format!("{:?}", ecs.region)),
             ("ecs.endpoint", format!("{:?}", ecs.endpoint)),
             ("ecs.events_queue", format!("{:?}", ecs.events_queue)),
@@ -57,6 +58,8 @@ pub(super) struct Follower {
     pub(super) mailbox: Mailbox,
     /// What calls ECS, which is told of new targets.
     pub(super) ecs: AwsEcs,
+    /// Who may come in over HTTP.
+    pub(super) access: Access,
     /// The local ECS endpoint, which has task definitions of its own.
     pub(super) endpoint: Option<Handle>,
     pub(super) asks: mpsc::Receiver<ReloadAsk>,
@@ -131,6 +134,9 @@ impl Follower {
                 "{keys}: a running daemon can't change this; restart it, or put the former value back"
             ));
         }
+        // Read anew also where the configuration is the same: that is how tokens are replaced.
+        let (rules, doubts) = gate::rules(&config.http)?;
+        observe::warnings(doubts.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
         observe::warnings(loaded.findings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
         if let Some(endpoint) = &self.endpoint {
             let known = endpoint.take_over(local::settings(Some(&config), None)).await;
@@ -151,6 +157,7 @@ impl Follower {
         match self.mailbox.command(Command::Reload { new, asker }).await {
             Some(Ok(Done::Reloaded(changes))) => {
                 self.take_targets(targets);
+                self.access.set(rules);
                 Ok(changes)
             }
             Some(Ok(_)) | None => Err("the daemon is stopping".into()),

@@ -1,14 +1,16 @@
 //! The command line: one file for each command, exit codes in `exit.rs`.
 //!
 //! `run` builds the parts of the daemon and hands them over. `validate` and `next` need no daemon. All others ask a
-//! running one over its control socket, and never open its store.
+//! running one over its control socket or at `--url`, and never open its store.
 
+mod audit;
 mod client;
 mod completion;
 mod doctor;
 pub mod exit;
 mod explain;
 mod follow;
+mod gate;
 mod hands;
 mod healthcheck;
 mod jobs;
@@ -17,6 +19,7 @@ mod next;
 mod output;
 mod places;
 mod reload;
+mod remote;
 mod run;
 mod runs;
 mod schema;
@@ -33,6 +36,7 @@ use clap::{Parser, Subcommand};
 
 use self::client::Client;
 use self::exit::{Exit, Failed};
+use self::remote::Remote;
 use crate::config::{self, Config, Finding};
 
 /// Where the configuration is unless told.
@@ -52,6 +56,8 @@ struct Arguments {
     /// The control socket of the daemon, if it is not where the configuration says
     #[arg(long, global = true, env = "TENACRON_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
+    #[command(flatten)]
+    remote: remote::Arguments,
     /// Print version, commit and time zone database
     #[arg(short = 'V', long)]
     version: bool,
@@ -89,6 +95,8 @@ enum Command {
     Retry(hands::RetryArguments),
     /// Run every instant of a range of the past
     Backfill(hands::BackfillArguments),
+    /// List what people did, newest first
+    Audit(audit::Arguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
     /// Say whether the daemon is well, in one line and by the exit code
@@ -132,6 +140,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         is_default: arguments.config.is_none(),
         config: arguments.config.unwrap_or_else(|| DEFAULT_CONFIG.into()),
         socket: arguments.socket,
+        remote: arguments.remote,
     };
     match arguments.command {
         Some(Command::Run(run)) => run::run(&context, run).await,
@@ -148,6 +157,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Resume(resume)) => hands::resume(&context, resume).await,
         Some(Command::Retry(retry)) => hands::retry(&context, retry).await,
         Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
+        Some(Command::Audit(audit)) => audit::run(&context, &audit).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
         Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&context, &healthcheck).await,
         Some(Command::Doctor(doctor)) => doctor::run(&context, &doctor).await,
@@ -171,6 +181,7 @@ struct Context {
     /// Nobody named the configuration.
     is_default: bool,
     socket: Option<PathBuf>,
+    remote: remote::Arguments,
 }
 
 impl Context {
@@ -187,8 +198,11 @@ impl Context {
         }
     }
 
-    /// The running daemon of this configuration.
+    /// The running daemon: at the URL that was named, else that of this configuration.
     async fn daemon(&self) -> Result<Client, Failed> {
+        if let Some(remote) = Remote::of(&self.remote)? {
+            return Ok(Client::Url(remote));
+        }
         match &self.socket {
             Some(socket) => Client::connect(std::slice::from_ref(socket)).await,
             None => {

@@ -12,7 +12,7 @@ use super::exit::{Exit, Failed};
 use super::follow::{Follower, Kept};
 use super::places::Places;
 use super::signals::{listen_for, outlive_full_files, stop_on_signals};
-use super::{Context, local, targets};
+use super::{Context, gate, local, targets};
 use crate::config::{self, Config, Look};
 use crate::daemon::{Daemon, DaemonError, Settings, clock};
 use crate::ecs::{self, AwsEcs, EventQueue};
@@ -21,6 +21,7 @@ use crate::observe;
 use crate::store::StoreError;
 use crate::store::sqlite::{Holder, OpenError, SqliteStore, World};
 use crate::web::api::{self, Sources};
+use crate::web::gate::Access;
 use crate::web::listen::{self, ControlSocket, ListenError};
 
 /// How many who want the configuration read anew may wait.
@@ -80,7 +81,10 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
     let Parts { config, places, store, ecs, event_queues, local, hangups, read } = parts;
     let listen_failed = |error: ListenError| Failed::new(Exit::Unavailable, observe::chain(&error));
     let control = ControlSocket::bind(&places.control_socket).await.map_err(listen_failed)?;
-    let tcp = match config.http_listen {
+    let (rules, doubts) = gate::rules(&config.http).map_err(|error| Failed::new(Exit::Config, error))?;
+    observe::warnings(doubts.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
+    let access = Access::new(rules);
+    let tcp = match config.http.listen {
         Some(address) => Some(listen::bind_tcp(address).await.map_err(listen_failed)?),
         None => None,
     };
@@ -103,11 +107,21 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
     let (reloads, asks) = mpsc::channel(RELOADS_MAX);
     let listeners = CancellationToken::new();
-    let follower = Follower { path, kept, mailbox: mailbox.clone(), ecs: calls, endpoint: local, asks, hangups, read };
+    let follower = Follower {
+        path,
+        kept,
+        mailbox: mailbox.clone(),
+        ecs: calls,
+        access: access.clone(),
+        endpoint: local,
+        asks,
+        hangups,
+        read,
+    };
     let following = tokio::spawn(follower.run(listeners.clone()));
     let router = api::router(Sources { store, mailbox, reloads });
     let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
-    let tcp = tcp.map(|tcp| tokio::spawn(listen::serve_tcp(tcp, router, listeners.clone())));
+    let tcp = tcp.map(|tcp| tokio::spawn(listen::serve_tcp(tcp, router, access, listeners.clone())));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         state = %places.state.display(),

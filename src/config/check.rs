@@ -13,6 +13,7 @@ use crate::engine::retry::RetryPolicy;
 
 use super::capacity;
 use super::file::JobFile;
+use super::notify::Channels;
 use super::proofs::{self, Gaps};
 use super::reader::{At, Field};
 use super::report::{Note, Place, Report, shown};
@@ -30,6 +31,8 @@ pub(super) struct Frame<'f> {
     pub(super) targets: &'f Field<Targets>,
     /// That of `[ecs]`, shared by all jobs that chose none.
     pub(super) own_target: Arc<Target>,
+    /// What notices may go to.
+    pub(super) channels: Channels,
     pub(super) gaps: Gaps,
 }
 
@@ -77,6 +80,7 @@ fn inherit(own: JobFile, defaults: &JobFile) -> JobFile {
         exit_codes: own.exit_codes.or(&defaults.exit_codes),
         on_unknown: own.on_unknown.or(&defaults.on_unknown),
         log_tail: own.log_tail.or(&defaults.log_tail),
+        notify: own.notify.or(&defaults.notify),
     }
 }
 
@@ -88,6 +92,7 @@ pub(super) fn job(frame: &Frame<'_>, place: Place, name: &str, own: JobFile) -> 
             report.add(Note::error("bad-name", place, format!("jobs: {}", shown_long(&mistake.to_string()))))
         })
         .ok();
+    frame.channels.add(report, &own.notify);
     let has_own_timeout = !own.timeout.is_absent();
     let said = inherit(own, frame.defaults);
     for (key, is_absent, hint) in [
@@ -133,6 +138,7 @@ fn definition(said: JobFile, target: Option<Arc<Target>>) -> Option<Definition> 
         exit_codes: said.exit_codes.or_default(ExitCodes::none())?,
         on_unknown: said.on_unknown.or_default(OnUnknown::Fail)?,
         log_tail: said.log_tail.or_default(0)?,
+        notify: said.notify.optional()?.map(|notify| Arc::clone(&notify.rules)).unwrap_or_default(),
         task: TaskSpec {
             target: target?,
             cluster: said.cluster.optional()??,

@@ -5,7 +5,6 @@
 //! be judged alone are judged here, so `check.rs` only sees what needs more than one key or more than one table.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +19,12 @@ use crate::engine::log_tail::LINES_MAX;
 use crate::engine::resources::{PlacementConstraint, PlacementStrategy, VolumeConfiguration};
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Exceptions, Gap, Moment};
+use crate::notify::Heartbeat;
 
 use super::EcsSettings;
 use super::exit_codes;
+use super::http::{HttpSettings, http};
+use super::notify::{self, Notify};
 use super::reader::{At, Field, Table, Value};
 use super::report::{one_of, shown};
 use super::resources;
@@ -97,6 +99,8 @@ pub(super) struct JobFile {
     pub(super) exit_codes: Field<Arc<ExitCodes>>,
     pub(super) on_unknown: Field<OnUnknown>,
     pub(super) log_tail: Field<u16>,
+    /// That of `[defaults]` is shared by all jobs without their own.
+    pub(super) notify: Field<Arc<Notify>>,
 }
 
 /// `[jobs.NAME]`.
@@ -162,6 +166,7 @@ fn common(table: &Table<'_>) -> JobFile {
         on_unknown: table
             .get("on_unknown", |value| value.word(&[("fail", OnUnknown::Fail), ("rerun", OnUnknown::Rerun)])),
         log_tail: table.get("log_tail", |value| value.integer(0..=i64::from(LINES_MAX))),
+        notify: table.get("notify", notify::rules),
     }
 }
 
@@ -194,11 +199,12 @@ pub(super) struct SettingsFile {
     pub(super) instance: Field<Instance>,
     pub(super) state: Field<Option<PathBuf>>,
     pub(super) control_socket: Field<Option<PathBuf>>,
-    pub(super) http_listen: Field<Option<SocketAddr>>,
+    pub(super) http: Field<HttpSettings>,
     pub(super) ecs: Field<EcsSettings>,
     pub(super) targets: Field<Targets>,
     pub(super) max_running: Field<u32>,
     pub(super) groups: Field<BTreeMap<String, At<u32>>>,
+    pub(super) heartbeat: Field<Heartbeat>,
     pub(super) defaults: Field<JobFile>,
 }
 
@@ -213,11 +219,12 @@ pub(super) fn settings(whole: &Table<'_>, folder: &Path) -> SettingsFile {
             .get("state", |value| value.table(|table| table.get("url", |value| state(value, folder)).optional())),
         control_socket: whole
             .get("control", |value| value.table(|table| table.get("socket", |value| socket(value, folder)).optional())),
-        http_listen: whole.get("http", |value| value.table(|table| table.get("listen", listen).optional())),
+        http: whole.get("http", |value| value.table(|table| http(table, folder))),
         ecs: whole.get("ecs", |value| value.table(ecs)),
         targets: whole.get("targets", targets::targets),
         max_running: whole.get("max_running", max_running),
         groups: whole.get("groups", groups),
+        heartbeat: whole.get("heartbeat", notify::heartbeat),
         defaults: whole.get("defaults", |value| value.table(|table| Some(defaults(table)))),
     }
 }
@@ -255,22 +262,6 @@ fn state(value: &Value<'_>, folder: &Path) -> Option<PathBuf> {
 
 fn socket(value: &Value<'_>, folder: &Path) -> Option<PathBuf> {
     Some(folder.join(value.string()?))
-}
-
-fn listen(value: &Value<'_>) -> Option<SocketAddr> {
-    let text = value.text()?;
-    match text.parse::<SocketAddr>() {
-        Err(_) => {
-            let message =
-                format!("expected an address and a port such as \"127.0.0.1:8474\", found \"{}\"", shown(text));
-            value.refuse("bad-value", message)
-        }
-        Ok(address) if !address.ip().is_loopback() => value.refuse(
-            "bad-value",
-            format!("{address} is not loopback: that needs a token, which this version does not have"),
-        ),
-        Ok(address) => Some(address),
-    }
 }
 
 fn ecs(table: &Table<'_>) -> Option<EcsSettings> {

@@ -1,6 +1,6 @@
-//! What the environment gave to a configuration, kept out of what is told of it.
+//! What the environment gave to a configuration, and what is a secret by its key, kept out of what is told of it.
 //!
-//! Such a value may be a password, and findings end in logs. So a message shows a string as it is written in the file. It is
+//! A value of the environment may be a password, and findings end in logs. So a message shows a string as it is written in the file. It is
 //! told by its quotes in a finding about that very string, one around it, or a part of it; anywhere else only a value that is long enough to
 //! be told from an ordinary word is.
 
@@ -10,6 +10,9 @@ use super::report::{Place, shown};
 
 /// From how many bytes on a value is looked for wherever it may stand.
 const TELLING_LENGTH: usize = 8;
+
+/// What is told of a secret.
+const CONCEALED: &str = "…";
 
 /// All that is hidden.
 #[derive(Debug, Default)]
@@ -27,6 +30,16 @@ impl Hidden {
         self.values.extend(telling.map(|(value, name)| (shown(&value), name)));
         let whole = std::iter::once((shown(text), shown(written)));
         self.strings.insert(place, whole.chain(values.map(|(value, name)| (shown(&value), name))).collect());
+    }
+
+    /// A string that is a secret: no message shows any of it, whatever of it came from where.
+    pub(super) fn conceal(&mut self, place: Place, text: &str) {
+        let known = self.strings.remove(&place).unwrap_or_default();
+        let whole = std::iter::once((shown(text), CONCEALED.to_owned()));
+        self.strings.insert(place, whole.chain(known.into_iter().skip(1)).collect());
+        if text.len() >= TELLING_LENGTH {
+            self.values.insert(shown(text), CONCEALED.to_owned());
+        }
     }
 
     /// A message about a place, with what is written instead of what it became.

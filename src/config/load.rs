@@ -13,11 +13,15 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::engine::job::{Instance, Job, JobName};
+use crate::engine::notice::ChannelId;
 use crate::local::TaskDefinition;
+use crate::notify::Channel;
 
 use super::check::{self, Frame};
+use super::conceal;
 use super::file::{self, SettingsFile};
 use super::local;
+use super::notify::Channels;
 use super::proofs::Gaps;
 use super::reader::{Field, Origin, Table, Value};
 use super::report::{Level, Note, Place, Report, Source, shown};
@@ -32,8 +36,8 @@ const FILES_MAX: usize = 10_000;
 /// The folder beside the main file.
 pub(super) const FOLDER: &str = "jobs.d";
 /// The tables that only the main file may hold.
-const MAIN_ONLY: [&str; 9] =
-    ["instance", "state", "control", "http", "ecs", "targets", "max_running", "groups", "defaults"];
+const MAIN_ONLY: [&str; 10] =
+    ["instance", "state", "control", "http", "ecs", "targets", "max_running", "groups", "heartbeat", "defaults"];
 /// The name of an installation that was given none.
 const INSTANCE: &str = "default";
 /// The main file is the first source.
@@ -49,7 +53,10 @@ pub(super) fn load(path: &Path, lookup: Lookup<'_>) -> Loaded {
         read_file(&file, &mut sources, &report);
     }
     let (config, [state, control_socket]) = assemble(path, folder, &sources, &report, lookup);
+    let (concealed, broken) = report.concealed();
     let findings = report.finish(&sources);
+    // Only now that lines and columns are counted.
+    conceal::write_over(&mut sources, concealed.into_iter(), |source| broken.contains(&source));
     let is_refused = findings.iter().any(|finding| finding.level == Level::Error);
     Loaded { config: config.filter(|_| !is_refused), findings, state, control_socket, sources }
 }
@@ -150,7 +157,7 @@ fn assemble(
     lookup: Lookup<'_>,
 ) -> (Option<Config>, [Option<PathBuf>; 2]) {
     let text = sources.first().map_or("", |source| source.text.as_str());
-    let origin = Origin { report, source: MAIN, text };
+    let origin = Origin { report, source: MAIN, text, folder };
     let (tree, nothing) = (parse(origin, lookup), DeTable::new());
     let main = Table::whole(origin, &tree);
     let settings = file::settings(&main, folder);
@@ -165,10 +172,12 @@ fn assemble(
         poll_interval: settings.ecs.valid().map_or(EcsSettings::default().poll_interval, |at| at.value.poll_interval),
         targets: &settings.targets,
         own_target: Arc::default(),
+        channels: Channels::default(),
         gaps: Gaps::default(),
     };
     // A default that no job inherits is judged all the same.
     targets::chosen(&frame, frame.defaults);
+    frame.channels.add(report, &frame.defaults.notify);
     let mut gathered = Gathered::default();
     gathered.add(&frame, &main);
     main.refuse_others();
@@ -178,7 +187,7 @@ fn assemble(
         report.set_broken(MAIN);
     }
     for (source, file) in (0..).zip(sources).skip(1) {
-        let origin = Origin { report, source, text: &file.text };
+        let origin = Origin { report, source, text: &file.text, folder };
         let tree = parse(origin, lookup);
         let whole = Table::whole(origin, &tree);
         if whole.is_empty() && !report.is_broken(source) {
@@ -190,7 +199,8 @@ fn assemble(
         whole.refuse_others();
     }
     let places = [&settings.state, &settings.control_socket].map(|field| field.valid()?.value.clone());
-    (settle(path, settings, gathered, report), places)
+    let channels = frame.channels.into_inner();
+    (settle(path, settings, gathered, channels, report), places)
 }
 
 /// The tree of one file, with its variables replaced.
@@ -211,7 +221,13 @@ fn refuse_settings(whole: &Table<'_>) {
 }
 
 /// The settings with their defaults, and the doubts about the whole.
-fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Report) -> Option<Config> {
+fn settle(
+    path: &Path,
+    settings: SettingsFile,
+    gathered: Gathered,
+    channels: BTreeMap<ChannelId, Arc<Channel>>,
+    report: &Report,
+) -> Option<Config> {
     if settings.instance.is_absent() && !report.is_broken(MAIN) {
         let message = format!(
             "instance is not set, so this installation is called \"{INSTANCE}\"; another one of this name on the same cluster \
@@ -236,7 +252,7 @@ fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Repo
         },
         state: settings.state.optional()?.flatten(),
         control_socket: settings.control_socket.optional()?.flatten(),
-        http_listen: settings.http_listen.optional()?.flatten(),
+        http: settings.http.optional()?.unwrap_or_default(),
         ecs: settings.ecs.optional()?.unwrap_or_default(),
         targets: targets?,
         target_queues,
@@ -248,6 +264,8 @@ fn settle(path: &Path, settings: SettingsFile, gathered: Gathered, report: &Repo
             .into_iter()
             .map(|(name, at)| (name, at.value))
             .collect(),
+        channels,
+        heartbeat: settings.heartbeat.optional()?,
         jobs: gathered.jobs,
         local: gathered.local,
     })

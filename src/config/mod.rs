@@ -4,8 +4,8 @@
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
 //! (`syntax.rs`), variables of the environment are put into the tree (`variables.rs`), it is read key by key (`reader.rs`)
-//! into what each file says (`file.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `local.rs`,
-//! `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
+//! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `notify.rs`,
+//! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
 //! be proved (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put down in one report (`report.rs`) with its place,
 //! and the way goes on.
 //!
@@ -13,16 +13,22 @@
 //! mistake makes one finding and not a second one about a missing key. A wrong default is thus reported at its own place,
 //! once, however many jobs inherit it.
 //!
+//! The files of tokens that `[http]` names are read by whoever needs them (`tokens.rs`), not with the configuration: only the
+//! daemon may have the right to.
+//!
 //! Every step is linear in the size of the files; work that is worth it for a few findings only (suggestions, rendering)
 //! is bounded by a count.
 
 mod capacity;
 mod check;
+mod conceal;
 mod exit_codes;
 mod file;
 mod hidden;
+mod http;
 mod load;
 mod local;
+mod notify;
 mod proofs;
 mod reach;
 mod reader;
@@ -35,21 +41,25 @@ mod targets;
 mod task;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod variables;
 mod volume;
 mod watch;
 mod when;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::job::{Instance, Job, JobName, Target};
+use crate::engine::notice::ChannelId;
 use crate::local::TaskDefinition;
+use crate::notify::{Channel, Heartbeat};
 
+pub use http::{HttpSettings, TokenFile};
 pub use report::{Finding, Level};
+pub use tokens::{Token, Tokens, UNREADABLE_TOKENS, client_token, read_tokens};
 pub use watch::{Look, look};
 
 /// Where the state lives if `[state] url` is not set; the caller applies it, because `--local` has a place of its own.
@@ -68,8 +78,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// The Unix socket of `[control] socket`; see [`DEFAULT_CONTROL_SOCKET`].
     pub control_socket: Option<PathBuf>,
-    /// Where HTTP is served; nowhere if it is not set.
-    pub http_listen: Option<SocketAddr>,
+    /// Where HTTP is served, and to whom.
+    pub http: HttpSettings,
     /// How ECS is talked to.
     pub ecs: EcsSettings,
     /// Further accounts and regions, by name; a target without a region has that of [`Config::ecs`].
@@ -80,6 +90,10 @@ pub struct Config {
     pub max_running: Option<u32>,
     /// How many runs of a group may live at once.
     pub groups: BTreeMap<String, u32>,
+    /// What notices go to.
+    pub channels: BTreeMap<ChannelId, Arc<Channel>>,
+    /// What is pinged while the daemon is well.
+    pub heartbeat: Option<Heartbeat>,
     /// The jobs of all files.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
     /// What `--local` runs.

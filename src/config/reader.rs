@@ -6,10 +6,12 @@
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::conceal;
 use super::report::{Note, Place, Report, one_of, shown};
 
 /// The longest duration that is accepted, 366 days as in the Amazon States Language.
@@ -87,6 +89,8 @@ pub(super) struct Origin<'r> {
     pub(super) report: &'r Report,
     pub(super) source: u32,
     pub(super) text: &'r str,
+    /// From which relative paths are meant: the folder of the main file.
+    pub(super) folder: &'r Path,
 }
 
 /// A table, and which of its keys have been looked at.
@@ -175,6 +179,11 @@ impl<'r> Table<'r> {
             let name = key.get_ref().as_ref();
             if accepted.contains(&name) || passed.contains(&name) || (is_astray && !value.get_ref().is_table()) {
                 continue;
+            }
+            let is_harmless = value.get_ref().as_str().is_none_or(|text| !text.contains("://"));
+            if conceal::is_telling(name) || !is_harmless || value.get_ref().is_table() || value.get_ref().is_array() {
+                // It may be a channel, or a key of one, that is misspelt or in the wrong place.
+                self.value(name, Place::new(self.origin.source, value.span()), value.get_ref()).conceal(&[]);
             }
             let mut message = match self.path.as_str() {
                 "" => format!("unknown key `{}`", shown(name)),
@@ -290,6 +299,40 @@ impl<'v> Value<'v> {
     pub(super) fn string(&self) -> Option<String> {
         let text = self.text()?;
         if text.trim().is_empty() { self.refuse("bad-value", "is empty") } else { Some(text.to_owned()) }
+    }
+
+    /// A string that is a secret, with something in it; of anything else nothing is quoted.
+    pub(super) fn secret(&self) -> Option<&'v str> {
+        let Some(text) = self.node.as_str() else { return self.expected("a string", None) };
+        if text.trim().is_empty() { self.refuse("bad-value", "is empty") } else { Some(text) }
+    }
+
+    /// Lets nobody see what stands here, but for the values of these keys of a table.
+    pub(super) fn conceal(&self, but: &[&str]) {
+        match self.node {
+            DeValue::Table(entries) => {
+                for (_, node) in entries.iter().filter(|(key, _)| !but.contains(&key.get_ref().as_ref())) {
+                    let place = Place::new(self.origin.source, node.span());
+                    Value { place, node: node.get_ref(), ..*self }.conceal(&[]);
+                }
+            }
+            DeValue::Array(items) => {
+                for node in items.iter() {
+                    let place = Place::new(self.origin.source, node.span());
+                    Value { place, node: node.get_ref(), ..*self }.conceal(but);
+                }
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => self.report().conceal(self.place, self.node.as_str()),
+        }
+    }
+
+    /// The path of a file that is named here.
+    pub(super) fn path_of_file(&self) -> Option<PathBuf> {
+        Some(self.origin.folder.join(self.string()?))
     }
 
     /// `true` or `false`.

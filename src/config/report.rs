@@ -144,6 +144,8 @@ pub(super) struct Report {
     /// Strings that could not be read to their end.
     silenced: RefCell<BTreeSet<Place>>,
     hidden: RefCell<Hidden>,
+    /// Secrets that stand in a file.
+    concealed: RefCell<BTreeSet<Place>>,
     suggestions: Cell<usize>,
 }
 
@@ -160,6 +162,19 @@ impl Report {
     /// A string with values of the environment, which may be secret: no message shows them.
     pub(super) fn hide(&self, place: Place, written: &str, text: &str, values: &[(&str, String)]) {
         self.hidden.borrow_mut().add(place, written, text, values);
+    }
+
+    /// A value that is a secret: no message tells it, and no line is drawn with it.
+    pub(super) fn conceal(&self, place: Place, text: Option<&str>) {
+        self.concealed.borrow_mut().insert(place);
+        if let Some(text) = text {
+            self.hidden.borrow_mut().conceal(place, text);
+        }
+    }
+
+    /// Where secrets stand, and in which sources they can't be told from the rest.
+    pub(super) fn concealed(&self) -> (BTreeSet<Place>, BTreeSet<u32>) {
+        (self.concealed.borrow().clone(), self.broken.borrow().clone())
     }
 
     /// A source with syntax mistakes: parts of it may be missing from its tree.

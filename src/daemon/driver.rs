@@ -15,6 +15,7 @@ mod found;
 mod hands;
 mod jobs;
 mod line;
+mod notices;
 mod pauses;
 mod permits;
 
@@ -29,7 +30,7 @@ use crate::engine::pause::{Pause, Scope};
 use crate::engine::quota::{self, Quotas};
 use crate::engine::run::{ClockChange, Entry, Event, Refused, Run, RunId, Step};
 use crate::engine::slots::{Limited, Slots};
-use crate::store::{Audit, Batch, Loaded, Mark, Term};
+use crate::store::{Audit, Batch, Loaded, Mark, RunSave, Term};
 
 use self::clock_change::SET_BACK_MIN;
 pub use self::command::{Changes, Command, Declined, Done, NewJobs, Receipt};
@@ -262,11 +263,12 @@ impl Driver {
         }
         // The store keeps new runs in the order in which they were begun: after a restart they take turns in it.
         runs.sort_by_key(|(nth, _)| *nth);
-        let runs = runs.into_iter().map(|(_, save)| save).collect();
+        let runs: Vec<RunSave> = runs.into_iter().map(|(_, save)| save).collect();
         let changed = std::mem::take(&mut self.changed_pauses);
         let batch = Batch {
             marks,
             forgotten_marks: std::mem::take(&mut self.forgotten_marks),
+            notices: self.owed(&runs),
             runs,
             pauses: changed.into_iter().map(|scope| (scope.clone(), self.pauses.get(&scope).cloned())).collect(),
             audit: std::mem::take(&mut self.audit),

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::run::RunId;
 
+use super::changes::{Gallery, Watching};
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
 
@@ -139,9 +140,10 @@ impl Pulse {
 pub struct Mailbox {
     letters: mpsc::Sender<Letter>,
     pulse: Arc<Pulse>,
+    gallery: Gallery,
 }
 
-pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let pulse = Arc::new(Pulse(Mutex::new(Health {
         version: concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ")").to_owned(),
@@ -153,7 +155,7 @@ pub(super) fn open() -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
         config_taken_at: None,
         reload: None,
     })));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse) }, letters, pulse)
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), gallery }, letters, pulse)
 }
 
 impl Mailbox {
@@ -176,6 +178,11 @@ impl Mailbox {
         let (reply, done) = oneshot::channel();
         self.letters.send(Letter::Command(command, reply)).await.ok()?;
         done.await.ok()
+    }
+
+    /// Begins to watch what changes; none if the loop has ended.
+    pub fn watch(&self) -> Option<Watching> {
+        self.gallery.watch()
     }
 
     /// Tells what came of a new configuration, for whoever asks how the daemon is.

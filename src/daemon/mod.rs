@@ -13,6 +13,7 @@
 //! picks them up from the store.
 
 mod act;
+mod changes;
 pub mod clock;
 pub mod driver;
 mod events;
@@ -37,6 +38,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::changes::Changes;
+pub use self::changes::{Change, Watching, What};
 use self::driver::{Driver, Pace, Report, Setup};
 use self::events::Listener;
 use self::inbox::Inbox;
@@ -124,6 +127,7 @@ pub struct Daemon<S, E> {
     letters: mpsc::Receiver<Letter>,
     tray: Tray,
     pulse: Arc<Pulse>,
+    changes: Changes,
     lag: Lag,
     tracker: TaskTracker,
     pollers: CancellationToken,
@@ -153,9 +157,10 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let Settings { instance, jobs, launch_rate, launch_burst, poll_interval, describe_rate, .. } = settings;
         let (quotas, slots) =
             (Quotas::new(launch_rate, launch_burst), Slots::new(settings.max_running, settings.groups));
+        let (changes, gallery) = changes::open(instance.clone());
         let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
-        let (mailbox, letters, pulse) = mailbox::open();
+        let (mailbox, letters, pulse) = mailbox::open(gallery);
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
         let pace = Pace { poll_interval, describe_rate };
         let watcher = Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone());
@@ -172,6 +177,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             letters,
             tray: Tray::default(),
             pulse,
+            changes,
             lag: Lag::default(),
             tracker,
             pollers,
@@ -262,6 +268,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
                 }
             }
             batch.audit.iter().for_each(observe::carried_out);
+            self.changes.tell(&batch, &duplicates);
         }
         let launches = self.driver.launch_queues(now);
         self.lag.heed(&launches, now);

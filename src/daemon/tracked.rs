@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::act::Act;
 use super::driver::Queued;
 use crate::engine::job::Site;
+use crate::engine::notice::Before;
 use crate::engine::run::{Action, Entry, Run};
 use crate::engine::task::TaskArn;
 use crate::store::RunSave;
@@ -35,6 +36,8 @@ pub(super) struct Tracked {
     pub(super) was_held: bool,
     /// Where it stands in `wakes`.
     pub(super) wake_at: Option<DateTime<Utc>>,
+    /// How its job stood before it was over; none while it lives, and if nobody is told of its end.
+    pub(super) before: Option<Before>,
 }
 
 impl Tracked {
@@ -63,6 +66,7 @@ impl Tracked {
             queued: None,
             was_held: false,
             wake_at: None,
+            before: None,
         }
     }
 

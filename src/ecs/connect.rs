@@ -21,8 +21,8 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::answer::chain;
-use super::http;
 use crate::engine::job::{Instance, Target};
+use crate::outbound;
 
 /// How long reading profiles, and asking EC2 for the region, may take.
 const LOAD_WAIT: Duration = Duration::from_secs(10);
@@ -108,7 +108,8 @@ pub(super) async fn shared(settings: &Settings) -> Result<SdkConfig, ConnectErro
     if settings.endpoint.is_none() || settings.targets.iter().any(|target| target.endpoint.is_none()) {
         check_environment(|variable| std::env::var(variable).ok())?;
     }
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http::client_with_env_proxy());
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(outbound::client_with_env_proxy());
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -122,7 +123,7 @@ pub(super) async fn shared(settings: &Settings) -> Result<SdkConfig, ConnectErro
 pub(super) fn shared_local() -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(http::client_without_proxy())
+        .http_client(outbound::client_without_proxy())
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
             "local", "local", None, None, "tenacron",
         )))

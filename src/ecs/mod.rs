@@ -4,8 +4,8 @@
 //! retried by the SDK behind our back, because the engine must see every answer to RunTask once, and the client token is
 //! part of the request, never an afterthought.
 //!
-//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `clients.rs` keeps a client for each target, `http.rs` is the HTTP client beneath the
-//! SDK, `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
+//! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `clients.rs` keeps a client for each target,
+//! `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
 //! launch, `live.rs` lists the live tasks that a Tenacron launched, `essential.rs` remembers which containers are essential,
 //! `events.rs` reads task state changes from SQS, `logs.rs` the last lines of a container from CloudWatch Logs.
 
@@ -17,7 +17,6 @@ mod essential;
 mod events;
 mod evidence;
 mod facts;
-mod http;
 mod live;
 mod logs;
 mod request;

@@ -65,6 +65,68 @@ impl ExitCodes {
     }
 }
 
+impl ExitCodes {
+    /// What a code means: what the job says of it, else what it means by convention.
+    pub fn meaning(&self, code: i32) -> Option<String> {
+        let lists = [(&self.succeed, "succeed"), (&self.skip, "skip"), (&self.fail, "fail")];
+        let of_job = lists.into_iter().find(|(list, _)| holds(list, Some(code)));
+        match of_job {
+            Some((_, name)) => Some(format!("exit_codes.{name} of the job lists it")),
+            None => by_convention(code),
+        }
+    }
+}
+
+/// What an exit code means whatever the program, as far as there is a convention.
+/// Sources: POSIX, Shell & Utilities, "Exit Status for Commands"; Docker's reference of `docker run`, "Exit status"; Linux
+/// man pages signal(7) and sysexits.h(3head).
+fn by_convention(code: i32) -> Option<String> {
+    let signal = match code {
+        0 => return Some("success".to_owned()),
+        1 => return Some("any error, as the program sees it".to_owned()),
+        64..=78 => {
+            return SYSEXITS.get(usize::try_from(code - 64).ok()?).map(|words| format!("in sysexits.h: {words}"));
+        }
+        125 => return Some("the container runtime itself failed".to_owned()),
+        126 => return Some("the command was found and can't be executed".to_owned()),
+        127 => return Some("the command was not found".to_owned()),
+        255 => return Some("any error; a program that exits with -1 ends so".to_owned()),
+        129 => "SIGHUP, a hang-up",
+        130 => "SIGINT, an interrupt",
+        131 => "SIGQUIT, a quit",
+        132 => "SIGILL, an illegal instruction: the program crashed, or was built for another CPU",
+        133 => "SIGTRAP, a trap: the program crashed",
+        134 => "SIGABRT: the program gave itself up",
+        135 => "SIGBUS, a bad memory access: the program crashed",
+        136 => "SIGFPE, an arithmetic error: the program crashed",
+        137 => "SIGKILL: out of memory, or a stop that took too long",
+        139 => "SIGSEGV, a bad memory access: the program crashed",
+        141 => "SIGPIPE: what it wrote to was closed",
+        143 => "SIGTERM: it was asked to stop",
+        _ => return None,
+    };
+    Some(format!("ended by {signal}"))
+}
+
+/// 64 and on.
+const SYSEXITS: [&str; 15] = [
+    "the command was used wrongly",
+    "the input was wrong",
+    "an input is missing or can't be read",
+    "there is no such user",
+    "there is no such host",
+    "a service is not available",
+    "an internal error of the program",
+    "an error of the operating system",
+    "a file of the system is missing",
+    "an output can't be made",
+    "an error of input or output",
+    "a failure that may pass",
+    "a remote system answered what it should not",
+    "not permitted",
+    "an error of the configuration",
+];
+
 fn holds(list: &BTreeSet<u8>, code: Option<i32>) -> bool {
     code.and_then(|code| u8::try_from(code).ok()).is_some_and(|code| list.contains(&code))
 }
@@ -101,6 +163,22 @@ mod tests {
         }
         let why = retry.forbids_retry(&ended(Some(1))).unwrap();
         assert_eq!(why, "of exit codes, exit_codes.retry lets only 75, 111 be tried again, not 1");
+    }
+
+    #[test]
+    fn a_code_means_what_its_job_says_and_else_what_is_convention() {
+        let codes = ExitCodes { succeed: [3].into(), skip: [75].into(), fail: [143].into(), retry: None };
+        let of = |code| codes.meaning(code).unwrap_or_default();
+        assert_eq!(
+            [3, 75, 143].map(of),
+            ["succeed", "skip", "fail"].map(|n| format!("exit_codes.{n} of the job lists it"))
+        );
+        for (code, words) in
+            [(0, "success"), (64, "used wrongly"), (78, "configuration"), (127, "not found"), (137, "SIGKILL")]
+        {
+            assert!(of(code).contains(words), "{code}: {}", of(code));
+        }
+        assert_eq!([2, 63, 79, 128, 138, 160, -1, 256, i32::MIN].map(of), [""; 9], "no convention");
     }
 
     #[test]

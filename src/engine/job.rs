@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::exit_codes::ExitCodes;
+use super::notice::NotifyRule;
 use super::pairs::Pairs;
 use super::resources::{
     EnvironmentFile, PlacementConstraint, PlacementStrategy, ResourceRequirement, VolumeConfiguration,
@@ -176,6 +177,13 @@ pub struct Definition {
     /// How many of the last lines of each failed container are kept; 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub log_tail: u16,
+    /// Who is told what of a run.
+    #[serde(default, skip_serializing_if = "nobody_is_told")]
+    pub notify: Arc<[NotifyRule]>,
+}
+
+fn nobody_is_told(rules: &Arc<[NotifyRule]>) -> bool {
+    rules.is_empty()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it a reference")]

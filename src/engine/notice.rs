@@ -3,6 +3,10 @@
 //! A rule names what it is about and a channel. The rules are frozen with the definition of a firing; a channel itself, with
 //! its address and its secrets, stays in the configuration, and only its name is ever stored.
 
+mod owed;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +15,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::job::{Instance, JobName};
-use super::run::{RunId, Status, Trigger};
+use super::run::{Outcome, Run, RunId, State, Status, Trigger};
+
+pub use self::owed::{Before, Happened, JobNow, owed};
+
+/// How many attempts a notice names: what came before is in the history.
+pub const ATTEMPTS_MAX: usize = 10;
 
 /// What a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +76,13 @@ impl On {
     }
 }
 
+impl std::str::FromStr for On {
+    type Err = ();
+    fn from_str(text: &str) -> Result<On, ()> {
+        On::ALL.into_iter().find(|on| on.as_str() == text).ok_or(())
+    }
+}
+
 /// Which of several in a row are told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +92,86 @@ pub enum Repeat {
     Every,
     /// The first one, and the next one only after it went well again.
     First,
+}
+
+/// How a row of a job ended that nobody ran, or that found nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftOut {
+    /// Missed.
+    Missed,
+    /// Skipped by a rule, without a launch.
+    Skipped,
+    /// Skipped by the exit code of its task.
+    NothingToDo,
+}
+
+impl LeftOut {
+    const ALL: [LeftOut; 3] = [LeftOut::Missed, LeftOut::Skipped, LeftOut::NothingToDo];
+
+    /// The name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LeftOut::Missed => "missed",
+            LeftOut::Skipped => "skipped",
+            LeftOut::NothingToDo => "nothing_to_do",
+        }
+    }
+}
+
+impl std::str::FromStr for LeftOut {
+    type Err = ();
+    fn from_str(text: &str) -> Result<LeftOut, ()> {
+        LeftOut::ALL.into_iter().find(|left_out| left_out.as_str() == text).ok_or(())
+    }
+}
+
+/// How a job stands, as far as it decides what is told next. It is stored with the job's mark, so that a restart tells
+/// nothing twice and keeps nothing back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Its newest run that succeeded or ended badly ended badly. A person who resumes a job changes nothing about it.
+    pub ended_badly: bool,
+    /// How its newest row ended, if it was left out.
+    pub left_out: Option<LeftOut>,
+}
+
+impl LeftOut {
+    /// How a run was left out that ended so; none if it was not.
+    fn of(outcome: &Outcome, run: &Run) -> Option<LeftOut> {
+        match outcome {
+            Outcome::Missed { .. } => Some(LeftOut::Missed),
+            Outcome::Skipped { .. } if run.attempts.is_empty() => Some(LeftOut::Skipped),
+            Outcome::Skipped { .. } => Some(LeftOut::NothingToDo),
+            Outcome::Succeeded
+            | Outcome::Failed { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::Cancelled { .. }
+            | Outcome::Unknown { .. } => None,
+        }
+    }
+}
+
+impl Standing {
+    /// After a run has begun: instants are no longer left out.
+    #[must_use]
+    pub fn begun(self) -> Standing {
+        // What its exit code says is not known yet, and mostly it says what it said before.
+        let left_out = self.left_out.filter(|left_out| *left_out == LeftOut::NothingToDo);
+        Standing { left_out, ..self }
+    }
+
+    /// After a run is over.
+    #[must_use]
+    pub fn ended(self, run: &Run) -> Standing {
+        let State::Finished { outcome, .. } = &run.state else { return self };
+        let ended_badly = match outcome {
+            Outcome::Succeeded => false,
+            Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unknown { .. } => true,
+            Outcome::Cancelled { .. } | Outcome::Skipped { .. } | Outcome::Missed { .. } => self.ended_badly,
+        };
+        Standing { ended_badly, left_out: LeftOut::of(outcome, run) }
+    }
 }
 
 /// The name of a channel. It can be shown and stored: an address that is a secret stands in it as a hash.
@@ -104,7 +200,8 @@ pub struct NotifyRule {
 /// A notice that is owed: saved with the transition that it is about, delivered at least once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Its name, the same at each try: whoever receives it twice can tell. Made of run, history entry and channel.
+    /// Its name, the same at each try: whoever receives it twice can tell. A hash of installation, run, history entry and
+    /// channel, as 32 hexadecimal digits.
     pub id: String,
     /// By which channel.
     pub channel: ChannelId,
@@ -131,9 +228,13 @@ pub struct NoticeFacts {
     pub trigger: Trigger,
     /// Its nominal instant.
     pub scheduled_at: DateTime<Utc>,
+    /// The zone of its job's schedule; none if the job has left the configuration.
+    pub timezone: Option<String>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Its attempts so far, in order.
+    /// How many attempts it has had.
+    pub attempt_count: u32,
+    /// The newest of them, in order: [`ATTEMPTS_MAX`] at most.
     pub attempts: Vec<AttemptFacts>,
     /// The primary error name.
     pub error: Option<String>,
@@ -153,8 +254,10 @@ pub struct NoticeFacts {
     pub paused: Option<String>,
     /// How many runs in a row ended badly by now, this one included; before a recovery, how many had.
     pub failed_in_a_row: u32,
-    /// How many further instants the same notice stands for.
-    pub others: u32,
+    /// How many further instants the same notice stands for, all before this one.
+    pub others: u64,
+    /// The first of them.
+    pub others_from: Option<DateTime<Utc>>,
     /// The task object that DescribeTasks showed last, as JSON.
     pub task: Option<serde_json::Value>,
 }

@@ -20,6 +20,7 @@ pub(crate) fn definition() -> Definition {
         exit_codes: ExitCodes::none(),
         on_unknown: OnUnknown::Fail,
         log_tail: 0,
+        notify: Arc::default(),
     }
 }
 

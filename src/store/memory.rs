@@ -10,9 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
+use super::notice::{NoticeRow, PAUSE_MAX};
 use super::row::{self, DefinitionIds, EventRow, Extent, Fault, LaunchRow, Misfit, Origin, Parts, Progress};
-use super::{Audit, Batch, Loaded, Mark, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
+use super::{
+    Audit, AuditRow, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery,
+    RunSave, RunStory, RunSummary, Store, StoreError, Term,
+};
 use crate::engine::job::{Definition, JobName};
+use crate::engine::notice::{ChannelId, Standing};
 use crate::engine::run::{Run, RunId};
 
 /// A handle on a store in memory; clones share it.
@@ -26,11 +31,12 @@ pub struct MemoryStore {
 struct Data {
     term: u64,
     last_commit_at: Option<i64>,
-    /// Schedule, mark, anchor and failures.
-    marks: BTreeMap<JobName, (String, i64, i64, u32)>,
+    marks: BTreeMap<JobName, MarkRow>,
     /// By the column of their scope.
     pauses: BTreeMap<String, String>,
     audit: Vec<Audit>,
+    /// In the order in which they were owed, each with its run.
+    notices: Vec<(RunId, NoticeRow)>,
     definitions: Vec<String>,
     definition_ids: DefinitionIds,
     by_hash: HashMap<String, i64>,
@@ -41,6 +47,17 @@ struct Data {
     firings: BTreeSet<(JobName, i64)>,
     unfinished: BTreeSet<usize>,
     commits_to_fail: u32,
+}
+
+/// A row of the table `mark`.
+#[derive(Debug)]
+struct MarkRow {
+    schedule: String,
+    mark: i64,
+    anchor: i64,
+    failed_in_a_row: u32,
+    ended_badly: bool,
+    left_out: Option<String>,
 }
 
 #[derive(Debug)]
@@ -141,8 +158,30 @@ impl Store for MemoryStore {
         self.data().of_instant(&job, instant).map_err(|source| row::told("look an instant up", source))
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        Ok(self.data().audit.iter().rev().take(limit).cloned().collect())
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let data = self.data();
+        let rows = (1..).zip(&data.audit).map(|(seq, audit)| AuditRow { seq, audit: audit.clone() });
+        let older = rows.filter(|row| before.is_none_or(|before| row.seq < before));
+        let mut older: Vec<AuditRow> = older.collect();
+        older.reverse();
+        older.truncate(limit);
+        Ok(older)
+    }
+
+    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
+        self.data().due_notices(now, limit).map_err(|source| row::told("read which notices are due", source))
+    }
+
+    async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {
+        self.data().owed_channels().map_err(|source| row::told("read which channels are owed notices", source))
+    }
+
+    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+        self.data().notices(&query).map_err(|source| row::told("list notices", source))
+    }
+
+    async fn notice_counts(&self) -> Result<NoticeCounts, StoreError> {
+        Ok(self.data().notice_counts())
     }
 }
 
@@ -167,12 +206,19 @@ impl Data {
         let pauses = pauses.collect::<Result<Vec<_>, Fault>>()?;
         let tails = batch.log_tails.iter().map(|(run, attempt, tails)| Ok((run, *attempt, row::to_json(tails)?)));
         let tails = tails.collect::<Result<Vec<_>, Fault>>()?;
+        let mut notices: Vec<(RunId, NoticeRow)> = Vec::new();
+        for notice in batch.notices.iter().filter(|notice| !dropped.contains(&notice.facts.run)) {
+            let is_known = self.notices.iter().chain(&notices).any(|(_, known)| known.id == notice.id);
+            let has_run = ahead.places.contains_key(&notice.facts.run) || self.places.contains_key(&notice.facts.run);
+            if !is_known && has_run {
+                notices.push((notice.facts.run.clone(), NoticeRow::of(notice)?));
+            }
+        }
         for job in &batch.forgotten_marks {
             self.marks.remove(job);
         }
         for mark in &batch.marks {
-            let (at, anchor) = (mark.mark.timestamp_millis(), mark.anchor.timestamp_millis());
-            self.marks.insert(mark.job.clone(), (mark.schedule.clone(), at, anchor, mark.failed_in_a_row));
+            self.marks.insert(mark.job.clone(), MarkRow::of(mark));
         }
         for (scope, body) in pauses {
             match body {
@@ -183,6 +229,11 @@ impl Data {
         self.audit.extend(batch.audit.iter().filter(|entry| !entry.is_of_any(&dropped)).cloned());
         for ready in prepared {
             self.apply(ready);
+        }
+        self.notices.extend(notices);
+        for moved in &batch.notice_moves {
+            let owed = self.notices.iter_mut().find(|(_, notice)| notice.id == moved.id);
+            owed.into_iter().for_each(|(_, notice)| notice.take(moved));
         }
         for (run, attempt, body) in tails {
             if let Some(stored) = self.places.get(run).and_then(|place| self.runs.get_mut(*place)) {
@@ -290,12 +341,7 @@ impl Data {
         let mut definitions = HashMap::new();
         let unfinished = self.unfinished.iter().filter_map(|place| self.runs.get(*place));
         let runs = unfinished.map(|stored| self.whole_run(stored, &mut definitions)).collect::<Result<_, _>>()?;
-        let at = |millis, job: &JobName| row::instant(millis, &format!("mark of job {job}"), "mark");
-        let mark = |(job, (schedule, mark, anchor, failed)): (&JobName, &(String, i64, i64, u32))| {
-            let (mark, anchor) = (at(*mark, job)?, at(*anchor, job)?);
-            Ok(Mark { job: job.clone(), schedule: schedule.clone(), mark, anchor, failed_in_a_row: *failed })
-        };
-        let marks = self.marks.iter().map(mark).collect::<Result<_, Fault>>()?;
+        let marks = self.marks.iter().map(|(job, mark)| mark.to_mark(job)).collect::<Result<_, Fault>>()?;
         let pauses =
             self.pauses.iter().map(|(scope, body)| Ok(row::to_pause(scope, body)?)).collect::<Result<_, Fault>>()?;
         Ok(Loaded {
@@ -374,8 +420,88 @@ impl Data {
                 .iter()
                 .map(|(attempt, body)| Ok((*attempt, row::from_json(body, &row::named(run), "log_tail.body")?)))
                 .collect::<Result<_, Fault>>()?,
+            notices: self
+                .notices
+                .iter()
+                .filter(|(of, _)| of == run)
+                .map(|(run, notice)| notice.clone().into_summary(run.clone()))
+                .collect::<Result<_, _>>()?,
             definition: self.definition(stored)?,
         }))
+    }
+
+    fn notices(&self, query: &NoticeQuery) -> Result<Vec<NoticeSummary>, Fault> {
+        let end = match &query.before {
+            None => self.notices.len(),
+            Some(id) => self.notices.iter().position(|(_, notice)| notice.id == *id).unwrap_or_default(),
+        };
+        let state = query.state.map(NoticeState::as_str);
+        let newest_first = self.notices.iter().take(end).rev();
+        newest_first
+            .filter(|(_, notice)| query.job.as_ref().is_none_or(|job| job.as_str() == notice.job))
+            .filter(|(_, notice)| state.is_none_or(|state| state == notice.state))
+            .take(query.limit)
+            .map(|(run, notice)| notice.clone().into_summary(run.clone()))
+            .collect()
+    }
+
+    fn owed(&self) -> impl Iterator<Item = (&str, i64, &NoticeRow)> {
+        self.notices.iter().filter_map(|(_, notice)| Some((notice.channel.as_str(), notice.next_at?, notice)))
+    }
+
+    fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, Fault> {
+        let mut channels: BTreeMap<&str, i64> = BTreeMap::new();
+        for (channel, next_at, _) in self.owed() {
+            channels.entry(channel).and_modify(|first| *first = next_at.min(*first)).or_insert(next_at);
+        }
+        let at = |at| row::instant(at, "a notice", "next_at");
+        channels.into_iter().map(|(channel, next_at)| Ok((ChannelId(channel.into()), at(next_at)?))).collect()
+    }
+
+    fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, Fault> {
+        let (now, ahead) = (now.timestamp_millis(), (now + PAUSE_MAX).timestamp_millis());
+        let is_due = |at: i64| at <= now || at > ahead;
+        let mut due: Vec<_> = self.owed().filter(|(_, next_at, _)| is_due(*next_at)).collect();
+        // A stable sort: those of one instant stay in the order in which they were owed.
+        due.sort_by_key(|(channel, next_at, _)| (*channel, *next_at));
+        let by_channel = due.chunk_by(|(one, _, _), (other, _, _)| one == other);
+        by_channel.flat_map(|due| due.iter().take(limit)).map(|(_, _, notice)| (*notice).clone().into_owed()).collect()
+    }
+
+    fn notice_counts(&self) -> NoticeCounts {
+        let count = |state: NoticeState| {
+            let of_state = self.notices.iter().filter(|(_, notice)| notice.state == state.as_str());
+            of_state.count() as u64
+        };
+        NoticeCounts { owed: count(NoticeState::Owed), dead: count(NoticeState::Dead) }
+    }
+}
+
+impl MarkRow {
+    fn of(mark: &Mark) -> MarkRow {
+        let Mark { job: _, schedule, mark, anchor, failed_in_a_row, standing: Standing { ended_badly, left_out } } =
+            mark;
+        MarkRow {
+            schedule: schedule.clone(),
+            mark: mark.timestamp_millis(),
+            anchor: anchor.timestamp_millis(),
+            failed_in_a_row: *failed_in_a_row,
+            ended_badly: *ended_badly,
+            left_out: left_out.map(|left_out| left_out.as_str().to_owned()),
+        }
+    }
+
+    fn to_mark(&self, job: &JobName) -> Result<Mark, Fault> {
+        let named = format!("mark of job {job}");
+        let left_out = self.left_out.as_ref().map(|text| row::to_left_out(text, &named)).transpose()?;
+        Ok(Mark {
+            job: job.clone(),
+            schedule: self.schedule.clone(),
+            mark: row::instant(self.mark, &named, "mark")?,
+            anchor: row::instant(self.anchor, &named, "anchor")?,
+            failed_in_a_row: self.failed_in_a_row,
+            standing: Standing { ended_badly: self.ended_badly, left_out },
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 //! Two stores pass the same conformance suite (`tests/it/store.rs`): SQLite for daemons, memory for simulation.
 
 pub mod memory;
+mod notice;
 mod row;
 pub mod sqlite;
 
@@ -19,8 +20,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::job::{Definition, JobName};
 use crate::engine::log_tail::LogTail;
+use crate::engine::notice::{ChannelId, Notice, Standing};
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Attempt, Covered, Entry, Run, RunId, Status, Trigger};
+
+pub use self::notice::{
+    NoticeCounts, NoticeMove, NoticeQuery, NoticeState, NoticeSummary, NoticeTurn, OwedNotice,
+    PAUSE_MAX as NOTICE_PAUSE_MAX,
+};
 
 /// One period of leadership; a higher term ends all lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +46,8 @@ pub struct Mark {
     pub anchor: DateTime<Utc>,
     /// How many runs of the job ended badly since one succeeded.
     pub failed_in_a_row: u32,
+    /// What decides which notices are owed next.
+    pub standing: Standing,
 }
 
 /// Something that a person did, or a rule in a person's place.
@@ -56,6 +65,17 @@ pub struct Audit {
     pub run: Option<RunId>,
     /// Why, and what came of it.
     pub detail: Option<String>,
+}
+
+/// An entry of the record of what people did, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Its place in the record: a later entry has a higher one.
+    #[serde(default)]
+    pub seq: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub audit: Audit,
 }
 
 impl Audit {
@@ -98,6 +118,10 @@ pub struct Batch {
     /// What failed containers wrote last, beside what the driver decided: an attempt's newest replaces what it had. That of a
     /// run which is not stored is dropped.
     pub log_tails: Vec<(RunId, u32, Vec<LogTail>)>,
+    /// Notices that are owed from now on. One that is known by its name, or whose run is dropped, is not added.
+    pub notices: Vec<Notice>,
+    /// What became of notices. One that is no longer owed stays as it is.
+    pub notice_moves: Vec<NoticeMove>,
 }
 
 impl Batch {
@@ -112,14 +136,18 @@ impl Batch {
             pauses: Vec::new(),
             audit: Vec::new(),
             log_tails: Vec::new(),
+            notices: Vec::new(),
+            notice_moves: Vec::new(),
         }
     }
 
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        let Batch { term: _, at: _, marks, forgotten_marks, runs, pauses, audit, log_tails } = self;
+        let Batch { term: _, at: _, marks, forgotten_marks, runs, pauses, audit, log_tails, notices, notice_moves } =
+            self;
         let nothing_moved = marks.is_empty() && forgotten_marks.is_empty() && runs.is_empty();
-        nothing_moved && pauses.is_empty() && audit.is_empty() && log_tails.is_empty()
+        let nothing_told = log_tails.is_empty() && notices.is_empty() && notice_moves.is_empty();
+        nothing_moved && nothing_told && pauses.is_empty() && audit.is_empty()
     }
 }
 
@@ -181,6 +209,14 @@ pub struct RunSummary {
     pub covers: Option<Covered>,
 }
 
+impl RunSummary {
+    /// A run as a listing shows it once it is saved; none for one that could be saved nowhere.
+    pub fn of(run: &Run) -> Option<RunSummary> {
+        let (origin, progress) = row::of_run(run).ok()?;
+        row::to_summary(origin, progress).ok()
+    }
+}
+
 /// Everything about one run.
 #[derive(Debug, Clone)]
 pub struct RunStory {
@@ -192,6 +228,8 @@ pub struct RunStory {
     pub entries: Vec<Entry>,
     /// What the containers of its failed attempts wrote last, by attempt.
     pub log_tails: BTreeMap<u32, Vec<LogTail>>,
+    /// Its notices, in the order in which they were owed.
+    pub notices: Vec<NoticeSummary>,
     /// What it does.
     pub definition: Arc<Definition>,
 }
@@ -294,9 +332,42 @@ pub trait Store: Clone + Send + Sync + 'static {
         instant: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
 
-    /// What people did, newest first.
+    /// What people did, newest first, before this place in the record.
     ///
     /// # Errors
     /// The database failed.
-    fn audit(&self, limit: usize) -> impl Future<Output = Result<Vec<Audit>, StoreError>> + Send;
+    fn audit(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<AuditRow>, StoreError>> + Send;
+
+    /// Notices that are owed and whose next try is due, at most `limit` of each channel: by channel, then in the order of
+    /// their tries. One whose next try lies further ahead than any pause is due too: the clock was set back.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn due_notices(
+        &self,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<OwedNotice>, StoreError>> + Send;
+
+    /// When each channel that is owed something is to be tried next; by channel.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn owed_channels(&self) -> impl Future<Output = Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError>> + Send;
+
+    /// Lists notices, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn notices(&self, query: NoticeQuery) -> impl Future<Output = Result<Vec<NoticeSummary>, StoreError>> + Send;
+
+    /// How many notices are owed, and how many were given up.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn notice_counts(&self) -> impl Future<Output = Result<NoticeCounts, StoreError>> + Send;
 }

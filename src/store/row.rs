@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::{RunSave, RunSummary, StoreError};
 use crate::engine::job::{Definition, Instance, JobName};
 use crate::engine::launch::{Launch, LaunchRequest};
+use crate::engine::notice::LeftOut;
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Attempt, Covered, Entry, HistoryEvent, Run, RunId, State, Status, Trigger};
 
@@ -367,6 +368,11 @@ impl DefinitionIds {
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
+}
+
+/// What the table `mark` says of the job's newest row.
+pub(super) fn to_left_out(text: &str, named: &str) -> Result<LeftOut, Damaged> {
+    text.parse().map_err(|()| Damaged::new(named, "left_out", format!("`{text}` is none")))
 }
 
 pub(super) fn to_trigger(text: &str) -> Result<Trigger, Fault> {

@@ -1,31 +1,30 @@
 //! The routes. `docs/` names them; `objects.rs` is what they answer with.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::routing::{MethodRouter, get};
+use axum::{Extension, Json, Router};
 use chrono::TimeDelta;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::events::{Streams, events};
 use super::hands::{self, ReloadAsk};
 use super::metrics::metrics;
 use super::objects::{ErrorObject, JobObject, RunObject};
+use super::openapi::openapi;
 use super::why::why;
 use crate::daemon::driver::JobView;
 use crate::daemon::{Health, Mailbox, clock};
 use crate::engine::job::JobName;
 use crate::engine::run::{RunId, Status};
 use crate::observe;
-use crate::store::{Audit, RunQuery, RunSummary, Store, StoreError};
+use crate::store::{AuditRow, RunQuery, RunSummary, Store, StoreError};
 
 /// How many runs a listing shows unless told.
 pub const RUNS_DEFAULT: usize = 20;
@@ -50,56 +49,37 @@ pub struct Sources<S> {
     pub reloads: mpsc::Sender<ReloadAsk>,
 }
 
-/// Every route.
+/// A method in lower case, a path, and what answers.
+pub(super) type Route<S> = (&'static str, &'static str, MethodRouter<Sources<S>>);
+
+/// Every route. `openapi.json` describes each, and `openapi.rs` holds it to that.
+pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
+    let reading = vec![
+        ("get", "/api/v1/jobs", get(jobs::<S>)),
+        ("get", "/api/v1/jobs/{job}", get(job::<S>)),
+        ("get", "/api/v1/jobs/{job}/why", get(why::<S>)),
+        ("get", "/api/v1/audit", get(audit::<S>)),
+        ("get", "/api/v1/runs", get(runs::<S>)),
+        ("get", "/api/v1/runs/{run}", get(run::<S>)),
+        ("get", "/api/v1/events", get(events::<S>)),
+        ("get", "/api/v1/openapi.json", get(openapi)),
+        ("get", "/metrics", get(metrics::<S>)),
+        ("get", "/healthz", get(healthz::<S>)),
+        ("get", "/readyz", get(readyz::<S>)),
+    ];
+    reading.into_iter().chain(hands::routes()).collect()
+}
+
+/// Every route, and what answers where there is none.
 pub fn router<S: Store>(sources: Sources<S>) -> Router {
-    Router::new()
-        .route("/api/v1/jobs", get(jobs::<S>))
-        .route("/api/v1/jobs/{job}", get(job::<S>))
-        .route("/api/v1/jobs/{job}/why", get(why::<S>))
-        .route("/api/v1/audit", get(audit::<S>))
-        .route("/api/v1/runs", get(runs::<S>))
-        .route("/api/v1/runs/{run}", get(run::<S>))
-        .route("/metrics", get(metrics::<S>))
-        .route("/healthz", get(healthz::<S>))
-        .route("/readyz", get(readyz::<S>))
-        .merge(hands::routes())
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+    let all = routes().into_iter().fold(Router::new(), |router, (_, path, answers)| router.route(path, answers));
+    all.layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(Extension(Streams::default()))
         .fallback(|| async { Problem::not_found("there is no such path") })
         .method_not_allowed_fallback(|| async {
             Problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method".into())
         })
         .with_state(sources)
-}
-
-/// The routes for a TCP listener: requests must name this machine, whatever a foreign name resolves to.
-pub fn for_tcp(router: Router) -> Router {
-    router.layer(middleware::from_fn(|request: Request, next: Next| async move {
-        match refusal(request.headers()) {
-            Some(problem) => problem.into_response(),
-            None => next.run(request).await,
-        }
-    }))
-}
-
-/// Why a request that came over TCP is not served.
-fn refusal(headers: &HeaderMap) -> Option<Problem> {
-    let said = |name| headers.get(name).and_then(|said| said.to_str().ok());
-    let host = said(header::HOST).unwrap_or_default();
-    if !names_this_machine(host) {
-        return Some(Problem::bad_request("the Host header is not of this machine"));
-    }
-    // A browser names the page that a request comes from; only our own may make it.
-    let is_foreign = headers.contains_key(header::ORIGIN) && said(header::ORIGIN) != Some(&*format!("http://{host}"));
-    is_foreign.then(|| Problem(StatusCode::FORBIDDEN, "the request comes from a foreign page".into()))
-}
-
-/// Whether a Host header is a loopback address or `localhost`. The address is parsed as a whole: a name such as
-/// `127.0.0.1.example.com` is somebody else's, and can be made to lead here.
-fn names_this_machine(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host();
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// An answer that is not what was asked for.
@@ -175,13 +155,48 @@ async fn runs<S: Store>(
     let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let job = query.job.map(|job| JobName::new(&job)).transpose();
     let status = query.status.map(|text| text.parse::<Status>().map_err(|()| text)).transpose();
+    let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
     let query = RunQuery {
         job: job.map_err(|error| Problem::bad_request(error.to_string()))?,
         status: status.map_err(|text| Problem::bad_request(format!("`{text}` is not a status: {}", statuses())))?,
         before: query.before.as_deref().map(RunId::from_text),
-        limit: query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX),
+        // One more tells whether there is a next page.
+        limit: limit + 1,
     };
-    Ok(Json(sources.store.runs(query).await?).into_response())
+    let mut runs = sources.store.runs(query.clone()).await?;
+    if let (true, Some(before)) = (runs.is_empty(), &query.before)
+        && sources.store.story(before.clone()).await?.is_none()
+    {
+        return Err(Problem::not_found(format!(
+            "there is no run `{before}` to list from; begin anew without `before`"
+        )));
+    }
+    let more = runs.len() > limit;
+    runs.truncate(limit);
+    let last = runs.last().filter(|_| more).map(|run| run.run.to_string());
+    let job = query.job.as_ref().map(JobName::as_str);
+    let kept = [("job", job), ("status", query.status.map(Status::as_str))];
+    Ok(page("/api/v1/runs", &runs, limit, last, &kept))
+}
+
+/// A page of a list, which names the next one if there is one. Source of the header: RFC 8288.
+fn page<T: Serialize>(
+    path: &str,
+    items: &[T],
+    limit: usize,
+    last: Option<String>,
+    kept: &[(&str, Option<&str>)],
+) -> Response {
+    let mut response = Json(items).into_response();
+    if let Some(last) = last {
+        let kept = kept.iter().filter_map(|(key, value)| Some(format!("{key}={}&", value.as_ref()?)));
+        let link = format!("<{path}?{}limit={limit}&before={last}>; rel=\"next\"", kept.collect::<String>());
+        // The names of jobs and runs are plain: nothing of them needs to be escaped.
+        if let Ok(link) = HeaderValue::from_str(&link) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+    }
+    response
 }
 
 /// The accepted statuses, for messages.
@@ -208,14 +223,20 @@ pub(super) async fn waits_for<S: Store>(sources: &Sources<S>, run: &RunSummary) 
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
     limit: Option<usize>,
+    before: Option<u64>,
 }
 
 async fn audit<S: Store>(
     State(sources): State<Sources<S>>,
     query: Result<Query<AuditQuery>, QueryRejection>,
-) -> Result<Json<Vec<Audit>>, Problem> {
+) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    Ok(Json(sources.store.audit(query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX)).await?))
+    let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
+    let mut rows: Vec<AuditRow> = sources.store.audit(query.before, limit + 1).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let last = rows.last().filter(|_| more).map(|row| row.seq.to_string());
+    Ok(page("/api/v1/audit", &rows, limit, last, &[]))
 }
 
 /// The loop turns.
@@ -229,43 +250,4 @@ async fn healthz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Js
 async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
     let (status, health) = healthz(State(sources)).await;
     (if health.store_error.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status }, health)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_of_elsewhere_can_do_nothing_here() {
-        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
-            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
-        };
-        let host = ("host", "127.0.0.1:8474");
-        assert!(refusal(&headers(&[host])).is_none(), "a client that is no browser");
-        assert!(refusal(&headers(&[host, ("origin", "http://127.0.0.1:8474")])).is_none());
-        for foreign in ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1:8474"] {
-            let refused = refusal(&headers(&[host, ("origin", foreign)])).map(|problem| problem.0);
-            assert_eq!(refused, Some(StatusCode::FORBIDDEN), "{foreign}");
-        }
-    }
-
-    #[test]
-    fn only_loopback_hosts_are_of_this_machine() {
-        for ours in ["127.0.0.1:8474", "127.0.0.1", "127.1.2.3:1", "localhost:8474", "LOCALHOST", "[::1]:8474", "[::1]"]
-        {
-            assert!(names_this_machine(ours), "{ours}");
-        }
-        for foreign in [
-            "",
-            "rebound.example:8474",
-            "127.0.0.1.rebound.example:8474",
-            "127.rebound.example",
-            "localhost.rebound.example",
-            "localhost@rebound.example",
-            "192.0.2.1:8474",
-            "[2001:db8::1]:8474",
-        ] {
-            assert!(!names_this_machine(foreign), "{foreign}");
-        }
-    }
 }

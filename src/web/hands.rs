@@ -2,20 +2,21 @@
 //! answers with what became of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::api::{ANSWER_WITHIN, Problem, Sources};
+use super::api::{ANSWER_WITHIN, Problem, Route, Sources};
 use super::objects::ErrorObject;
 use super::peer::Peer;
 use crate::daemon::driver::{Changes, Command, Declined, Done};
@@ -35,27 +36,38 @@ pub struct ReloadAsk {
 }
 
 /// Every route that does something.
-pub(super) fn routes<S: Store>() -> Router<Sources<S>> {
-    Router::new()
-        .route("/api/v1/jobs/{job}/trigger", post(trigger::<S>))
-        .route("/api/v1/jobs/{job}/backfill", post(backfill::<S>))
-        .route("/api/v1/jobs/{job}/pause", post(pause::<S>))
-        .route("/api/v1/jobs/{job}/resume", post(resume::<S>))
-        .route("/api/v1/pause", post(pause_all::<S>))
-        .route("/api/v1/resume", post(resume_all::<S>))
-        .route("/api/v1/runs/{run}/cancel", post(cancel::<S>))
-        .route("/api/v1/runs/{run}/retry", post(retry::<S>))
-        .route("/api/v1/reload", post(reload::<S>))
+pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
+    vec![
+        ("post", "/api/v1/jobs/{job}/trigger", post(trigger::<S>)),
+        ("post", "/api/v1/jobs/{job}/backfill", post(backfill::<S>)),
+        ("post", "/api/v1/jobs/{job}/pause", post(pause::<S>)),
+        ("post", "/api/v1/jobs/{job}/resume", post(resume::<S>)),
+        ("post", "/api/v1/pause", post(pause_all::<S>)),
+        ("post", "/api/v1/resume", post(resume_all::<S>)),
+        ("post", "/api/v1/runs/{run}/cancel", post(cancel::<S>)),
+        ("post", "/api/v1/runs/{run}/retry", post(retry::<S>)),
+        ("post", "/api/v1/reload", post(reload::<S>)),
+    ]
+}
+
+/// How long a body may take to come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyWithin(pub(super) Duration);
+
+impl Default for BodyWithin {
+    fn default() -> BodyWithin {
+        BodyWithin(Duration::from_secs(10))
+    }
 }
 
 /// Who asks, and what they said: the whole of a request that does something.
-struct Said<T> {
+pub(super) struct Said<T> {
     asker: Asker,
     body: T,
 }
 
 /// A body that may carry a reason beside its own keys.
-trait Reasoned: DeserializeOwned + Default {
+pub(super) trait Reasoned: DeserializeOwned + Default {
     fn reason(&mut self) -> Option<String>;
 }
 
@@ -133,9 +145,13 @@ impl<S: Send + Sync, T: Reasoned> FromRequest<S> for Said<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Said<T>, Problem> {
-        let peer = request.extensions().get::<ConnectInfo<Peer>>().map_or(Peer::Unknown, |info| info.0.clone());
+        let peer = request.extensions().get::<Peer>().cloned().unwrap_or(Peer::Unknown);
+        let within = request.extensions().get::<BodyWithin>().copied().unwrap_or_default();
         let headers = request.headers().clone();
-        let body = Bytes::from_request(request, state).await;
+        let body = tokio::time::timeout(within.0, Bytes::from_request(request, state)).await;
+        let body = body.map_err(|_elapsed| {
+            Problem(StatusCode::REQUEST_TIMEOUT, "the body of the request did not come in time".into())
+        })?;
         let body = body.map_err(|rejection| Problem(rejection.status(), rejection.body_text()))?;
         let mut read: T = if body.is_empty() {
             T::default()

@@ -1,26 +1,20 @@
-//! Listening: on the control socket, and on a loopback port where `[http] listen` asks for it.
+//! Listening: on the control socket, and on a port where `[http] listen` asks for it.
 
-use std::fmt::Debug;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::{Router, middleware};
 use rustix::fs::Mode;
 use rustix::process::umask;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use super::peer::Peer;
-use super::{api, socket};
-
-/// How long answers under way may take once serving has been told to stop. Whoever sent half a request is not waited for.
-const END_WITHIN: Duration = Duration::from_secs(1);
+use super::gate::{Access, Gate};
+use super::serve::{Limits, serve};
+use super::socket;
 
 /// Why nobody listens.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +74,7 @@ impl ControlSocket {
 
     /// Serves until `stop`.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
-        if let Err(error) = serve_until(stop, self.listener, router).await {
-            tracing::error!(%error, "control socket failed");
-        }
+        serve(self.listener, router, Limits::default(), stop).await;
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!(%error, "control socket file was gone already");
         }
@@ -116,32 +108,14 @@ pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| ListenError::Port { address, source })
 }
 
-/// Serves a TCP port until `stop`.
-pub async fn serve_tcp(listener: TcpListener, router: Router, stop: CancellationToken) {
-    if let Err(error) = serve_until(stop, listener, api::for_tcp(router)).await {
-        tracing::error!(%error, "HTTP listener failed");
-    }
-}
-
-/// Serves until `stop`, and then for as long as answers are under way, within a limit.
-async fn serve_until<L>(stop: CancellationToken, listener: L, router: Router) -> io::Result<()>
-where
-    L: Listener,
-    L::Addr: Debug,
-    Peer: for<'a> Connected<IncomingStream<'a, L>>,
-{
-    let serving = axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let overdue = async {
-        stop.cancelled().await;
-        tokio::time::sleep(END_WITHIN).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = overdue => {
-            tracing::debug!("connections that had not ended were cut off");
-            Ok(())
+/// Serves a TCP port until `stop`, to those whom `access` lets in.
+pub async fn serve_tcp(listener: TcpListener, router: Router, access: Access, stop: CancellationToken) {
+    match listener.local_addr() {
+        Ok(address) => {
+            let router = router.layer(middleware::from_fn_with_state(Gate::new(access, address), Gate::pass));
+            serve(listener, router, Limits::default(), stop).await;
         }
+        Err(error) => tracing::error!(%error, "HTTP listener failed"),
     }
 }
 

@@ -1,14 +1,21 @@
 //! The HTTP API: the same objects on the control socket, on `[http] listen` and on the command line.
 //!
-//! Reads come from the store and from the daemon's mailbox; what people do goes to the mailbox. Nothing here writes a run. The control socket is guarded by
-//! file permissions. A TCP listener is loopback only and answers only requests that name it, so that a web page cannot
-//! reach it through a name of its own (DNS rebinding).
+//! Reads come from the store and from the daemon's mailbox; what people do goes to the mailbox. Nothing here writes a run. The
+//! control socket is guarded by file permissions. A TCP listener has a gate (`gate.rs`): it answers only requests that name this
+//! server, so that a web page cannot reach it through a name of its own (DNS rebinding), and asks for tokens where it can be
+//! reached from elsewhere. What strangers can make either of them hold has a limit (`serve.rs`).
 
 pub mod api;
+mod events;
+pub mod gate;
 pub mod hands;
 pub mod listen;
 mod metrics;
 pub mod objects;
+mod openapi;
+mod patient;
 pub mod peer;
+mod seldom;
+mod serve;
 pub mod socket;
 pub mod why;

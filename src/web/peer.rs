@@ -1,14 +1,14 @@
 //! Who is at the other end of a connection, for the record of what people do.
 //!
-//! On the control socket the kernel tells the user; a name is looked up for the eyes only. On a loopback port nobody tells.
+//! On the control socket the kernel tells the user; a name is looked up for the eyes only. On a port nobody tells: there is an
+//! address, and whose token it was if one is asked for.
 
 use std::fs;
+use std::net::IpAddr;
 
-use axum::extract::connect_info::Connected;
 use axum::http::HeaderMap;
-use axum::serve::IncomingStream;
-use tokio::net::{TcpListener, UnixListener};
 
+use super::gate::Holder;
 use crate::engine::run::Asker;
 
 /// The header in which the command line says on whose behalf root acts.
@@ -22,25 +22,26 @@ const USERS: &str = "/etc/passwd";
 pub(super) enum Peer {
     /// A user of this machine, by the kernel's word.
     User(u32),
-    /// Somebody on a loopback port.
-    Port,
+    /// Somebody on a port.
+    Port {
+        /// From where; behind a proxy, the proxy's.
+        address: IpAddr,
+        /// Whose token they showed; nobody's where none is asked for.
+        holder: Option<Holder>,
+    },
     /// The kernel did not tell.
     Unknown,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
-        stream.io().peer_cred().map_or(Peer::Unknown, |told| Peer::User(told.uid()))
-    }
-}
-
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(_stream: IncomingStream<'_, TcpListener>) -> Peer {
-        Peer::Port
-    }
-}
-
 impl Peer {
+    /// From where they ask, if that is a place.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Port { address, .. } => Some(*address),
+            Peer::User(_) | Peer::Unknown => None,
+        }
+    }
+
     /// Who asks, with the reason that they gave.
     pub(super) fn asks(&self, headers: &HeaderMap, reason: Option<String>) -> Asker {
         let by = match self {
@@ -50,7 +51,11 @@ impl Peer {
                 let whose = said.map(|said| format!(" for {}", kept(said))).unwrap_or_default();
                 format!("uid {uid}{name}{whose}")
             }
-            Peer::Port => "HTTP on loopback".to_owned(),
+            Peer::Port { holder: None, .. } => "HTTP on loopback".to_owned(),
+            Peer::Port { address, holder: Some(Holder { name: Some(name), .. }) } => {
+                format!("HTTP token {name} from {address}")
+            }
+            Peer::Port { address, holder: Some(_) } => format!("HTTP from {address} with a full token"),
             Peer::Unknown => "somebody on the control socket".to_owned(),
         };
         Asker { by, reason: reason.map(|reason| kept(reason.trim())).filter(|reason| !reason.is_empty()) }
@@ -72,6 +77,7 @@ fn name_of(uid: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gate::May;
     use super::*;
 
     #[test]
@@ -86,6 +92,10 @@ mod tests {
     fn nobody_on_a_port_can_say_who_they_are() {
         let mut headers = HeaderMap::new();
         headers.insert(ON_BEHALF_OF, "root".parse().unwrap());
-        assert_eq!(Peer::Port.asks(&headers, None).by, "HTTP on loopback");
+        let on_port = |holder| Peer::Port { address: IpAddr::from([127, 0, 0, 1]), holder }.asks(&headers, None).by;
+        assert_eq!(on_port(None), "HTTP on loopback");
+        let holder = |name: Option<&str>| Some(Holder { name: name.map(str::to_owned), may: May::Act });
+        assert_eq!(on_port(holder(None)), "HTTP from 127.0.0.1 with a full token");
+        assert_eq!(on_port(holder(Some("ci"))), "HTTP token ci from 127.0.0.1");
     }
 }

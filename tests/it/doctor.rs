@@ -83,6 +83,24 @@ fn a_daemon_that_is_well_is_told_with_all_that_matters_and_without_a_secret() {
 }
 
 #[test]
+fn a_daemon_at_a_url_is_told_without_the_files_of_this_machine() {
+    let site = site(r#""true""#);
+    site.write("tenacron.toml", format!("{SETTINGS}\n[http]\nlisten = \"127.0.0.1:0\"\n"));
+    let (daemon, address) = site.daemon_on_http(&["run", "--local"]);
+    let url = format!("http://{address}");
+    let health = told(&site, &["healthcheck", "--url", &url]);
+    assert_eq!(health.code, Some(0), "{}", health.stderr);
+    assert!(health.stdout.starts_with("healthy: the loop last turned at 2"), "{}", health.stdout);
+    let ended = told(&site, &["doctor", "--json", "--url", &url]);
+    assert_eq!(ended.code, Some(0), "{} {}", ended.stdout, ended.stderr);
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!((&report["daemon"]["place"], &report["state"]), (&url.as_str().into(), &Value::Null));
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
+    assert_eq!(told(&site, &["healthcheck", "--url", &url]).code, Some(4));
+    assert_eq!(told(&site, &["doctor", "--url", &url]).code, Some(1));
+}
+
+#[test]
 fn a_daemon_that_is_down_leaves_much_to_be_told() {
     let site = site(r#""true""#);
     let (code, before) = report(&site);

@@ -38,6 +38,7 @@ mod store;
 mod store_faults;
 mod store_hands;
 mod store_lives;
+mod store_notices;
 mod store_schemas;
 mod sts;
 mod surface;

@@ -179,6 +179,7 @@ impl Play {
             exit_codes: ExitCodes::none(),
             on_unknown: OnUnknown::Fail,
             log_tail: 0,
+            notify: Arc::default(),
         };
         let firing = Firing::of_schedule(&JobName::new("hello").unwrap(), now, Trigger::Schedule);
         let (run, _) = Run::due(firing, Instance::new("prod").unwrap(), Arc::new(definition), now);

@@ -10,7 +10,7 @@ use super::python;
 const JSONSCHEMA: &str = "jsonschema==4.26.0";
 
 /// Keys of a job that is right otherwise, and that neither the reader nor the schema accepts.
-const WRONG: [&str; 41] = [
+const WRONG: [&str; 52] = [
     "timeot = \"1h\"",
     "timeout = 900",
     "timeout = \"900\"",
@@ -44,6 +44,17 @@ const WRONG: [&str; 41] = [
     "retry = [{ error_equals = [\"x\"], backoff_rate = 0.5 }]",
     "retry = [{ error_equals = [\"x\"], jitter_strategy = \"full\" }]",
     "success = \"any\"",
+    "notify = { webhook = \"https://example.com\" }",
+    "notify = [{ on = [\"failed\"] }]",
+    "notify = [{ webhook = \"https://a.example\", ping = \"https://b.example\" }]",
+    "notify = [{ webhook = \"ftp://example.com/\" }]",
+    "notify = [{ webhook = \"https://me:pass@example.com/\" }]",
+    "notify = [{ webhook = \"https://example.com\", secret = \"a\", secret_file = \"b\" }]",
+    "notify = [{ webhook = \"https://example.com\", headers = { \"a b\" = \"c\" } }]",
+    "notify = [{ sns = \"arn:aws:sqs:eu-central-1:123456789012:x\" }]",
+    "notify = [{ sns = \"arn:aws:sns:eu-central-1:123456789012:x\", on = [\"started\"] }]",
+    "notify = [{ sns = \"arn:aws:sns:eu-central-1:123456789012:x\", on = [] }]",
+    "[heartbeat]\ninterval = \"1m\"",
     "add_tags = \"yes\"",
     "[ecs]\nlaunch_rate = 0",
     "[state]\nurl = \"/var/lib/x.db\"",

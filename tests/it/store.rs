@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 use tenacron::engine::failure::{ErrorName, Failure};
 use tenacron::engine::job::Instance;
+use tenacron::engine::notice::{LeftOut, Standing};
 use tenacron::engine::run::{Event, Run, RunId, Status, Trigger};
 use tenacron::engine::task::LaunchAnswer;
 use tenacron::store::memory::MemoryStore;
@@ -291,7 +292,8 @@ async fn a_run_may_be_added_and_moved_in_one_batch(bench: impl Bench) {
 }
 
 pub(crate) fn mark(name: &str, schedule: &str, seconds: i64) -> Mark {
-    Mark { job: job(name), schedule: schedule.into(), mark: at(seconds), anchor: at(-5), failed_in_a_row: 3 }
+    let standing = Standing { ended_badly: seconds % 2 == 1, left_out: (seconds > 3).then_some(LeftOut::NothingToDo) };
+    Mark { job: job(name), schedule: schedule.into(), mark: at(seconds), anchor: at(-5), failed_in_a_row: 3, standing }
 }
 
 async fn marks_are_replaced_and_forgotten(bench: impl Bench) {

@@ -64,8 +64,14 @@ async fn what_people_did_is_listed_newest_first(bench: impl Bench) {
         store.commit(Batch { audit: vec![entry], ..batch(store.term(), 0, vec![]) }).await.unwrap();
     }
     let store = bench.open();
-    assert_eq!(store.audit(9).await.unwrap(), audit());
-    assert_eq!(store.audit(1).await.unwrap(), audit()[..1]);
+    let listed = async |before, limit| store.audit(before, limit).await.unwrap();
+    let all = listed(None, 9).await;
+    assert_eq!(all.iter().map(|row| row.audit.clone()).collect::<Vec<_>>(), audit());
+    assert!(all.is_sorted_by(|newer, older| newer.seq > older.seq), "{all:?}");
+    assert_eq!(listed(None, 1).await, all[..1]);
+    assert_eq!(listed(Some(all[0].seq), 9).await, all[1..], "what comes before an entry");
+    assert_eq!(listed(Some(all[1].seq + 1), 1).await, all[1..2], "also before a place that no entry has");
+    assert_eq!(listed(Some(0), 9).await, []);
 }
 
 async fn two_may_ask_for_the_same_instant(bench: impl Bench) {
@@ -78,7 +84,7 @@ async fn two_may_ask_for_the_same_instant(bench: impl Bench) {
     let of = |run| Audit { run: Some(run), ..audit().remove(0) };
     let again = Batch { audit: vec![of(first), of(second)], ..batch(store.term(), 1, saves[1..].to_vec()) };
     assert_eq!(store.commit(again).await.unwrap().len(), 2, "a name is taken once");
-    assert_eq!(store.audit(9).await.unwrap(), [], "and what was asked for in vain is no deed");
+    assert_eq!(store.audit(None, 9).await.unwrap(), [], "and what was asked for in vain is no deed");
     let loaded = bench.open().load().await.unwrap().runs;
     assert_eq!(loaded.iter().filter(|run| run.request.as_ref() == Some(&request)).count(), 2);
     let found = store.of_instant(job("nightly"), at(0)).await.unwrap();

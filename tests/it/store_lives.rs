@@ -57,6 +57,7 @@ pub(crate) fn definition() -> Arc<Definition> {
         exit_codes: ExitCodes::none(),
         on_unknown: OnUnknown::Fail,
         log_tail: 0,
+        notify: Arc::default(),
     })
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tenacron::engine::failure::Failure;
 use tenacron::engine::log_tail::LogTail;
+use tenacron::engine::notice::Standing;
 use tenacron::engine::pause::{Pause, Scope};
 use tenacron::engine::run::{Attempt, Event, HistoryEvent, Outcome, Run, State, Status};
 use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
@@ -20,6 +21,7 @@ use tenacron::store::{Audit, Batch, Mark, Store};
 use super::store::{Disk, all, batch, holder, mark, save, summary_of};
 use super::store_hands::{audit, log_tails, pauses};
 use super::store_lives::{Life, at, every_life, lives_of_schema_1};
+use super::store_notices::notices_of;
 
 /// What a cause says of exit code 137 since some time after schema 2.
 const SIGKILL: &str =
@@ -46,7 +48,9 @@ async fn make(to: &Path) {
     let batch = Batch { marks: marks(), pauses, audit, ..batch(store.term(), 7, runs) };
     let told = batch.runs.iter().map(|save| (save.run.id.clone(), 1, log_tails())).collect();
     store.commit(batch).await.unwrap();
-    store.commit(Batch { log_tails: told, ..Batch::empty(store.term(), at(7)) }).await.unwrap();
+    let (notices, notice_moves) = notices_of(&every_life()[0].1.run);
+    let told = Batch { log_tails: told, notices, notice_moves, ..Batch::empty(store.term(), at(7)) };
+    store.commit(told).await.unwrap();
     store.close().await;
     rusqlite::Connection::open(disk.path()).unwrap().execute_batch("VACUUM").unwrap();
     std::fs::copy(disk.path(), to).unwrap();
@@ -91,10 +95,19 @@ fn forget_of_failure(failure: &mut Failure) {
     failure.cause = failure.cause.replace(SIGKILL, "");
 }
 
-/// Marks of schema 1 count no failures.
+/// Marks of schema 1 count no failures, those before schema 4 nothing that is left out.
 fn marks_of(schema: usize) -> Vec<Mark> {
-    let counted = |mark: Mark| Mark { failed_in_a_row: if schema == 1 { 0 } else { mark.failed_in_a_row }, ..mark };
-    marks().into_iter().map(counted).collect()
+    let known = |mut mark: Mark| {
+        if schema == 1 {
+            mark.failed_in_a_row = 0;
+        }
+        if schema < 4 {
+            // What failures they counted, they ended with.
+            mark.standing = Standing { ended_badly: mark.failed_in_a_row > 0, left_out: None };
+        }
+        mark
+    };
+    marks().into_iter().map(known).collect()
 }
 
 /// Schema 1 knows nothing of what people do.
@@ -105,6 +118,13 @@ fn hands_of(schema: usize) -> (Vec<(Scope, Pause)>, Vec<Audit>) {
 /// Schemas 1 and 2 know nothing of logs.
 fn log_tails_of(schema: usize) -> BTreeMap<u32, Vec<LogTail>> {
     if schema < 3 { BTreeMap::new() } else { BTreeMap::from([(1, log_tails())]) }
+}
+
+/// Schemas before 4 know nothing of notices; later ones have some of the first life.
+fn notices_of_schema(schema: usize) -> [Vec<String>; 2] {
+    let (owed, left): (&[&str], &[&str]) =
+        if schema < 4 { (&[], &[]) } else { (&["n1", "n2"], &["n1", "n2", "n3", "n4"]) };
+    [owed, left].map(|ids| ids.iter().map(|id| (*id).to_owned()).collect())
 }
 
 #[tokio::test]
@@ -126,7 +146,8 @@ async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
             lives.iter().map(|(_, life)| life.run.clone()).filter(|run| !run.is_finished()).collect();
         assert_eq!(loaded.runs, in_flight, "schema {schema}");
         assert_eq!((loaded.marks, loaded.last_commit_at), (marks_of(schema), Some(at(7))), "schema {schema}");
-        let hands = (loaded.pauses, store.audit(9).await.unwrap());
+        let audit = store.audit(None, 9).await.unwrap().into_iter().map(|row| row.audit).collect();
+        let hands = (loaded.pauses, audit);
         assert_eq!(hands, hands_of(schema), "schema {schema}");
         assert_eq!(store.runs(all()).await.unwrap().len(), lives.len(), "schema {schema}");
         for (name, life) in &lives {
@@ -136,6 +157,13 @@ async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
             assert_eq!(story.entries, life.all_entries, "schema {schema}, {name}");
             assert_eq!(story.log_tails, log_tails_of(schema), "schema {schema}, {name}");
         }
+        let [owed, of_first] = notices_of_schema(schema);
+        let due = store.due_notices(at(9), 9).await.unwrap();
+        assert_eq!(due.iter().map(|owed| owed.notice.id.clone()).collect::<Vec<_>>(), owed, "schema {schema}");
+        let expected = notices_of(&lives[0].1.run).0;
+        assert!(due.iter().zip(expected).all(|(owed, notice)| owed.notice == notice), "schema {schema}");
+        let first = store.story(lives[0].1.run.id.clone()).await.unwrap().unwrap();
+        assert_eq!(first.notices.into_iter().map(|notice| notice.id).collect::<Vec<_>>(), of_first, "schema {schema}");
         go_on(store, lives, &disk).await;
     }
 }

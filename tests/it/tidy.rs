@@ -5,16 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Who may import which of our modules; the diagram of `docs/architecture.md`.
-const MAY_IMPORT: [(&str, &[&str]); 9] = [
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("engine", &[]),
     ("local", &[]),
-    ("config", &["engine", "local"]),
+    ("outbound", &[]),
+    ("notify", &["engine", "outbound"]),
+    ("config", &["engine", "local", "notify"]),
     ("store", &["engine"]),
-    ("ecs", &["engine"]),
+    ("ecs", &["engine", "notify", "outbound"]),
     ("observe", &["engine", "store"]),
-    ("daemon", &["engine", "store", "ecs", "observe"]),
+    ("daemon", &["engine", "store", "ecs", "notify", "observe", "outbound"]),
     ("web", &["engine", "store", "daemon", "observe"]),
-    ("cli", &["engine", "local", "config", "store", "ecs", "observe", "daemon", "web"]),
+    ("cli", &["engine", "local", "outbound", "notify", "config", "store", "ecs", "observe", "daemon", "web"]),
 ];
 
 /// What the pure core never names, and why.

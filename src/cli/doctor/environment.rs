@@ -25,7 +25,7 @@ const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL"];
 const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 const PROXIES: [&str; 8] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"];
-const OURS: [&str; 2] = ["TENACRON_CONFIG", "TENACRON_SOCKET"];
+const OURS: [&str; 5] = ["TENACRON_CONFIG", "TENACRON_SOCKET", "TENACRON_URL", "TENACRON_TOKEN_FILE", "TENACRON_TOKEN"];
 /// Where the certificates are of those whom TLS trusts, on the systems that there are.
 const CERTIFICATES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",

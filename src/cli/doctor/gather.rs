@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::super::client::{Client, escaped};
 use super::super::next;
 use super::super::places::Places;
+use super::super::remote::Remote;
 use super::super::{Context, VERSION};
 use super::environment::{Environment, Variables};
 use super::{Configuration, Daemon, Failure, InFlight, Next, Paused, Report, counted};
@@ -41,8 +42,8 @@ pub(super) async fn gather(context: &Context) -> Report {
         schema: SCHEMA,
         needs_a_person: Vec::new(),
         configuration: configuration(context, &loaded),
-        daemon: Daemon { socket: None, pid: None, silence, ready: false, health: None },
-        state: About::of(&places.state),
+        daemon: Daemon { place: None, pid: None, silence, ready: false, health: None },
+        state: places.map(|places| About::of(&places.state)),
         next: Vec::new(),
         in_flight: Vec::new(),
         failures: Vec::new(),
@@ -63,13 +64,18 @@ pub(super) async fn gather(context: &Context) -> Report {
 }
 
 /// The daemon that answers, and where it keeps its state; else where it would, and why none does.
-async fn find(context: &Context, loaded: &Loaded) -> (Option<Client>, Places, Option<String>) {
+async fn find(context: &Context, loaded: &Loaded) -> (Option<Client>, Option<Places>, Option<String>) {
+    match Remote::of(&context.remote) {
+        Ok(None) => {}
+        Ok(Some(remote)) => return (Some(Client::Url(remote)), None, None),
+        Err(failed) => return (None, None, Some(failed.message)),
+    }
     let [real, local] = Places::both(&context.config, loaded);
     let mut tried = Vec::new();
     for places in [&real, &local] {
         let socket = context.socket.as_ref().unwrap_or(&places.control_socket);
         match Client::connect(std::slice::from_ref(socket)).await {
-            Ok(client) => return (Some(client), places.clone(), None),
+            Ok(client) => return (Some(client), Some(places.clone()), None),
             Err(_) if tried.contains(&socket) => {}
             Err(_) => tried.push(socket),
         }
@@ -77,7 +83,7 @@ async fn find(context: &Context, loaded: &Loaded) -> (Option<Client>, Places, Op
     let tried: Vec<String> = tried.into_iter().map(|socket| socket.display().to_string()).collect();
     let silence = format!("no daemon answers on {}", tried.join(" or "));
     let is_local = !real.state.exists() && local.state.exists();
-    (None, if is_local { local } else { real }, Some(silence))
+    (None, Some(if is_local { local } else { real }), Some(silence))
 }
 
 fn configuration(context: &Context, loaded: &Loaded) -> Configuration {
@@ -93,11 +99,12 @@ fn configuration(context: &Context, loaded: &Loaded) -> Configuration {
 
 /// What only the daemon knows. An answer that fails to come is a trouble, and the others are asked for all the same.
 async fn ask(client: &Client, loaded: &Loaded, report: &mut Report) {
-    report.daemon.socket = Some(client.socket().to_owned());
+    report.daemon.place = Some(client.place());
     report.daemon.pid = client.process().await;
     report.environment = Environment::of(&Variables::of(report.daemon.pid), loaded.config.as_ref());
     match tokio::time::timeout(HEALTH_WITHIN, client.health("/readyz")).await {
-        Ok(Ok((is_ready, health))) => (report.daemon.ready, report.daemon.health) = (is_ready, Some(health)),
+        Ok(Ok((is_ready, Some(health)))) => (report.daemon.ready, report.daemon.health) = (is_ready, Some(health)),
+        Ok(Ok((_, None))) => report.daemon.silence = Some("it tells no more to whoever shows no token".to_owned()),
         Ok(Err(failed)) => report.daemon.silence = Some(failed.message),
         Err(_elapsed) => {
             report.daemon.silence = Some(format!("it did not answer within {} s", HEALTH_WITHIN.as_secs()));
@@ -164,7 +171,7 @@ fn troubles(report: &Report) -> Vec<String> {
     let mut troubles = Vec::new();
     let daemon = &report.daemon;
     match (&daemon.silence, &report.state) {
-        (Some(silence), About { held: Some(true), holder, .. }) => {
+        (Some(silence), Some(About { held: Some(true), holder, .. })) => {
             let holder = holder.as_deref().unwrap_or("a process");
             troubles.push(format!(
                 "{silence}, but {holder} has the state: it is starting, hangs, or listens elsewhere (--socket)"
@@ -191,7 +198,7 @@ fn troubles(report: &Report) -> Vec<String> {
             counted(*errors, "mistake")
         ));
     }
-    if let Some(free) = report.state.free_bytes.filter(|free| *free < FREE_MIN) {
+    if let Some(free) = report.state.as_ref().and_then(|state| state.free_bytes).filter(|free| *free < FREE_MIN) {
         troubles.push(format!("the file system of the state has {} MiB left", free >> 20));
     }
     if report.environment.certificates.is_none() {

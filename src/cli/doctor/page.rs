@@ -46,7 +46,9 @@ pub(super) fn written(report: &Report) -> String {
     }
     configuration(&mut page, &report.configuration);
     daemon(&mut page, &report.daemon);
-    state(&mut page, &report.state);
+    if let Some(about) = &report.state {
+        state(&mut page, about);
+    }
     page.list("next", report.next.iter().map(|next| format!("{} {}", instant(Some(next.at)), next.job)).collect());
     if report.daemon.health.is_some() {
         let in_flight: Vec<String> =
@@ -78,13 +80,13 @@ fn configuration(page: &mut Page, found: &Configuration) {
 }
 
 fn daemon(page: &mut Page, daemon: &Daemon) {
-    let Daemon { socket, pid, silence, ready, health } = daemon;
-    if let Some(socket) = socket {
+    let Daemon { place, pid, silence, ready, health } = daemon;
+    if let Some(place) = place {
         let pid = pid.map(|pid| format!("pid {pid}, ")).unwrap_or_default();
         let since = health.as_ref().map(|health| format!("since {}, ", instant(health.began_at))).unwrap_or_default();
-        page.line("daemon", &format!("{pid}{since}answers on {}", socket.display()));
+        page.line("daemon", &format!("{pid}{since}answers on {place}"));
     }
-    match (socket, silence) {
+    match (place, silence) {
         (None, _) => page.line("daemon", "does not answer"),
         (Some(_), Some(silence)) => page.line("", silence),
         (Some(_), None) => {}

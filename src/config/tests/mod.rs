@@ -3,7 +3,7 @@
 //! `valid.rs` holds what loads and what it becomes, `mistakes.rs` each mistake with its code and place,
 //! `proofs.rs` doubts that take more than one key to see, `rendered.rs` some of
 //! them letter by letter, `files.rs` trouble with files and hostile bytes, `surface.rs` the limits of what is launched,
-//! `targets.rs` where that is, `variables.rs` values from the environment.
+//! `targets.rs` where that is, `notify.rs` who is told, `variables.rs` values from the environment.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use super::*;
 
 mod files;
 mod mistakes;
+mod notify;
 mod proofs;
 mod rendered;
 mod schema;

@@ -161,5 +161,5 @@ fn the_defaults_of_the_schema_are_those_of_the_reader() {
     let of = |pointer: &str| schema.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
     assert_eq!(of("/properties/state/properties/url/default"), format!("sqlite://{DEFAULT_STATE}"));
     assert_eq!(of("/properties/control/properties/socket/default"), DEFAULT_CONTROL_SOCKET);
-    assert_eq!(compared, 17 + 4 + 4);
+    assert_eq!(compared, 18 + 4 + 4);
 }

@@ -28,7 +28,7 @@ fn the_example_of_the_design_loads_whole() {
     assert_eq!(config.instance.as_str(), "prod");
     assert_eq!(config.state.as_deref(), Some(Path::new("/var/lib/tenacron/state.db")));
     assert_eq!(config.control_socket.as_deref(), Some(Path::new("/run/tenacron/control.sock")));
-    assert_eq!(config.http_listen, "127.0.0.1:8474".parse().ok());
+    assert_eq!(config.http.listen, "127.0.0.1:8474".parse().ok());
     assert_eq!(config.ecs, EcsSettings { region: Some("eu-central-1".into()), ..EcsSettings::default() });
     assert_eq!(config.local.len(), 1);
     assert_eq!(config.local[0].containers[0].command, ["sh", "-c", "echo Hello from $PARAM"]);
@@ -42,23 +42,40 @@ fn the_example_of_the_design_loads_whole() {
 }
 
 #[test]
+fn an_address_of_elsewhere_is_listened_on_with_a_token_of_either_kind() {
+    let folder = main_file(&format!(
+        "http = {{ listen = '[::]:80', read_token_file = 'readers', hosts = ['A.example'] }}\n{}",
+        job_with("")
+    ));
+    let loaded = folder.load();
+    assert!(loaded.findings.is_empty(), "{}", loaded.render(false));
+    let http = loaded.config.unwrap().http;
+    assert_eq!((http.hosts.as_slice(), http.asks_for_tokens()), (["a.example".to_owned()].as_slice(), true));
+    assert_eq!((http.token_file, http.read_token_file), (None, Some(TokenFile::Path(folder.path("readers")))));
+    let config = clean(&format!("http.token_file = 'credential:full'\n{}", job_with("")));
+    assert_eq!(config.http.token_file, Some(TokenFile::Credential("full".into())));
+    assert!(!clean(&format!("http.listen = '127.0.0.1:80'\n{}", job_with(""))).http.asks_for_tokens());
+}
+
+#[test]
 fn a_job_with_no_more_than_it_needs_has_the_documented_defaults() {
     let config = clean(&job_with(""));
     let job = job(&config, "a");
     assert_eq!(job.schedule.zone(), chrono_tz::Tz::UTC);
     assert_eq!((job.admission.overlap, job.admission.catchup), (Overlap::Skip, Catchup::Last));
     assert_eq!(job.admission.catchup_window, Duration::from_secs(3600));
-    let Definition { task, retry, limits, success, accept_stop_codes, exit_codes, on_unknown, log_tail } =
+    let Definition { task, retry, limits, success, accept_stop_codes, exit_codes, on_unknown, log_tail, notify } =
         job.definition.as_ref();
     assert_eq!((*retry == RetryPolicy::default(), *success, *on_unknown), (true, Success::Essential, OnUnknown::Fail));
     assert_eq!((limits.timeout, limits.attempt_timeout), (Some(Duration::from_secs(3600)), None));
+    assert!(notify.is_empty());
     assert_eq!((*log_tail, config.ecs.events_queue.as_deref()), (0, None));
     assert!(
         accept_stop_codes.is_empty() && exit_codes.is_empty() && task.containers.is_empty() && task.tags.is_empty()
     );
     assert_eq!((&task.capacity, &task.network, &task.group), (&Capacity::ClusterDefault, &None, &None));
     assert_eq!((task.add_tags, task.add_environment, task.enable_ecs_managed_tags), (true, true, false));
-    assert_eq!((config.ecs, config.state, config.http_listen), (EcsSettings::default(), None, None));
+    assert_eq!((config.ecs, config.state, config.http), (EcsSettings::default(), None, HttpSettings::default()));
 }
 
 #[test]

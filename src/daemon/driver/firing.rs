@@ -108,7 +108,10 @@ impl Driver {
                     self.begin(Beginning { firing, overlap, definition, queue_max: admit::QUEUE_MAX }, now);
                 }
                 Planned::LeftOut { firing, outcome } => {
-                    self.record_not_started(firing, Arc::clone(definition), outcome, now);
+                    // What a plan skips, it skips for a pause, and who paused knows.
+                    let is_told = matches!(outcome, Outcome::Missed { .. });
+                    let recorded = self.record_not_started(firing, Arc::clone(definition), outcome, now);
+                    recorded.filter(|_| is_told).iter().for_each(|id| self.note_left_out(id));
                 }
             }
         }
@@ -145,7 +148,11 @@ impl Driver {
         match admit::meet(overlap, firing.trigger, &self.living_of(&firing.job), queue_max) {
             Meeting::Start => self.start(firing, definition, now),
             Meeting::Skip { reason } => {
-                self.record_not_started(firing, definition, Outcome::Skipped { reason, covers: None }, now);
+                // Who asked for a run is answered.
+                let is_told = firing.request.is_none();
+                let outcome = Outcome::Skipped { reason, covers: None };
+                let recorded = self.record_not_started(firing, definition, outcome, now);
+                recorded.filter(|_| is_told).iter().for_each(|id| self.note_left_out(id));
             }
             Meeting::Replace(runs) => {
                 for run in runs {
@@ -160,6 +167,7 @@ impl Driver {
     fn start(&mut self, firing: Firing, definition: Arc<Definition>, now: DateTime<Utc>) {
         let (run, entries) = Run::due(firing, self.instance.clone(), definition, now);
         let id = run.id.clone();
+        self.note_begun(&run.job);
         let displaced = self.line_up(&run);
         self.enter(run, entries);
         self.reconsider(&id, now);
@@ -169,17 +177,21 @@ impl Driver {
         }
     }
 
+    /// Records a firing that is left out, unless it is recorded already, and names its run.
     fn record_not_started(
         &mut self,
         firing: Firing,
         definition: Arc<Definition>,
         outcome: Outcome,
         now: DateTime<Utc>,
-    ) {
+    ) -> Option<RunId> {
         let (run, entries) = Run::not_started(firing, self.instance.clone(), definition, outcome, now);
-        if !self.runs.contains_key(&run.id) {
-            self.enter(run, entries);
+        let id = run.id.clone();
+        if self.runs.contains_key(&id) {
+            return None;
         }
+        self.enter(run, entries);
+        Some(id)
     }
 
     /// Gives a living run its place among those of its job, and names the one that it displaced as the oldest.

@@ -13,6 +13,7 @@ use super::Driver;
 use super::command::{Changes, NewJobs};
 use crate::engine::admit::{self, Absence, Undecided};
 use crate::engine::job::{Job, JobName};
+use crate::engine::notice::{Before, Standing};
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::quota::quota_key;
 use crate::engine::run::RunId;
@@ -45,6 +46,8 @@ pub(super) struct JobEntry {
     pub(super) next_at: Option<DateTime<Utc>>,
     /// How many of its runs ended badly since one succeeded.
     pub(super) failed_in_a_row: u32,
+    /// What decides which notices it owes next.
+    pub(super) standing: Standing,
 }
 
 impl JobEntry {
@@ -55,7 +58,13 @@ impl JobEntry {
             mark: self.mark,
             anchor: self.anchor,
             failed_in_a_row: self.failed_in_a_row,
+            standing: self.standing,
         }
+    }
+
+    /// How it stands, for what is told next.
+    pub(super) fn stands(&self) -> Before {
+        Before { failed_in_a_row: self.failed_in_a_row, standing: self.standing }
     }
 
     /// When its next instant's time has come.
@@ -83,7 +92,8 @@ impl Driver {
 
     /// Enters a job. Answers with the mark of a schedule that it no longer has.
     fn set_job(&mut self, job: Arc<Job>, known: Option<Mark>, now: DateTime<Utc>) -> Option<Mark> {
-        let failed_in_a_row = known.as_ref().map_or(0, |mark| mark.failed_in_a_row);
+        let (failed_in_a_row, standing) =
+            known.as_ref().map(|mark| (mark.failed_in_a_row, mark.standing)).unwrap_or_default();
         let is_of = |mark: &Mark| mark.schedule == job.schedule.identity();
         let (stored, outdated) = if known.as_ref().is_some_and(is_of) { (known, None) } else { (None, known) };
         if stored.is_none() {
@@ -96,7 +106,8 @@ impl Driver {
         let next_at = job.schedule.next(mark, anchor);
         // So that its quota is shown before its first launch.
         self.quotas.bucket(quota_key(&job.definition.task.target), now);
-        self.jobs.insert(name.clone(), JobEntry { job, mark, anchor, offset, next_at, failed_in_a_row });
+        let entry = JobEntry { job, mark, anchor, offset, next_at, failed_in_a_row, standing };
+        self.jobs.insert(name.clone(), entry);
         self.enter_agenda(&name);
         outdated
     }
@@ -194,17 +205,24 @@ impl Driver {
         }
     }
 
-    /// Counts a run that is over towards `pause_after`.
+    /// Counts a run that is over towards `pause_after`, and keeps how its job stood before.
     pub(super) fn note_end(&mut self, id: &RunId, now: DateTime<Utc>) {
-        let Some(run) = self.runs.get(id).map(|tracked| &tracked.run) else { return };
-        let Some(entry) = self.jobs.get_mut(&run.job) else { return };
-        let before = entry.failed_in_a_row;
-        entry.failed_in_a_row = admit::failed_in_a_row(before, run.status());
-        if entry.failed_in_a_row == before {
+        let Some(tracked) = self.runs.get_mut(id) else { return };
+        let run = &tracked.run;
+        let Some(entry) = self.jobs.get_mut(&run.job) else {
+            tracked.before = Some(Before::default());
+            return;
+        };
+        let before = entry.stands();
+        entry.failed_in_a_row = admit::failed_in_a_row(before.failed_in_a_row, run.status());
+        entry.standing = before.standing.ended(run);
+        tracked.before = Some(before);
+        if entry.stands() == before {
             return;
         }
         let (name, failed) = (run.job.clone(), entry.failed_in_a_row);
-        let limit = entry.job.admission.pause_after.filter(|limit| failed >= *limit && failed > before);
+        let is_reached = |limit: &u32| failed >= *limit && failed > before.failed_in_a_row;
+        let limit = entry.job.admission.pause_after.filter(is_reached);
         self.moved_marks.insert(name.clone());
         if let Some(limit) = limit {
             self.pause_by_rule(name, limit, id.clone(), now);
@@ -216,7 +234,7 @@ impl Driver {
         self.jobs.values().map(|entry| self.view(entry)).collect()
     }
 
-    fn view(&self, entry: &JobEntry) -> JobView {
+    pub(super) fn view(&self, entry: &JobEntry) -> JobView {
         let pauses = self.pauses_of(&entry.job.name);
         let resumes_at =
             pauses.iter().map(|(_, pause)| pause.until).max_by_key(|until| until.unwrap_or(DateTime::<Utc>::MAX_UTC));

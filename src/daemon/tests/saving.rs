@@ -14,11 +14,15 @@ use crate::daemon::{Daemon, DaemonError, Mailbox, clock, inbox};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::{Instance, JobName, Site};
 use crate::engine::launch::LaunchRequest;
+use crate::engine::notice::ChannelId;
 use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
-use crate::store::{Audit, Batch, Loaded, RunQuery, RunSave, RunStory, RunSummary, Store, StoreError, Term};
+use crate::store::{
+    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, RunQuery, RunSave, RunStory,
+    RunSummary, Store, StoreError, Term,
+};
 
 /// More looks than there is room for in the channel of reports.
 const MANY_LOOKS: u64 = 5_000;
@@ -226,8 +230,24 @@ impl Store for Moody {
         self.store.of_instant(job, instant).await
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        self.store.audit(limit).await
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.store.audit(before, limit).await
+    }
+
+    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
+        self.store.due_notices(now, limit).await
+    }
+
+    async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {
+        self.store.owed_channels().await
+    }
+
+    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+        self.store.notices(query).await
+    }
+
+    async fn notice_counts(&self) -> Result<NoticeCounts, StoreError> {
+        self.store.notice_counts().await
     }
 }
 

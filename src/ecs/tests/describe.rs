@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::stub::{Reply, Seen, Stub, ok, refusal};
 use super::{DEFINITION, TASK, adapter, arn, full_request, main};
 use crate::ecs::{CallError, Described, Ecs as _};
 use crate::engine::task::{ContainerFacts, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
+use crate::outbound::stub::{Reply, Seen, Stub, ok, refusal};
 
 fn stopped(task: &TaskArn, definition: &str) -> Value {
     json!({

@@ -9,10 +9,10 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_ecs::config::Region;
 use serde_json::json;
 
-use super::stub::{Reply, Stub, ok, refusal};
 use super::{AMPLE, TASK, adapter, adapter_of, arn, bare, full_request};
 use crate::ecs::{AwsEcs, Ecs as _, Timeouts};
 use crate::engine::task::{LaunchAnswer, LaunchFailure, TaskArn};
+use crate::outbound::stub::{Reply, Stub, ok, refusal};
 
 /// Sends one launch to a server with that reply; each answer must cost one request.
 async fn answer_to(reply: Reply) -> LaunchAnswer {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::stub::{Reply, Seen, Stub, ok, refusal};
 use super::{TASK, adapter, arn, main};
 use crate::ecs::{Ecs as _, LivePage};
 use crate::engine::task::{FoundTask, TaskArn};
+use crate::outbound::stub::{Reply, Seen, Stub, ok, refusal};
 
 /// A server that lists these tasks as the only page, and shows them.
 async fn page_of(tasks: Vec<Value>, next: Option<&'static str>) -> Stub {

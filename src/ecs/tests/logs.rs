@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::stub::{Reply, Seen, Stub, ok, refusal};
 use super::*;
 use crate::ecs::Ecs as _;
 use crate::engine::log_tail::{LogTail, Wanted};
 use crate::engine::run::RunId;
+use crate::outbound::stub::{Reply, Seen, Stub, ok, refusal};
 
 const STREAM: &str = "ecs/app/0123456789abcdef0123456789abcdef";
 

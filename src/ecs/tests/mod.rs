@@ -5,19 +5,19 @@ mod launch;
 mod live;
 mod logs;
 mod queue;
-mod stub;
 mod wire;
 
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 
-use self::stub::Stub;
 use super::clients::Clients;
-use super::{AwsEcs, Timeouts, http};
+use super::{AwsEcs, Timeouts};
 use crate::engine::job::{Site, Target, TaskSpec};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::TaskArn;
+use crate::outbound;
+use crate::outbound::stub::Stub;
 
 const TASK: &str = "arn:aws:ecs:eu-central-1:123456789012:task/main/0123456789abcdef0123456789abcdef";
 const DEFINITION: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/nightly:7";
@@ -40,7 +40,7 @@ fn adapter_of(shared: SdkConfig, endpoint: Option<&str>) -> AwsEcs {
 fn bare() -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(http::client_without_proxy())
+        .http_client(outbound::client_without_proxy())
         .build()
 }
 

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::stub::{Reply, Stub, ok, refusal};
 use super::*;
 use crate::ecs::events::{LONG_POLL_SECONDS, MESSAGES_MAX, Unreadable};
 use crate::ecs::{Ecs as _, EventQueue};
+use crate::outbound::stub::{Reply, Stub, ok, refusal};
 
 const URL: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/tenacron";
 

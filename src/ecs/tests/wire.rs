@@ -6,12 +6,13 @@ use aws_sdk_ecs::config::Region;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use serde_json::{Value, json};
 
-use super::stub::{Stub, ok};
 use super::{TASK, adapter, adapter_of, bare, full_request};
-use crate::ecs::{Ecs as _, http};
+use crate::ecs::Ecs as _;
 use crate::engine::job::{Capacity, TaskOverride};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{LaunchAnswer, TaskArn};
+use crate::outbound;
+use crate::outbound::stub::{Stub, ok};
 
 async fn launched_stub() -> Stub {
     Stub::always(ok(json!({ "tasks": [{ "taskArn": TASK, "lastStatus": "PROVISIONING" }], "failures": [] }))).await
@@ -193,7 +194,7 @@ async fn loopback_endpoint_is_called_directly_and_the_world_through_the_proxy() 
     let through = |url: String| {
         let shared = bare()
             .into_builder()
-            .http_client(http::client_with_proxy(ProxyConfig::all(proxy.endpoint.as_str()).unwrap()))
+            .http_client(outbound::client_with_proxy(ProxyConfig::all(proxy.endpoint.as_str()).unwrap()))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("key", "secret", None, None, "test")))
             .region(Region::new("local"));
         adapter_of(shared.build(), Some(&url))

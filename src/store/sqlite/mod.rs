@@ -36,8 +36,12 @@ pub use self::about::About;
 pub use self::open::{Holder, OpenError, SCHEMA, World};
 use self::write::Writer;
 use super::row::Fault;
-use super::{Audit, Batch, Loaded, RunQuery, RunStory, RunSummary, Store, StoreError, Term};
+use super::{
+    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, RunQuery, RunStory, RunSummary,
+    Store, StoreError, Term,
+};
 use crate::engine::job::JobName;
+use crate::engine::notice::ChannelId;
 use crate::engine::run::RunId;
 
 /// The key in `meta` of the instant of the last batch.
@@ -191,7 +195,24 @@ impl Store for SqliteStore {
         self.ask_in_time("look an instant up", move |connection| read::of_instant(connection, &job, instant)).await
     }
 
-    async fn audit(&self, limit: usize) -> Result<Vec<Audit>, StoreError> {
-        self.ask_in_time("list what people did", move |connection| read::audit(connection, limit)).await
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.ask_in_time("list what people did", move |connection| read::audit(connection, before, limit)).await
+    }
+
+    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
+        self.ask_in_time("read which notices are due", move |connection| read::due_notices(connection, now, limit))
+            .await
+    }
+
+    async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {
+        self.ask_in_time("read which channels are owed notices", read::owed_channels).await
+    }
+
+    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+        self.ask_in_time("list notices", move |connection| read::notices(connection, &query)).await
+    }
+
+    async fn notice_counts(&self) -> Result<NoticeCounts, StoreError> {
+        self.ask_in_time("count notices", read::notice_counts).await
     }
 }

@@ -11,11 +11,16 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::notice::{NoticeRow, PAUSE_MAX};
 use super::super::row::{self, Damaged, EventRow, Extent, Fault, LaunchRow, Origin, Parts, Progress};
-use super::super::{Audit, Loaded, Mark, RunQuery, RunStory, RunSummary};
+use super::super::{
+    Audit, AuditRow, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery,
+    RunStory, RunSummary,
+};
 use super::sql;
 use crate::engine::job::{Definition, Instance, JobName};
 use crate::engine::log_tail::LogTail;
+use crate::engine::notice::{ChannelId, Standing};
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Attempt, Run, RunId};
 
@@ -114,9 +119,10 @@ pub(super) fn story(connection: &Connection, run: &RunId) -> Result<Option<RunSt
     }
     let attempts = attempts(connection, stored.place, run)?;
     let log_tails = log_tails(connection, stored.place, run)?;
+    let notices = notices_of_run(connection, stored.place, run)?;
     let definition = read_definition(connection, stored.definition, run)?;
     let summary = row::to_summary(stored.origin, stored.progress)?;
-    Ok(Some(RunStory { summary, attempts, entries, log_tails, definition }))
+    Ok(Some(RunStory { summary, attempts, entries, log_tails, notices, definition }))
 }
 
 fn summaries(stored: Vec<Stored>) -> Result<Vec<RunSummary>, Fault> {
@@ -251,12 +257,15 @@ fn marks(connection: &Connection) -> Result<Vec<Mark>, Fault> {
     while let Some(row) = rows.next()? {
         let job: String = column(row, "job", "a mark")?;
         let named = format!("mark of job {job}");
+        let left_out: Option<String> = column(row, "left_out", &named)?;
+        let left_out = left_out.map(|text| row::to_left_out(&text, &named)).transpose()?;
         marks.push(Mark {
             job: JobName::new(&job).map_err(|source| Damaged::new(&named, "job", source))?,
             schedule: column(row, "schedule", &named)?,
             mark: row::instant(column(row, "mark", &named)?, &named, "mark")?,
             anchor: row::instant(column(row, "anchor", &named)?, &named, "anchor")?,
             failed_in_a_row: column(row, "failed_in_a_row", &named)?,
+            standing: Standing { ended_badly: column(row, "ended_badly", &named)?, left_out },
         });
     }
     Ok(marks)
@@ -285,22 +294,129 @@ pub(super) fn of_instant(
     Ok(found)
 }
 
-pub(super) fn audit(connection: &Connection, limit: usize) -> Result<Vec<Audit>, Fault> {
+pub(super) fn audit(connection: &Connection, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, Fault> {
     let mut statement = connection.prepare_cached(sql::AUDIT)?;
-    let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut rows = statement.query([before.map_or(i64::MAX, number), i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut audit = Vec::new();
     while let Some(row) = rows.next()? {
         let named = "an audit row";
         let job: Option<String> = column(row, "job", named)?;
         let run: Option<String> = column(row, "run", named)?;
-        audit.push(Audit {
+        let entry = Audit {
             at: row::instant(column(row, "at", named)?, named, "at")?,
             by: column(row, "actor", named)?,
             action: column(row, "action", named)?,
             job: job.map(|job| JobName::new(&job)).transpose().map_err(|e| Damaged::new(named, "job", e))?,
             run: run.map(|run| RunId::from_text(&run)),
             detail: column(row, "detail", named)?,
-        });
+        };
+        let seq: i64 = column(row, "seq", named)?;
+        audit.push(AuditRow { seq: seq.unsigned_abs(), audit: entry });
     }
     Ok(audit)
+}
+
+pub(super) fn notice_row(row: &Row<'_>) -> Result<NoticeRow, Damaged> {
+    let id: String = column(row, "id", "a notice")?;
+    let named = format!("notice {id}");
+    Ok(NoticeRow {
+        channel: column(row, "channel", &named)?,
+        job: column(row, "job", &named)?,
+        about: column(row, "about", &named)?,
+        owed_at: column(row, "owed_at", &named)?,
+        since: column(row, "since", &named)?,
+        next_at: column(row, "next_at", &named)?,
+        moved_at: column(row, "moved_at", &named)?,
+        tries: column(row, "tries", &named)?,
+        last_error: column(row, "last_error", &named)?,
+        state: column(row, "state", &named)?,
+        facts: column(row, "facts", &named)?,
+        id,
+    })
+}
+
+/// The notices of one run, or of those that the rows name.
+fn summaries_of_notices(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    of_run: Option<&RunId>,
+) -> Result<Vec<NoticeSummary>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut notices = Vec::new();
+    while let Some(row) = rows.next()? {
+        let run = match of_run {
+            Some(run) => run.clone(),
+            None => RunId::from_text(&column::<String>(row, "run_id", "a notice")?),
+        };
+        notices.push(notice_row(row)?.into_summary(run)?);
+    }
+    Ok(notices)
+}
+
+fn notices_of_run(connection: &Connection, place: i64, run: &RunId) -> Result<Vec<NoticeSummary>, Fault> {
+    summaries_of_notices(connection, sql::NOTICES_OF_RUN, [place], Some(run))
+}
+
+pub(super) fn notices(connection: &Connection, query: &NoticeQuery) -> Result<Vec<NoticeSummary>, Fault> {
+    let before = match &query.before {
+        None => Some(i64::MAX),
+        Some(id) => connection.prepare_cached(sql::NOTICE)?.query_row([id], |row| row.get(0)).optional()?,
+    };
+    let Some(before) = before else { return Ok(Vec::new()) };
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let (job, state) = (query.job.as_ref().map(JobName::as_str), query.state.map(NoticeState::as_str));
+    match (job, state) {
+        (None, None) => summaries_of_notices(connection, sql::NOTICES, params![before, limit], None),
+        (Some(job), None) => summaries_of_notices(connection, sql::NOTICES_OF_JOB, params![job, before, limit], None),
+        (None, Some(state)) => {
+            summaries_of_notices(connection, sql::NOTICES_IN_STATE, params![state, before, limit], None)
+        }
+        (Some(job), Some(state)) => {
+            let params = params![job, state, before, limit];
+            summaries_of_notices(connection, sql::NOTICES_OF_JOB_IN_STATE, params, None)
+        }
+    }
+}
+
+pub(super) fn owed_channels(connection: &Connection) -> Result<Vec<(ChannelId, DateTime<Utc>)>, Fault> {
+    let mut statement = connection.prepare_cached(sql::OWED_CHANNELS)?;
+    let mut rows = statement.query([])?;
+    let mut channels = Vec::new();
+    while let Some(row) = rows.next()? {
+        let channel: String = column(row, "channel", "a notice")?;
+        let named = format!("the notices to {channel}");
+        let next_at = row::instant(column(row, "next_at", &named)?, &named, "next_at")?;
+        channels.push((ChannelId(channel.into()), next_at));
+    }
+    Ok(channels)
+}
+
+pub(super) fn due_notices(connection: &Connection, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, Fault> {
+    let (now, ahead) = (now.timestamp_millis(), (now + PAUSE_MAX).timestamp_millis());
+    let mut due = Vec::new();
+    for (channel, _) in owed_channels(connection)? {
+        let mut left = limit;
+        for (after, until) in [(i64::MIN, now), (ahead, i64::MAX)] {
+            let mut statement = connection.prepare_cached(sql::DUE_NOTICES)?;
+            let mut rows =
+                statement.query(params![&*channel.0, after, until, i64::try_from(left).unwrap_or(i64::MAX)])?;
+            while let Some(row) = rows.next()? {
+                due.push(notice_row(row)?.into_owed()?);
+                left -= 1;
+            }
+        }
+    }
+    Ok(due)
+}
+
+pub(super) fn notice_counts(connection: &Connection) -> Result<NoticeCounts, Fault> {
+    let mut statement = connection.prepare_cached(sql::COUNT_NOTICES)?;
+    let mut count = |state: NoticeState| -> Result<u64, Fault> {
+        let count: i64 = statement.query_row([state.as_str()], |row| row.get(0))?;
+        Ok(u64::try_from(count)?)
+    };
+    Ok(NoticeCounts { owed: count(NoticeState::Owed)?, dead: count(NoticeState::Dead)? })
 }

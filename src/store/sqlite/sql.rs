@@ -21,6 +21,13 @@ macro_rules! run_columns {
     };
 }
 
+macro_rules! notice_columns {
+    () => {
+        "notice.id AS id, notice.job AS job, channel, about, notice.state AS state, owed_at, since, next_at, moved_at, \
+         tries, last_error, facts"
+    };
+}
+
 statements! {
     META = "SELECT value FROM meta WHERE key = $1";
     SET_META = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -28,15 +35,22 @@ statements! {
     NEXT_TERM = "UPDATE lease SET term = term + 1, holder = $1, since = $2 WHERE id = 1 RETURNING term";
 
     FORGET_MARK = "DELETE FROM mark WHERE job = $1";
-    SET_MARK = "INSERT INTO mark (job, schedule, mark, anchor, failed_in_a_row, term) VALUES ($1, $2, $3, $4, $5, $6) \
+    SET_MARK = "INSERT INTO mark (job, schedule, mark, anchor, failed_in_a_row, ended_badly, left_out, term) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
                 ON CONFLICT (job) DO UPDATE SET schedule = excluded.schedule, mark = excluded.mark, \
-                anchor = excluded.anchor, failed_in_a_row = excluded.failed_in_a_row, term = excluded.term";
+                anchor = excluded.anchor, failed_in_a_row = excluded.failed_in_a_row, \
+                ended_badly = excluded.ended_badly, left_out = excluded.left_out, term = excluded.term";
     SET_PAUSE = "INSERT INTO pause (job, body) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE SET body = excluded.body";
     LIFT_PAUSE = "DELETE FROM pause WHERE job = $1";
     ADD_AUDIT = "INSERT INTO audit (at, actor, action, job, run, detail) VALUES ($1, $2, $3, $4, $5, $6)";
     /// Nothing is added for a run that is not there.
     SET_LOG_TAIL = "INSERT INTO log_tail (run, attempt, body) SELECT seq, $1, $2 FROM run WHERE id = $3 \
                     ON CONFLICT (run, attempt) DO UPDATE SET body = excluded.body";
+    /// Nothing is added that is there already, or for a run that is not.
+    ADD_NOTICE = "INSERT INTO notice (id, job, channel, about, state, owed_at, since, next_at, tries, facts, run) \
+                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, seq FROM run WHERE id = $11 ON CONFLICT DO NOTHING";
+    MOVE_NOTICE = "UPDATE notice SET state = $1, since = $2, next_at = $3, moved_at = $4, tries = $5, last_error = $6, \
+                   facts = $7 WHERE id = $8";
     DEFINITION_ID = "SELECT id FROM definition WHERE hash = $1";
     ADD_DEFINITION = "INSERT INTO definition (hash, body) VALUES ($1, $2) RETURNING id";
     /// No row comes back if the run, or another of its firing, is there already.
@@ -58,9 +72,9 @@ statements! {
                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
     ADD_EVENT = "INSERT INTO event (run, seq, at, type, detail) VALUES ($1, $2, $3, $4, $5)";
 
-    MARKS = "SELECT job, schedule, mark, anchor, failed_in_a_row FROM mark ORDER BY job";
+    MARKS = "SELECT job, schedule, mark, anchor, failed_in_a_row, ended_badly, left_out FROM mark ORDER BY job";
     PAUSES = "SELECT job, body FROM pause ORDER BY job";
-    AUDIT = "SELECT at, actor, action, job, run, detail FROM audit ORDER BY seq DESC LIMIT $1";
+    AUDIT = "SELECT seq, at, actor, action, job, run, detail FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
     UNFINISHED = "SELECT ", run_columns!(), " FROM run WHERE finished_at IS NULL ORDER BY seq";
     DEFINITION = "SELECT body FROM definition WHERE id = $1";
     ATTEMPTS = "SELECT body FROM attempt WHERE run = $1 ORDER BY attempt";
@@ -68,6 +82,26 @@ statements! {
                      WHERE run = $1 ORDER BY generation DESC LIMIT 1";
     EVENTS = "SELECT seq, at, type, detail FROM event WHERE run = $1 ORDER BY seq";
     LOG_TAILS = "SELECT attempt, body FROM log_tail WHERE run = $1 ORDER BY attempt";
+    NOTICE = "SELECT seq, ", notice_columns!(), " FROM notice WHERE id = $1";
+    NOTICES_OF_RUN = "SELECT ", notice_columns!(), ", NULL AS run_id FROM notice WHERE run = $1 ORDER BY seq";
+    NOTICES = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
+               WHERE notice.seq < $1 ORDER BY notice.seq DESC LIMIT $2";
+    NOTICES_OF_JOB = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
+                      WHERE notice.job = $1 AND notice.seq < $2 ORDER BY notice.seq DESC LIMIT $3";
+    NOTICES_IN_STATE = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
+                        WHERE notice.state = $1 AND notice.seq < $2 ORDER BY notice.seq DESC LIMIT $3";
+    NOTICES_OF_JOB_IN_STATE = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice \
+                               JOIN run ON run.seq = notice.run WHERE notice.job = $1 AND notice.state = $2 \
+                               AND notice.seq < $3 ORDER BY notice.seq DESC LIMIT $4";
+    DUE_NOTICES = "SELECT ", notice_columns!(), " FROM notice WHERE notice.state = 'owed' AND channel = $1 \
+                   AND next_at > $2 AND next_at <= $3 ORDER BY next_at, seq LIMIT $4";
+    /// Leaps from channel to channel, however many notices each is owed.
+    OWED_CHANNELS = "WITH RECURSIVE leap (name) AS (SELECT MIN(channel) FROM notice WHERE state = 'owed' UNION ALL \
+                     SELECT (SELECT MIN(channel) FROM notice WHERE state = 'owed' AND channel > leap.name) \
+                     FROM leap WHERE leap.name IS NOT NULL) \
+                     SELECT name AS channel, (SELECT MIN(next_at) FROM notice WHERE state = 'owed' \
+                     AND channel = leap.name) AS next_at FROM leap WHERE name IS NOT NULL";
+    COUNT_NOTICES = "SELECT COUNT(*) AS count FROM notice WHERE state = $1";
     RUN = "SELECT ", run_columns!(), " FROM run WHERE id = $1";
     /// The row of an instant that a schedule named, or the next one after it, which may stand for it too.
     RUN_OF_INSTANT = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND scheduled_at >= $2 \
@@ -147,6 +181,16 @@ mod tests {
             RUN_OF_INSTANT,
             RUNS_ASKED_FOR,
             AUDIT,
+            NOTICE,
+            NOTICES_OF_RUN,
+            NOTICES,
+            NOTICES_OF_JOB,
+            NOTICES_IN_STATE,
+            NOTICES_OF_JOB_IN_STATE,
+            DUE_NOTICES,
+            OWED_CHANNELS,
+            COUNT_NOTICES,
+            MOVE_NOTICE,
         ] {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
@@ -155,7 +199,10 @@ mod tests {
                 .unwrap()
                 .map(Result::unwrap)
                 .collect();
-            let scans = |step: &String| step.starts_with("SCAN run") && !step.contains("run_unfinished");
+            let is_table = |step: &String| step.starts_with("SCAN run") || step.starts_with("SCAN notice");
+            // Newest first, up to the limit.
+            let is_all = |step: &String| sql == AUDIT || step.contains("run_unfinished");
+            let scans = |step: &String| is_table(step) && !is_all(step);
             assert!(!plan.iter().any(scans), "{sql}: {plan:#?}");
             // The jobs themselves may be sorted, there are few.
             let sorts = |step: &String| step.contains("TEMP B-TREE");

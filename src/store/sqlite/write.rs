@@ -18,13 +18,15 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, ffi, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::notice::{NoticeMove, NoticeRow};
 use super::super::row::{self, DefinitionIds, EventRow, Extent, Fault, Misfit};
 use super::super::{Audit, Batch, Mark, RunSave, StoreError, Term};
 use super::fault;
 use super::home::{Astray, Home};
-use super::sql;
+use super::{read, sql};
 use crate::engine::job::JobName;
 use crate::engine::launch::Launch;
+use crate::engine::notice::{LeftOut, Notice, Standing};
 use crate::engine::run::RunId;
 
 /// How many waiting batches share a transaction at most.
@@ -247,6 +249,9 @@ fn save_parts(
         let values = params![attempt, row::to_json(tails)?, run.as_str()];
         connection.prepare_cached(sql::SET_LOG_TAIL)?.execute(values)?;
     }
+    let owed = batch.notices.iter().filter(|notice| !dropped.contains(&notice.facts.run));
+    owed.into_iter().try_for_each(|notice| add_notice(connection, notice))?;
+    batch.notice_moves.iter().try_for_each(|moved| move_notice(connection, moved))?;
     set_last_commit_at(connection, batch.at)?;
     Ok(dropped)
 }
@@ -257,9 +262,10 @@ fn set_last_commit_at(connection: &Connection, at: DateTime<Utc>) -> rusqlite::R
 }
 
 fn save_mark(connection: &Connection, mark: &Mark, term: i64) -> rusqlite::Result<()> {
-    let Mark { job, schedule, mark, anchor, failed_in_a_row } = mark;
+    let Mark { job, schedule, mark, anchor, failed_in_a_row, standing: Standing { ended_badly, left_out } } = mark;
     let (mark, anchor) = (mark.timestamp_millis(), anchor.timestamp_millis());
-    let values = params![job.as_str(), schedule, mark, anchor, failed_in_a_row, term];
+    let (ended_badly, left_out) = (i64::from(*ended_badly), left_out.map(LeftOut::as_str));
+    let values = params![job.as_str(), schedule, mark, anchor, failed_in_a_row, ended_badly, left_out, term];
     connection.prepare_cached(sql::SET_MARK)?.execute(values).map(drop)
 }
 
@@ -281,6 +287,27 @@ fn save_hands(connection: &Connection, batch: &Batch, dropped: &BTreeSet<RunId>)
         let values = params![at.timestamp_millis(), by, action, job, run, detail];
         connection.prepare_cached(sql::ADD_AUDIT)?.execute(values)?;
     }
+    Ok(())
+}
+
+fn add_notice(connection: &Connection, notice: &Notice) -> Result<(), Fault> {
+    let run = notice.facts.run.as_str();
+    let NoticeRow { id, channel, job, about, owed_at, since, next_at, moved_at: _, tries, last_error: _, state, facts } =
+        NoticeRow::of(notice)?;
+    let values = params![id, job, channel, about, state, owed_at, since, next_at, tries, facts, run];
+    connection.prepare_cached(sql::ADD_NOTICE)?.execute(values)?;
+    Ok(())
+}
+
+/// Moves a notice on; one that is not there was deleted with its run.
+fn move_notice(connection: &Connection, moved: &NoticeMove) -> Result<(), Fault> {
+    let mut statement = connection.prepare_cached(sql::NOTICE)?;
+    let mut rows = statement.query([&moved.id])?;
+    let Some(stored) = rows.next()?.map(read::notice_row).transpose()? else { return Ok(()) };
+    let mut row = stored;
+    row.take(moved);
+    let values = params![row.state, row.since, row.next_at, row.moved_at, row.tries, row.last_error, row.facts, row.id];
+    connection.prepare_cached(sql::MOVE_NOTICE)?.execute(values)?;
     Ok(())
 }
 

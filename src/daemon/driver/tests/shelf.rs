@@ -161,11 +161,12 @@ impl Shelf {
     pub(super) fn keeps_its_audit(&self) {
         let limit = self.audit.len() + 1;
         let kept = match &self.kept {
-            Kept::Memory(store) => at_once(store.audit(limit)),
-            Kept::Disk(disk) => disk.runtime.block_on(disk.store().audit(limit)),
+            Kept::Memory(store) => at_once(store.audit(None, limit)),
+            Kept::Disk(disk) => disk.runtime.block_on(disk.store().audit(None, limit)),
         };
         let mut kept = kept.unwrap_or_else(|error| super::violated(format!("the audit can't be read: {error}")));
         kept.reverse();
+        let kept: Vec<Audit> = kept.into_iter().map(|row| row.audit).collect();
         demand_eq(kept, self.audit.clone(), || "what people did".to_owned());
     }
 

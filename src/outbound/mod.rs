@@ -1,10 +1,15 @@
-//! The HTTP client beneath the SDK: TLS by rustls with ring, and proxies for the world but not for this machine.
+//! The HTTP client beneath everything that calls out: TLS by rustls with ring, and proxies for the world but not for this
+//! machine.
 //!
-//! Two things are decided here. TLS is chosen in one function, so that aws-lc is one line away for those who need FIPS.
+//! The SDK gets it as a client, all else by `caller.rs`, which makes one bounded call at a time. Two things are decided here. TLS is chosen in one function, so that aws-lc is one line away for those who need FIPS.
 //! And a proxy named in the environment is not asked for addresses that mean something only here: a loopback endpoint,
 //! and the link-local addresses at which EC2 and ECS hand out credentials. Through a proxy those would reach the proxy's
 //! own host, or hand its credentials to us. `NO_PROXY` is still obeyed for all else; the choice is made per request, for
 //! the same client fetches credentials and calls ECS.
+
+mod caller;
+#[cfg(test)]
+pub(crate) mod stub;
 
 use std::net::IpAddr;
 
@@ -20,25 +25,35 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_types::config_bag::ConfigBag;
 
+pub(crate) use self::caller::origin;
+pub use self::caller::{BODY_MAX, CallFailed, Caller, Outgoing, Reply};
+
 /// The variables that name a proxy, as the SDK reads them.
 const PROXY_VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 /// A client that uses the proxy of the environment, if there is one.
-pub(super) fn client_with_env_proxy() -> SharedHttpClient {
+pub(crate) fn client_with_env_proxy() -> SharedHttpClient {
+    env_proxy().map_or_else(client_without_proxy, client_with_proxy)
+}
+
+/// The proxy of the environment.
+fn env_proxy() -> Option<ProxyConfig> {
     let named = PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    if named { client_with_proxy(ProxyConfig::from_env()) } else { client_without_proxy() }
+    named.then(ProxyConfig::from_env)
 }
 
 /// A client that connects directly.
-pub(super) fn client_without_proxy() -> SharedHttpClient {
+pub(crate) fn client_without_proxy() -> SharedHttpClient {
     aws_http_client(None)
 }
 
-pub(super) fn client_with_proxy(proxy: ProxyConfig) -> SharedHttpClient {
+pub(crate) fn client_with_proxy(proxy: ProxyConfig) -> SharedHttpClient {
     SharedHttpClient::new(ByHost { direct: aws_http_client(None), proxied: aws_http_client(Some(proxy)) })
 }
 
 /// The only place that chooses how TLS is done.
+const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
+
 fn aws_http_client(proxy: Option<ProxyConfig>) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder();
@@ -47,7 +62,7 @@ fn aws_http_client(proxy: Option<ProxyConfig>) -> SharedHttpClient {
         if let Some(sleep) = components.and_then(RuntimeComponents::sleep_impl) {
             connector.set_sleep_impl(Some(sleep));
         }
-        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+        connector.tls_provider(TLS).build()
     })
 }
 

@@ -8,24 +8,24 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// One request as it came over the wire.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// The request line and the headers.
-    pub(super) head: String,
+    pub(crate) head: String,
     /// The operation of `X-Amz-Target`.
-    pub(super) operation: String,
+    pub(crate) operation: String,
     /// The body, byte for byte.
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl Seen {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
 /// What to do with a request.
 #[derive(Debug, Clone)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// A whole answer.
     Http(u16, String),
     /// These bytes, then the end of the connection.
@@ -36,23 +36,23 @@ pub(super) enum Reply {
     Silence,
 }
 
-pub(super) fn ok(body: Value) -> Reply {
+pub(crate) fn ok(body: Value) -> Reply {
     Reply::Http(200, body.to_string())
 }
 
-pub(super) fn refusal(status: u16, code: &str, message: &str) -> Reply {
+pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Reply {
     Reply::Http(status, serde_json::json!({ "__type": code, "message": message }).to_string())
 }
 
 /// The server; it ends with the test's runtime.
 #[derive(Debug, Clone)]
-pub(super) struct Stub {
-    pub(super) endpoint: String,
+pub(crate) struct Stub {
+    pub(crate) endpoint: String,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Stub {
-    pub(super) async fn start(reply: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Stub {
+    pub(crate) async fn start(reply: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Stub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let stub = Stub { endpoint, seen: Arc::default() };
@@ -67,15 +67,15 @@ impl Stub {
     }
 
     /// Always the same reply.
-    pub(super) async fn always(reply: Reply) -> Stub {
+    pub(crate) async fn always(reply: Reply) -> Stub {
         Stub::start(move |_seen| reply.clone()).await
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
-    pub(super) fn operations(&self) -> Vec<String> {
+    pub(crate) fn operations(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| seen.operation).collect()
     }
 }
