@@ -10,6 +10,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::service::Reload;
 use super::{gate, local, targets};
 use crate::config::{self, Config, Look};
 use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
@@ -64,6 +65,8 @@ pub(super) struct Follower {
     pub(super) endpoint: Option<Handle>,
     pub(super) asks: mpsc::Receiver<ReloadAsk>,
     pub(super) hangups: Signal,
+    /// Whoever tells the service manager.
+    pub(super) service: mpsc::UnboundedSender<Reload>,
     /// As the files were when they were last read.
     pub(super) read: Look,
 }
@@ -107,6 +110,8 @@ impl Follower {
     /// Reads the configuration and has the daemon take it, or says why not.
     async fn reload(&mut self, asker: Asker) -> Result<Changes, String> {
         let by = asker.by.clone();
+        // Where there is no service manager, nobody listens.
+        drop(self.service.send(Reload::Begins));
         let taken = self.take(asker).await;
         match &taken {
             Ok(changes) => {
@@ -116,6 +121,7 @@ impl Follower {
             Err(error) => tracing::error!(by, error, "configuration refused; the one before goes on"),
         }
         self.mailbox.note_reload(ReloadState { at: clock::now(), error: taken.as_ref().err().cloned() });
+        drop(self.service.send(Reload::Over));
         taken
     }
 

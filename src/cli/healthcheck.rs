@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::Context;
 use super::exit::{Exit, Failed};
 use super::output::{instant, plain, print};
-use crate::daemon::Health;
+use crate::daemon::{Health, clock};
 
 /// How long all of it may take.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -31,13 +33,14 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit
         (false, false) => "unhealthy",
         (false, true) => "not ready",
     };
-    let told = health.map_or_else(|| "more is told to whoever shows a token".to_owned(), |health| told(&health));
+    let told = health.map_or_else(|| "more is told to whoever shows a token".to_owned(), |health| told(&health, clock::now()));
     print(&format!("{word}: {}\n", plain(&told)))?;
     Ok(if is_well { Exit::Ok } else { Exit::Failed })
 }
 
 /// How the daemon is, in one line.
-pub(super) fn told(health: &Health) -> String {
+pub(super) fn told(health: &Health, now: DateTime<Utc>) -> String {
+    let doubt = health.unready(now).map(|doubt| format!("{doubt}; ")).unwrap_or_default();
     let turned = health.turned_at.map_or_else(
         || "the loop has not turned yet".to_owned(),
         |at| format!("the loop last turned at {}", instant(Some(at))),
@@ -46,6 +49,6 @@ pub(super) fn told(health: &Health) -> String {
         1 => "1 run in flight".to_owned(),
         runs => format!("{runs} runs in flight"),
     };
-    let saved = health.store_error.as_ref().map(|why| format!(", the state can't be saved: {why}")).unwrap_or_default();
-    format!("{turned}, {runs}{saved}")
+    let draining = if health.draining.is_some() { ", draining: nothing new begins" } else { "" };
+    format!("{doubt}{turned}, {runs}{draining}")
 }

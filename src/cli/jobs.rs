@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
     let daemon = context.daemon().await?;
     let jobs: Vec<JobObject> = daemon.get("/api/v1/jobs").await?;
-    tell_of_refused_configuration(&daemon).await;
+    tell_of_what_is_unusual(&daemon).await;
     if arguments.json {
         print_json(&jobs)?;
         return Ok(Exit::Ok);
@@ -53,9 +53,16 @@ fn next_of(next_at: Option<DateTime<Utc>>, pause: Option<&Pause>) -> String {
     }
 }
 
-/// Files that were refused are not what the daemon runs on, and whoever looks at its jobs must know.
-async fn tell_of_refused_configuration(daemon: &Client) {
+/// Files that were refused are not what the daemon runs on, and one that drains lets nothing fire: whoever looks at its jobs
+/// must know.
+async fn tell_of_what_is_unusual(daemon: &Client) {
     let Ok(health) = daemon.get::<Health>("/healthz").await else { return };
+    if let Some(count) = health.draining {
+        let runs = if count == 1 { "run" } else { "runs" };
+        print_error(&format!(
+            "the daemon is draining: it waits for {count} {runs} in flight, and begins nothing new\n"
+        ));
+    }
     if let Some(ReloadState { at, error: Some(error) }) = health.reload {
         let at = instant(Some(at));
         print_error(&format!("the configuration of {at} was refused, and the one before goes on:\n{error}\n"));

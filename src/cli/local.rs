@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     let server = bind(arguments.listen, settings).await?;
     output::print(&format!("local ECS endpoint listening on http://{}\n", server.local_addr()))?;
     let stop = CancellationToken::new();
-    stop_on_signals(stop.clone(), &[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()])?;
+    stop_on_signals(vec![stop.clone()], &[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()])?;
     server.serve(stop).await;
     Ok(Exit::Ok)
 }

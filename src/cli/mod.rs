@@ -23,6 +23,7 @@ mod remote;
 mod run;
 mod runs;
 mod schema;
+mod service;
 mod show;
 mod signals;
 mod targets;

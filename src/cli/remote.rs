@@ -20,6 +20,7 @@ const TOKEN_VARIABLE: &str = "TENACRON_TOKEN";
 
 /// Where a daemon is, and how it is asked.
 #[derive(Debug, clap::Args)]
+#[group(skip)] // every command has it, and a group of the same name of its own
 pub(super) struct Arguments {
     /// The daemon's URL, instead of its control socket
     #[arg(long, global = true, env = "TENACRON_URL", hide_env_values = true, value_name = "URL")]

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{Exit, Failed};
 use super::follow::{Follower, Kept};
 use super::places::Places;
+use super::service;
 use super::signals::{listen_for, outlive_full_files, stop_on_signals};
 use super::{Context, gate, local, targets};
 use crate::config::{self, Config, Look};
-use crate::daemon::{Daemon, DaemonError, Settings, clock};
+use crate::daemon::{Daemon, DaemonError, Mailbox, Settings, clock};
 use crate::ecs::{self, AwsEcs, EventQueue};
 use crate::local::Handle;
 use crate::observe;
@@ -32,6 +33,9 @@ pub(super) struct Arguments {
     /// Run tasks as processes of this machine, on an ECS endpoint inside this process; needs no AWS account
     #[arg(long)]
     local: bool,
+    /// At the first signal to stop, begin nothing new and wait until the runs in flight are over; a second signal stops as usual
+    #[arg(long)]
+    drain: bool,
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
@@ -46,8 +50,8 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
         places.control_socket.clone_from(socket);
     }
     let store = open_store(&config, &places)?;
-    let stop = CancellationToken::new();
-    stop_on_signals(stop.clone(), &[SignalKind::terminate(), SignalKind::interrupt()])?;
+    let stops = Stops::new(arguments.drain);
+    stop_on_signals(stops.stages(), &[SignalKind::terminate(), SignalKind::interrupt()])?;
     let hangups = listen_for(SignalKind::hangup())?;
     let endpoint = if arguments.local { Some(LocalEndpoint::start(&config, &places).await?) } else { None };
     let ecs = connect(&config, endpoint.as_ref()).await?;
@@ -57,11 +61,42 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
     }
     let event_queues = if arguments.local { Vec::new() } else { targets::event_queues(&config, &ecs).await };
     let local = endpoint.as_ref().map(|endpoint| endpoint.handle.clone());
-    let ended = serve(Parts { config, places, store, ecs, event_queues, local, hangups, read }, stop).await;
+    let ended = serve(Parts { config, places, store, ecs, event_queues, local, hangups, read }, stops).await;
     if let Some(endpoint) = endpoint {
         endpoint.stop().await;
     }
     ended
+}
+
+/// What the signals to stop lead to.
+struct Stops {
+    /// The first one came.
+    asked: CancellationToken,
+    /// The loop is to end. The same, unless it drains first.
+    stop: CancellationToken,
+    drains: bool,
+}
+
+impl Stops {
+    fn new(drains: bool) -> Stops {
+        let asked = CancellationToken::new();
+        let stop = if drains { CancellationToken::new() } else { asked.clone() };
+        Stops { asked, stop, drains }
+    }
+
+    /// One for each signal.
+    fn stages(&self) -> Vec<CancellationToken> {
+        [Some(&self.asked), self.drains.then_some(&self.stop)].into_iter().flatten().cloned().collect()
+    }
+}
+
+/// Has the daemon drain once it is asked to stop.
+async fn drain(mailbox: Mailbox, asked: CancellationToken) {
+    asked.cancelled().await;
+    tracing::info!(
+        "draining: nothing new begins, and the daemon ends when the runs in flight are over; a second signal stops it"
+    );
+    mailbox.drain().await;
 }
 
 /// What a daemon is put together from.
@@ -77,7 +112,7 @@ struct Parts {
     read: Look,
 }
 
-async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
+async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
     let Parts { config, places, store, ecs, event_queues, local, hangups, read } = parts;
     let listen_failed = |error: ListenError| Failed::new(Exit::Unavailable, observe::chain(&error));
     let control = ControlSocket::bind(&places.control_socket).await.map_err(listen_failed)?;
@@ -107,6 +142,7 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
     let (reloads, asks) = mpsc::channel(RELOADS_MAX);
     let listeners = CancellationToken::new();
+    let (service, told) = mpsc::unbounded_channel();
     let follower = Follower {
         path,
         kept,
@@ -116,9 +152,14 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
         endpoint: local,
         asks,
         hangups,
+        service,
         read,
     };
     let following = tokio::spawn(follower.run(listeners.clone()));
+    let telling = tokio::spawn(service::tell(mailbox.clone(), told, stops.asked.clone(), listeners.clone()));
+    if stops.drains {
+        tokio::spawn(listeners.clone().run_until_cancelled_owned(drain(mailbox.clone(), stops.asked)));
+    }
     let router = api::router(Sources { store, mailbox, reloads });
     let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
     let tcp = tcp.map(|tcp| tokio::spawn(listen::serve_tcp(tcp, router, access, listeners.clone())));
@@ -132,9 +173,9 @@ async fn serve(parts: Parts, stop: CancellationToken) -> Result<Exit, Failed> {
         targets = (!named.is_empty()).then(|| named.join(", ")),
         "daemon started"
     );
-    let ended = daemon.run(stop).await.map_err(daemon_failed);
+    let ended = daemon.run(stops.stop).await.map_err(daemon_failed);
     listeners.cancel();
-    for listener in [Some(control), tcp, Some(following)].into_iter().flatten() {
+    for listener in [Some(control), tcp, Some(following), Some(telling)].into_iter().flatten() {
         finish(listener).await;
     }
     ended?;

@@ -7,17 +7,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failed};
 
-/// Cancels the token on one of these signals. A second one ends the process at once, as a crash would: the next start goes
-/// on from what is stored.
-pub(super) fn stop_on_signals(stop: CancellationToken, kinds: &[SignalKind]) -> Result<(), Failed> {
+/// Cancels one of these tokens after the other, one at each of these signals. A further signal ends the process at once, as a
+/// crash would: the next start goes on from what is stored.
+pub(super) fn stop_on_signals(stages: Vec<CancellationToken>, kinds: &[SignalKind]) -> Result<(), Failed> {
     let (sender, mut arrived) = mpsc::channel(1);
     for kind in kinds {
         let (mut signal, sender) = (listen_for(*kind)?, sender.clone());
         tokio::spawn(async move { while signal.recv().await.is_some() && sender.send(()).await.is_ok() {} });
     }
     tokio::spawn(async move {
-        if arrived.recv().await.is_some() {
-            stop.cancel();
+        for stage in stages {
+            if arrived.recv().await.is_some() {
+                stage.cancel();
+            }
         }
         if arrived.recv().await.is_some() {
             std::process::exit(i32::from(Exit::Failed as u8));

@@ -10,6 +10,7 @@
 
 mod clock_change;
 mod command;
+mod drain;
 mod firing;
 mod found;
 mod hands;
@@ -28,7 +29,7 @@ use crate::engine::admit;
 use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::quota::{self, Quotas};
-use crate::engine::run::{ClockChange, Entry, Event, Refused, Run, RunId, Step};
+use crate::engine::run::{ClockChange, Entry, Event, Refused, Run, RunId, Status, Step};
 use crate::engine::slots::{Limited, Slots};
 use crate::store::{Audit, Batch, Loaded, Mark, RunSave, Term};
 
@@ -105,6 +106,8 @@ pub struct Driver {
     /// Until when a firing waits for such a look.
     first_look_until: DateTime<Utc>,
     held: Vec<Held>,
+    /// Nothing new begins, until this daemon ends.
+    is_draining: bool,
     last_turn_at: DateTime<Utc>,
     /// What the clock showed last.
     clock_seen_at: DateTime<Utc>,
@@ -142,6 +145,7 @@ impl Driver {
             unseen: BTreeSet::new(),
             first_look_until: now + admit::FIRST_LOOK_WITHIN,
             held: Vec::new(),
+            is_draining: false,
             last_turn_at: loaded.last_commit_at.map_or(now, |at| at.min(now)),
             clock_seen_at: now,
         };
@@ -197,7 +201,9 @@ impl Driver {
         if is_leaving {
             self.decline_orders();
         } else {
-            self.fire(now);
+            if !self.is_draining {
+                self.fire(now);
+            }
             self.carry_out_orders(now);
         }
         while let Some((at, id)) = self.wakes.first().cloned() {
@@ -209,7 +215,9 @@ impl Driver {
         }
         if !is_leaving {
             self.grant_permits(now);
-            self.end_pauses(now);
+            if !self.is_draining {
+                self.end_pauses(now);
+            }
         }
         self.last_turn_at = self.last_turn_at.max(now);
         self.take_batch(now)
@@ -329,16 +337,23 @@ impl Driver {
 
     /// When the next turn is due, unless a report comes first.
     pub fn next_turn_at(&self) -> Option<DateTime<Utc>> {
-        let firing = self.agenda.first().map(|(at, _)| *at);
+        let firing = self.agenda.first().map(|(at, _)| *at).filter(|_| !self.is_draining);
         let wake = self.wakes.first().map(|(at, _)| *at);
         let permit = self.queue.firsts().map(|(key, _)| self.quotas.next_permit(key)).min();
-        let look = (!self.held.is_empty()).then_some(self.first_look_until);
+        let look = (!self.held.is_empty() && !self.is_draining).then_some(self.first_look_until);
         [firing, wake, permit, look].into_iter().flatten().min()
     }
 
     /// How many calls are under way.
     pub fn calls_under_way(&self) -> usize {
         self.runs.values().filter(|tracked| tracked.is_calling).count()
+    }
+
+    /// How many living runs are in each status.
+    pub fn in_flight(&self) -> Vec<(Status, usize)> {
+        let mut counts: HashMap<Status, usize> = HashMap::new();
+        self.runs.values().for_each(|tracked| *counts.entry(tracked.run.status()).or_default() += 1);
+        Status::ALL.into_iter().filter_map(|status| Some((status, *counts.get(&status)?))).collect()
     }
 
     /// How many runs are alive.

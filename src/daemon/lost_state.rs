@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::driver::TakenIn;
 use super::{Daemon, clock};
 use crate::ecs::{CallError, Ecs, LivePage, PAGES_MAX};
+use crate::engine::call_fault::CallFault;
 use crate::engine::job::Site;
 use crate::engine::task::FoundTask;
 use crate::store::Store;
@@ -53,10 +54,10 @@ struct Seen {
 
 impl<S: Store, E: Ecs> Daemon<S, E> {
     /// Takes in what runs of an earlier state. False if the daemon was told to stop before it had looked.
-    pub(super) async fn find_lost_tasks(&mut self, ecs: E, stop: &CancellationToken) -> bool {
+    pub(super) async fn find_lost_tasks(&mut self, stop: &CancellationToken) -> bool {
         let sites = self.driver.sites();
         let mut seen = Seen { open: sites.iter().map(|site| (site.clone(), None)).collect(), ..Seen::default() };
-        let (mut answers, _looks) = begin(ecs, &sites);
+        let (mut answers, _looks) = begin(self.ecs.clone(), &sites);
         let over = tokio::time::sleep(LOOK_WITHIN);
         tokio::pin!(over);
         loop {
@@ -112,7 +113,8 @@ async fn look<E: Ecs>(ecs: E, site: Site, slots: Arc<Semaphore>, answers: mpsc::
             return;
         }
     }
-    let too_many = CallError { throttled: false, message: format!("ListTasks has more than {PAGES_MAX} pages") };
+    let too_many =
+        CallError { fault: CallFault::Refused, message: format!("ListTasks has more than {PAGES_MAX} pages") };
     // Nobody listens any more, or the cluster stays open with that.
     drop(answers.send(Answer { site, page: Err(too_many) }).await);
 }

@@ -2,70 +2,87 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::run::RunId;
+use crate::engine::job::JobName;
+use crate::engine::run::{RunId, Status};
+use crate::observe::Metrics;
 
 use super::changes::{Gallery, Watching};
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
+use super::reach::{Reach, SiteHealth};
 
 /// How many letters may wait.
 const LETTERS_MAX: usize = 64;
+/// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
+const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
 
 /// Something that the loop is asked.
 #[derive(Debug)]
 pub(super) enum Letter {
     /// What the jobs are.
     Jobs(oneshot::Sender<Vec<JobView>>),
+    /// How many living runs are in each status.
+    InFlight(oneshot::Sender<Vec<(Status, usize)>>),
     /// What keeps a run whose launch is due from it.
     WaitsFor(RunId, oneshot::Sender<Option<String>>),
     /// To do something; answered when it is saved.
     Command(Command, Reply),
+    /// To begin nothing new, and to end once nothing is in flight.
+    Drain,
 }
 
 /// Where the answer to a command goes; whoever asked may have gone away.
 pub(super) type Reply = oneshot::Sender<Result<Done, Declined>>;
 
-/// Commands that came while a turn was under way.
+/// What came while a turn was under way.
 #[derive(Debug, Default)]
-pub(super) struct Tray(Vec<(Command, Reply)>);
+pub(super) struct Tray {
+    commands: Vec<(Command, Reply)>,
+    drains: bool,
+}
 
 impl Tray {
     /// Answers a question at once and keeps a command for the next turn.
     pub(super) fn take_in(&mut self, letter: Letter, driver: &Driver) {
         match letter {
             Letter::Jobs(reply) => drop(reply.send(driver.jobs())),
+            Letter::InFlight(reply) => drop(reply.send(driver.in_flight())),
             Letter::WaitsFor(run, reply) => drop(reply.send(driver.waits_for(&run, clock::now()))),
-            Letter::Command(command, reply) => self.0.push((command, reply)),
+            Letter::Command(command, reply) => self.commands.push((command, reply)),
+            Letter::Drain => self.drains = true,
         }
     }
 
     /// Hands the commands over to the driver and keeps where their answers go. Whoever no longer waits was told that
     /// nothing was done, so nothing is.
     pub(super) fn hand_over(&mut self, driver: &mut Driver) -> Vec<Reply> {
-        self.0.retain(|(_, reply)| !reply.is_closed());
-        let (commands, replies): (Vec<_>, Vec<_>) = std::mem::take(&mut self.0).into_iter().unzip();
+        if std::mem::take(&mut self.drains) {
+            driver.drain();
+        }
+        self.commands.retain(|(_, reply)| !reply.is_closed());
+        let (commands, replies): (Vec<_>, Vec<_>) = std::mem::take(&mut self.commands).into_iter().unzip();
         commands.into_iter().for_each(|command| driver.order(command));
         replies
     }
 
     /// Nothing of them is done: what is decided can't be saved.
     pub(super) fn decline(&mut self, why: &str) {
-        for (_, reply) in std::mem::take(&mut self.0) {
+        for (_, reply) in std::mem::take(&mut self.commands) {
             drop(reply.send(Err(Declined::Unsaved(why.to_owned()))));
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.commands.is_empty() && !self.drains
     }
 }
 
 /// How the daemon is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Health {
     /// Version and commit of the daemon, which need not be those of the program that asks.
     #[serde(default)]
@@ -77,17 +94,51 @@ pub struct Health {
     pub turned_at: Option<DateTime<Utc>>,
     /// How many runs are alive.
     pub living_runs: usize,
+    /// The firing that comes next; none if nothing fires, or all that comes next is paused.
+    #[serde(default)]
+    pub next_firing: Option<NextFiring>,
+    /// How many runs the daemon waits for before it ends, and begins nothing new; none if it does not drain.
+    #[serde(default)]
+    pub draining: Option<usize>,
     /// How the launches of each account and region stood then.
     #[serde(default)]
     pub launches: Vec<LaunchQueue>,
     /// Why the state can't be saved, if it can't.
     pub store_error: Option<String>,
+    /// Whether ECS answers, for each cluster of the configuration.
+    #[serde(default)]
+    pub ecs: Vec<SiteHealth>,
     /// When the configuration that is in force was taken; none before the first one was.
     #[serde(default)]
     pub config_taken_at: Option<DateTime<Utc>>,
     /// When the configuration was last looked at anew, and what came of it; none before the first time.
     #[serde(default)]
     pub reload: Option<ReloadState>,
+}
+
+impl Health {
+    /// Whether the loop turns.
+    pub fn turns(&self, now: DateTime<Utc>) -> bool {
+        self.turned_at.or(self.began_at).is_some_and(|at| now - at <= STILL_MAX)
+    }
+
+    /// Why the daemon is not ready; none if its loop turns, its state can be saved and ECS answers for every cluster.
+    pub fn unready(&self, now: DateTime<Utc>) -> Option<String> {
+        if !self.turns(now) {
+            return Some("the daemon's loop stands still".to_owned());
+        }
+        let unsaved = self.store_error.as_ref().map(|error| format!("the state can't be saved: {error}"));
+        unsaved.or_else(|| self.ecs.iter().find_map(|site| site.trouble(now)))
+    }
+}
+
+/// Which job fires next, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextFiring {
+    /// Which job.
+    pub job: JobName,
+    /// When it leaves, its part of the spread included.
+    pub at: DateTime<Utc>,
 }
 
 /// What came of the newest attempt to take another configuration.
@@ -112,10 +163,12 @@ impl Pulse {
         self.with(|health| health.began_at = Some(now));
     }
 
-    pub(super) fn turned(&self, now: DateTime<Utc>, living_runs: usize, launches: Vec<LaunchQueue>) {
+    pub(super) fn turned(&self, now: DateTime<Utc>, driver: &Driver, launches: Vec<LaunchQueue>) {
+        let next_firing = driver.next_firing().map(|(job, at)| NextFiring { job, at });
         self.with(|health| {
             health.turned_at = Some(now);
-            (health.living_runs, health.launches) = (living_runs, launches);
+            (health.living_runs, health.launches) = (driver.living_runs(), launches);
+            (health.next_firing, health.draining) = (next_firing, driver.drains());
         });
     }
 
@@ -140,22 +193,16 @@ impl Pulse {
 pub struct Mailbox {
     letters: mpsc::Sender<Letter>,
     pulse: Arc<Pulse>,
+    reach: Reach,
+    metrics: Metrics,
     gallery: Gallery,
 }
 
-pub(super) fn open(gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(reach: Reach, metrics: Metrics, gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
-    let pulse = Arc::new(Pulse(Mutex::new(Health {
-        version: concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ")").to_owned(),
-        began_at: None,
-        turned_at: None,
-        living_runs: 0,
-        launches: Vec::new(),
-        store_error: None,
-        config_taken_at: None,
-        reload: None,
-    })));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), gallery }, letters, pulse)
+    let version = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ")").to_owned();
+    let pulse = Arc::new(Pulse(Mutex::new(Health { version, ..Health::default() })));
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery }, letters, pulse)
 }
 
 impl Mailbox {
@@ -164,6 +211,13 @@ impl Mailbox {
         let (reply, jobs) = oneshot::channel();
         self.letters.send(Letter::Jobs(reply)).await.ok()?;
         jobs.await.ok()
+    }
+
+    /// How many living runs are in each status; none if the loop has ended.
+    pub async fn in_flight(&self) -> Option<Vec<(Status, usize)>> {
+        let (reply, in_flight) = oneshot::channel();
+        self.letters.send(Letter::InFlight(reply)).await.ok()?;
+        in_flight.await.ok()
     }
 
     /// What keeps a run whose launch is due from it; none if nothing does, or nobody knows now.
@@ -178,6 +232,12 @@ impl Mailbox {
         let (reply, done) = oneshot::channel();
         self.letters.send(Letter::Command(command, reply)).await.ok()?;
         done.await.ok()
+    }
+
+    /// Has the daemon begin nothing new, and end once nothing is in flight.
+    pub async fn drain(&self) {
+        // A loop that has ended needs no telling.
+        drop(self.letters.send(Letter::Drain).await);
     }
 
     /// Begins to watch what changes; none if the loop has ended.
@@ -202,6 +262,11 @@ impl Mailbox {
 
     /// How the daemon is.
     pub fn health(&self) -> Health {
-        self.pulse.with(|health| health.clone())
+        Health { ecs: self.reach.health(), ..self.pulse.with(|health| health.clone()) }
+    }
+
+    /// What the daemon counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 }

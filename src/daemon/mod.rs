@@ -15,6 +15,7 @@
 mod act;
 mod changes;
 pub mod clock;
+mod counted;
 pub mod driver;
 mod events;
 mod inbox;
@@ -23,6 +24,7 @@ mod log_tail;
 mod lost_state;
 mod mailbox;
 mod perform;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod tracked;
@@ -40,22 +42,25 @@ use tokio_util::task::TaskTracker;
 
 use self::changes::Changes;
 pub use self::changes::{Change, Watching, What};
-use self::driver::{Driver, Pace, Report, Setup};
+use self::counted::Counted;
+use self::driver::{Done, Driver, Pace, Report, Setup};
 use self::events::Listener;
 use self::inbox::Inbox;
 use self::lag::Lag;
 use self::log_tail::Fetcher;
-pub use self::mailbox::{Health, Mailbox, ReloadState};
+pub use self::mailbox::{Health, Mailbox, NextFiring, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::perform::Performer;
+use self::reach::Reach;
+pub use self::reach::SiteHealth;
 use self::watch::Watcher;
 use crate::ecs::{Ecs, EventQueue};
-use crate::engine::job::{Instance, Job};
+use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::log_tail::{Wanted, wanted};
 use crate::engine::quota::Quotas;
-use crate::engine::run::{RunId, in_words};
+use crate::engine::run::{RunId, Status, in_words};
 use crate::engine::slots::Slots;
-use crate::observe;
+use crate::observe::{self, Metrics};
 use crate::store::{Batch, Store, StoreError};
 
 /// How often an idle daemon writes that it is alive, so that an absence has a beginning.
@@ -122,7 +127,10 @@ pub enum DaemonError {
 pub struct Daemon<S, E> {
     store: S,
     driver: Driver,
-    performer: Performer<E>,
+    performer: Performer<Counted<E>>,
+    ecs: Counted<E>,
+    metrics: Metrics,
+    reach: Reach,
     inbox: Inbox,
     letters: mpsc::Receiver<Letter>,
     tray: Tray,
@@ -132,11 +140,11 @@ pub struct Daemon<S, E> {
     tracker: TaskTracker,
     pollers: CancellationToken,
     /// They begin after the first turn.
-    listeners: Vec<Listener>,
+    listeners: Option<Vec<Listener>>,
     log_tails: mpsc::UnboundedSender<Wanted>,
     committed_at: DateTime<Utc>,
-    /// On an empty store: whom to ask for tasks of one that is gone.
-    looks_first: Option<E>,
+    /// Whether the store is empty, so that tasks of one that is gone are looked for.
+    looks_first: bool,
 }
 
 impl<S: Store, E: Ecs> Daemon<S, E> {
@@ -153,26 +161,33 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             last_seen = loaded.last_commit_at.map(in_words),
             "state loaded"
         );
-        let looks_first = loaded.last_commit_at.is_none().then(|| ecs.clone());
+        let looks_first = loaded.last_commit_at.is_none();
+        let (metrics, reach) = (Metrics::new(now), Reach::default());
+        let ecs = Counted::new(ecs, metrics.clone(), reach.clone());
         let Settings { instance, jobs, launch_rate, launch_burst, poll_interval, describe_rate, .. } = settings;
         let (quotas, slots) =
             (Quotas::new(launch_rate, launch_burst), Slots::new(settings.max_running, settings.groups));
         let (changes, gallery) = changes::open(instance.clone());
         let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
-        let (mailbox, letters, pulse) = mailbox::open(gallery);
+        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone(), gallery);
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
         let pace = Pace { poll_interval, describe_rate };
-        let watcher = Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone());
-        let listeners = events::listeners(settings.event_queues, &watcher.followed());
+        let watcher =
+            Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone(), metrics.clone());
+        let listeners = Some(events::listeners(settings.event_queues, &watcher.followed()));
         let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
         tracker.spawn(pollers.clone().run_until_cancelled_owned(fetcher.run()));
-        let performer = Performer::new(ecs, watcher, sender, tracker.clone());
+        reach.set(driver.sites());
+        let performer = Performer::new(ecs.clone(), watcher, sender, tracker.clone());
         let committed_at = now;
         let daemon = Daemon {
             store,
             driver,
             performer,
+            ecs,
+            metrics,
+            reach,
             inbox,
             letters,
             tray: Tray::default(),
@@ -189,23 +204,24 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         Ok((daemon, mailbox))
     }
 
-    /// Runs until `stop`, then lets calls under way be answered and returns.
+    /// Runs until `stop`, or until a daemon that drains has nothing in flight, then lets calls under way be answered and returns.
     ///
     /// # Errors
     /// Another daemon took over, or the last decisions could not be saved.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), DaemonError> {
         // It is alive while it looks for a lost state, which takes less time than the loop may stand still.
         self.pulse.began(clock::now());
-        if let Some(ecs) = self.looks_first.take()
-            && !self.find_lost_tasks(ecs, &stop).await
-        {
+        if self.looks_first && !self.find_lost_tasks(&stop).await {
             tracing::info!("stopping before anything was begun");
             return Ok(());
         }
         let mut arrived = Vec::new();
         while !stop.is_cancelled() {
             self.turn(std::mem::take(&mut arrived), false, &stop).await?;
-            self.listen();
+            self.begin_beside();
+            if self.driver.drains() == Some(0) {
+                break;
+            }
             let next = self.driver.next_turn_at();
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -224,11 +240,18 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         self.leave(arrived, &stop).await
     }
 
-    /// Begins to listen to the queues. What was in flight is followed by then; an event of any other task is not kept.
-    fn listen(&mut self) {
-        for listener in self.listeners.drain(..) {
+    /// After the first turn: begins to listen to the queues, to ask whether ECS answers, and to remember how runs of earlier
+    /// daemons ended. What was in flight is followed by then; an event of any other task is not kept.
+    fn begin_beside(&mut self) {
+        let Some(listeners) = self.listeners.take() else { return };
+        for listener in listeners {
             self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(listener.run()));
         }
+        let knocking = self.reach.clone().knock(self.ecs.clone());
+        self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(knocking));
+        let jobs = self.driver.jobs().into_iter().map(|view| view.job.name.clone()).collect();
+        let remembering = remember(self.store.clone(), self.metrics.clone(), jobs);
+        self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(remembering));
     }
 
     async fn turn(
@@ -252,6 +275,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             self.driver.forget(&duplicates, now);
         }
         for (reply, answer) in replies.into_iter().zip(self.driver.answers()) {
+            if let Ok(Done::Reloaded(changes)) = &answer {
+                self.heed_changes(changes);
+            }
             // Whoever asked may have gone away.
             drop(reply.send(answer.and_then(|done| done.unless_dropped(&duplicates))));
         }
@@ -260,8 +286,10 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         }
         // Only now that the calls have begun: the lines of thousands of runs take longer than the calls may wait.
         if let Some(batch) = batch {
+            let sent_at = clock::now();
             for save in batch.runs.iter().filter(|save| !duplicates.contains(&save.run.id)) {
-                observe::transition(save);
+                let offset = self.driver.offset_of(&save.run.job);
+                observe::transition(&self.metrics, save, offset, sent_at);
                 for wanted in wanted(&save.run, &save.entries) {
                     // It ends with the daemon only.
                     drop(self.log_tails.send(wanted));
@@ -272,8 +300,14 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         }
         let launches = self.driver.launch_queues(now);
         self.lag.heed(&launches, now);
-        self.pulse.turned(now, self.driver.living_runs(), launches);
+        self.pulse.turned(now, &self.driver, launches);
         Ok(())
+    }
+
+    /// Takes in that jobs came, changed or left, where that is not the driver's.
+    fn heed_changes(&self, changes: &driver::Changes) {
+        self.metrics.forget(&changes.removed);
+        self.reach.set(self.driver.sites());
     }
 
     /// Saves a batch, however long it takes: nothing is performed before.
@@ -321,11 +355,17 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         Arc::make_mut(batch).at = clock::now();
         let saving = store.commit(Arc::clone(batch));
         tokio::pin!(saving);
-        let mut slow_at = Instant::now() + COMMIT_SLOW;
+        let begun_at = Instant::now();
+        let mut slow_at = begun_at + COMMIT_SLOW;
         loop {
             tokio::select! {
                 biased;
-                saved = &mut saving => return saved,
+                saved = &mut saving => {
+                    if saved.is_ok() {
+                        self.metrics.committed(begun_at.elapsed());
+                    }
+                    return saved;
+                }
                 () = tokio::time::sleep_until(slow_at) => {
                     if self.pulse.store_fails(clock::now(), SLOW.to_owned()) {
                         tracing::error!(error = SLOW, "state could not be saved yet; nothing is launched until it is");
@@ -373,5 +413,19 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         self.commit(&mut Arc::new(last), stop).await?;
         self.tracker.close();
         Ok(())
+    }
+}
+
+/// Tells the metrics how the newest runs of earlier daemons ended, so that a restart does not make a job look as if it had
+/// never succeeded.
+async fn remember<S: Store>(store: S, metrics: Metrics, jobs: BTreeSet<JobName>) {
+    for status in [Status::Succeeded, Status::Failed, Status::TimedOut, Status::Unknown] {
+        match store.last_runs(Some(status)).await {
+            Ok(ended) => metrics.remember(&ended, |job| jobs.contains(job)),
+            Err(error) => {
+                tracing::warn!(error = observe::chain(&error), "earlier ends could not be read; metrics lack them");
+                return;
+            }
+        }
     }
 }

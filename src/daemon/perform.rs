@@ -83,7 +83,7 @@ impl<E: Ecs> Performer<E> {
                 });
             }
             Act::Find { run, launch } => {
-                let lost = SearchAnswer::NoAnswer(ABORTED.into());
+                let lost = SearchAnswer::no_answer(ABORTED);
                 let slots = Arc::clone(&self.slots(&launch.request.task.target).lookups);
                 self.call(slots, run, Event::Sought(lost), async move {
                     Event::Sought(ecs.find_tasks(&launch.request).await)

@@ -1,7 +1,8 @@
 //! The loop itself: that a call which panics takes nothing with it, (in `saving.rs`) what it does while its store fails,
-//! and (in `push.rs`) what task events and log tails change.
+//! (in `push.rs`) what task events and log tails change, and (in `reach.rs`) whether ECS answers.
 
 mod push;
+mod reach;
 mod saving;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
+use crate::observe::Metrics;
 
 /// How often something is looked at that is waited for.
 const BEAT: Duration = Duration::from_millis(10);
@@ -73,6 +75,10 @@ pub(in crate::daemon) fn no_connection() -> LaunchAnswer {
     LaunchAnswer::NoAnswer { sent: false, message: "connection refused".into() }
 }
 
+pub(in crate::daemon) fn metrics() -> Metrics {
+    Metrics::new(clock::now())
+}
+
 fn settings() -> Settings {
     Settings {
         instance: Instance::new("test").unwrap(),
@@ -102,7 +108,7 @@ pub(in crate::daemon) async fn until(is_so: impl AsyncFn() -> bool) {
 async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
     let (sender, mut reports) = mpsc::channel(8);
     let stop = CancellationToken::new();
-    let mut watcher = Watcher::new(Frail::default(), pace(), sender, TaskTracker::new(), stop.clone());
+    let mut watcher = Watcher::new(Frail::default(), pace(), sender, TaskTracker::new(), stop.clone(), metrics());
     let task = TaskArn("task/1".into());
     watcher.watch(samples::definition().task.site(), task.clone(), RunId::from_text("run"), None);
     let second = tokio::time::timeout(WITHIN, reports.recv()).await.expect("a second look");
@@ -115,7 +121,7 @@ async fn a_look_that_panics_does_not_end_the_polling_of_its_cluster() {
 async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
     let (sender, mut reports) = mpsc::channel(8);
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone());
+    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone(), metrics());
     let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
     let (job, now) = (samples::job("@daily"), clock::now());
     let firing = Firing::of_schedule(&job.name, now, Trigger::Schedule);
@@ -133,7 +139,7 @@ async fn a_launch_does_not_wait_behind_look_ups_that_nobody_answers() {
 async fn a_target_that_never_answers_holds_up_no_other() {
     let (sender, mut reports) = mpsc::channel(8);
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone());
+    let watcher = Watcher::new(Frail::default(), pace(), sender.clone(), tracker.clone(), stop.clone(), metrics());
     let mut performer = Performer::new(Frail::default(), watcher, sender, tracker);
     let (run, task) = (RunId::from_text("run"), TaskArn("task/1".into()));
     let silent = samples::definition().task.site();

@@ -22,7 +22,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use hyper_util::client::legacy::Error as HttpClientError;
 
 use super::CallError;
-use crate::engine::failure::is_throttling;
+use crate::engine::call_fault::CallFault;
 
 /// The longest message that is passed on, in characters; ECS's own are shorter.
 const MESSAGE_MAX: usize = 1000;
@@ -86,12 +86,17 @@ impl Unfulfilled {
         }
     }
 
+    /// How the call came to nothing.
+    pub(super) fn fault(&self) -> CallFault {
+        match self {
+            Unfulfilled::Refused { code, message, status } => CallFault::of_answer(code.as_deref(), message, *status),
+            Unfulfilled::NoAnswer { .. } => CallFault::NoAnswer,
+        }
+    }
+
     /// Whether ECS throttled.
     pub(super) fn is_throttled(&self) -> bool {
-        match self {
-            Unfulfilled::Refused { code, message, status } => is_throttling(code.as_deref(), message, *status),
-            Unfulfilled::NoAnswer { .. } => false,
-        }
+        self.fault() == CallFault::Throttled
     }
 
     /// The same for a person.
@@ -110,7 +115,7 @@ impl Unfulfilled {
 
     /// The same as the error of a call that can be asked again.
     pub(super) fn call_error(&self, operation: &str) -> CallError {
-        CallError { throttled: self.is_throttled(), message: self.text(operation) }
+        CallError { fault: self.fault(), message: self.text(operation) }
     }
 }
 

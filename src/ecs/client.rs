@@ -18,6 +18,7 @@ use super::events::EventQueue;
 use super::evidence::Transcript;
 use super::logs::Destination;
 use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, TaskEvent, facts, live, logs, request, search};
+use crate::engine::call_fault::CallFault;
 use crate::engine::job::{Site, Target};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::log_tail::{LogTail, Wanted};
@@ -162,7 +163,7 @@ impl Ecs for AwsEcs {
         }
         if tasks.len() > DESCRIBE_TASKS_MAX {
             let message = format!("DescribeTasks takes {DESCRIBE_TASKS_MAX} tasks, not {}", tasks.len());
-            return Err(CallError { throttled: false, message });
+            return Err(CallError { fault: CallFault::Refused, message });
         }
         let names = tasks.iter().map(|task| task.0.clone()).collect();
         let client = self.client(&site.target).await;
@@ -209,6 +210,15 @@ impl Ecs for AwsEcs {
     async fn live_tasks(&self, site: &Site, page: Option<&str>) -> Result<LivePage, CallError> {
         let client = self.client(&site.target).await;
         Box::pin(live::page(&client, site, page)).await
+    }
+
+    async fn knock(&self, site: &Site) -> Result<(), CallError> {
+        let client = self.client(&site.target).await;
+        let call = client.list_tasks().cluster(&site.cluster).max_results(1);
+        match Box::pin(call.send()).await {
+            Ok(_output) => Ok(()),
+            Err(error) => Err(Unfulfilled::of(&error).call_error("ListTasks")),
+        }
     }
 
     async fn stop_task(&self, site: &Site, task: &TaskArn, reason: &str) -> Result<(), CallError> {

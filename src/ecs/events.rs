@@ -20,6 +20,7 @@ use serde::Deserialize;
 use super::CallError;
 use super::answer::{Unfulfilled, one_line};
 use super::evidence;
+use crate::engine::call_fault::CallFault;
 use crate::engine::task::{ContainerFacts, TaskArn, TaskFacts, TaskTimes};
 
 /// How many messages one call receives or deletes. Source: Amazon SQS API reference, ReceiveMessage and
@@ -136,7 +137,7 @@ impl EventQueue {
             DeleteMessageBatchRequestEntry::builder().id(nth.to_string()).receipt_handle(receipt).build()
         };
         let entries: Result<Vec<_>, _> = distinct.into_iter().enumerate().map(entry).collect();
-        let entries = entries.map_err(|error| CallError { throttled: false, message: error.to_string() })?;
+        let entries = entries.map_err(|error| CallError { fault: CallFault::Refused, message: error.to_string() })?;
         let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
         match Box::pin(call.send()).await {
             Ok(_output) => Ok(()),

@@ -1,4 +1,4 @@
-//! ECS as the daemon sees it: five calls, with answers transcribed to facts.
+//! ECS as the daemon sees it: a few calls, with answers transcribed to facts.
 //!
 //! Nothing is concluded here: whether an answer is a success, a failure or worth a retry is the engine's. No call is
 //! retried by the SDK behind our back, because the engine must see every answer to RunTask once, and the client token is
@@ -30,6 +30,7 @@ pub use self::client::AwsEcs;
 pub use self::connect::{ConnectError, QUIET, Settings, Timeouts};
 pub use self::events::{EventQueue, LONG_POLL_SECONDS, MESSAGES_MAX, Message, TaskEvent, Unreadable};
 pub use self::search::PAGES_MAX;
+use crate::engine::call_fault::CallFault;
 use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::log_tail::{LogTail, Wanted};
@@ -67,10 +68,17 @@ pub struct LivePage {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
-    /// Whether ECS throttled, so that the next call should wait.
-    pub throttled: bool,
+    /// How it came to nothing.
+    pub fault: CallFault,
     /// What went wrong, for a person.
     pub message: String,
+}
+
+impl CallError {
+    /// Whether ECS throttled, so that the next call should wait.
+    pub fn is_throttled(&self) -> bool {
+        self.fault == CallFault::Throttled
+    }
 }
 
 /// The calls of ECS that the daemon needs.
@@ -110,6 +118,15 @@ pub trait Ecs: Clone + Send + Sync + 'static {
     /// # Errors
     /// Nothing is known of the page; ask again.
     fn live_tasks(&self, site: &Site, page: Option<&str>) -> impl Future<Output = Result<LivePage, CallError>> + Send;
+
+    /// Asks ECS something small about a cluster, to see whether it answers. Where there is nobody to ask, it does.
+    ///
+    /// # Errors
+    /// It did not answer as hoped, and how.
+    fn knock(&self, site: &Site) -> impl Future<Output = Result<(), CallError>> + Send {
+        let _site = site;
+        std::future::ready(Ok(()))
+    }
 
     /// Sends StopTask.
     ///

@@ -13,8 +13,9 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::operation::list_tasks::builders::ListTasksFluentBuilder;
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 
-use super::DESCRIBE_TASKS_MAX;
 use super::answer::Unfulfilled;
+use super::{CallError, DESCRIBE_TASKS_MAX};
+use crate::engine::call_fault::CallFault;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::task::{SearchAnswer, TaskArn};
 
@@ -25,7 +26,7 @@ pub(super) const PAGE_SIZE: i32 = 100;
 const _: () = assert!(PAGE_SIZE as usize == DESCRIBE_TASKS_MAX, "a page is described with one call");
 
 /// Why a look-up has no result.
-type Unknown = String;
+type Unknown = CallError;
 
 /// Looks for the tasks of a launch.
 pub(super) async fn find_tasks(client: &Client, request: &LaunchRequest) -> SearchAnswer {
@@ -36,7 +37,7 @@ pub(super) async fn find_tasks(client: &Client, request: &LaunchRequest) -> Sear
     match found {
         Ok(tasks) if tasks.is_empty() => SearchAnswer::Nothing,
         Ok(tasks) => SearchAnswer::Found(tasks.into_iter().map(TaskArn).collect()),
-        Err(unknown) => SearchAnswer::NoAnswer(unknown),
+        Err(CallError { fault, message }) => SearchAnswer::NoAnswer { fault, message },
     }
 }
 
@@ -63,14 +64,15 @@ async fn stopped(client: &Client, request: &LaunchRequest) -> Result<Vec<String>
         }
         let listed: HashSet<String> = page.iter().cloned().collect();
         let described = client.describe_tasks().cluster(cluster).set_tasks(Some(page)).send().await;
-        let described = described.map_err(|error| Unfulfilled::of(&error).text("DescribeTasks"))?;
+        let described = described.map_err(|error| Unfulfilled::of(&error).call_error("DescribeTasks"))?;
         let shown = described.tasks.unwrap_or_default();
         let seen = shown.iter().filter(|task| task.task_arn().is_some_and(|arn| listed.contains(arn))).count();
         unseen += listed.len().saturating_sub(seen);
         found.extend(shown.into_iter().filter(|task| task.started_by() == Some(&request.started_by)));
     }
     if found.is_empty() && unseen > 0 {
-        return Err(format!("{unseen} stopped tasks of family {family} were listed, but not shown"));
+        let message = format!("{unseen} stopped tasks of family {family} were listed, but not shown");
+        return Err(CallError { fault: CallFault::Refused, message });
     }
     // Desired STOPPED includes tasks that still stop; those come first.
     found.sort_by_key(|task| task.last_status() == Some("STOPPED"));
@@ -100,11 +102,12 @@ impl Pages {
             }
         };
         if self.read == PAGES_MAX {
-            return Err(format!("ListTasks has more than {PAGES_MAX} pages"));
+            let message = format!("ListTasks has more than {PAGES_MAX} pages");
+            return Err(CallError { fault: CallFault::Refused, message });
         }
         self.read += 1;
         let output = self.query.clone().set_next_token(token).send().await;
-        let output = output.map_err(|error| Unfulfilled::of(&error).text("ListTasks"))?;
+        let output = output.map_err(|error| Unfulfilled::of(&error).call_error("ListTasks"))?;
         self.token = Some(output.next_token.filter(|token| !token.is_empty()));
         Ok(Some(output.task_arns.unwrap_or_default()))
     }

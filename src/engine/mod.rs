@@ -9,6 +9,7 @@
 
 pub mod admit;
 pub mod bucket;
+pub mod call_fault;
 pub mod catalogue;
 pub mod exit_codes;
 pub mod failure;

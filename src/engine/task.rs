@@ -9,6 +9,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::call_fault::CallFault;
 use super::job::Site;
 
 /// The ARN of an ECS task.
@@ -76,7 +77,19 @@ pub enum SearchAnswer {
     /// ECS answered and knows none.
     Nothing,
     /// ECS did not answer, so nothing is known.
-    NoAnswer(String),
+    NoAnswer {
+        /// How its call came to nothing.
+        fault: CallFault,
+        /// What went wrong, for a person.
+        message: String,
+    },
+}
+
+impl SearchAnswer {
+    /// Without an HTTP answer.
+    pub fn no_answer(message: impl Into<String>) -> SearchAnswer {
+        SearchAnswer::NoAnswer { fault: CallFault::NoAnswer, message: message.into() }
+    }
 }
 
 /// One task as DescribeTasks showed it.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::engine::job::{Definition, JobName};
 use crate::engine::notice::{ChannelId, Standing};
-use crate::engine::run::{Run, RunId};
+use crate::engine::run::{Run, RunId, Status};
 
 /// A handle on a store in memory; clones share it.
 #[derive(Debug, Clone)]
@@ -146,8 +146,8 @@ impl Store for MemoryStore {
         self.data().list(&query).map_err(|source| row::told("list runs", source))
     }
 
-    async fn last_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
-        self.data().last_runs().map_err(|source| row::told("list the newest run of each job", source))
+    async fn last_runs(&self, status: Option<Status>) -> Result<Vec<RunSummary>, StoreError> {
+        self.data().last_runs(status).map_err(|source| row::told("list the newest run of each job", source))
     }
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
@@ -404,8 +404,9 @@ impl Data {
             .collect()
     }
 
-    fn last_runs(&self) -> Result<Vec<RunSummary>, Fault> {
-        let newest: BTreeMap<&JobName, &Stored> = self.runs.iter().map(|run| (&run.origin.job, run)).collect();
+    fn last_runs(&self, status: Option<Status>) -> Result<Vec<RunSummary>, Fault> {
+        let runs = self.runs.iter().filter(|run| status.is_none_or(|status| run.progress.status == status));
+        let newest: BTreeMap<&JobName, &Stored> = runs.map(|run| (&run.origin.job, run)).collect();
         newest.into_values().map(Stored::summary).collect()
     }
 

@@ -310,11 +310,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The database failed.
     fn runs(&self, query: RunQuery) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
 
-    /// The newest run of each job.
+    /// The newest run of each job; of those in a status, if one is named.
     ///
     /// # Errors
     /// The database failed.
-    fn last_runs(&self) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+    fn last_runs(&self, status: Option<Status>) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
 
     /// Everything about one run; none if there is no such run.
     ///

@@ -9,7 +9,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Extension, Json, Router};
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -30,8 +29,6 @@ use crate::store::{AuditRow, RunQuery, RunSummary, Store, StoreError};
 pub const RUNS_DEFAULT: usize = 20;
 /// How many runs one answer holds at most.
 pub const RUNS_MAX: usize = 1_000;
-/// How long the loop may stand still before the daemon is unhealthy; it turns at least once a second.
-pub const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
 
 /// The largest body that is read.
 const BODY_MAX: usize = 64 << 10;
@@ -121,7 +118,7 @@ pub(super) async fn views(mailbox: &Mailbox) -> Result<Vec<JobView>, Problem> {
 
 async fn jobs<S: Store>(State(sources): State<Sources<S>>) -> Result<Json<Vec<JobObject>>, Problem> {
     let views = views(&sources.mailbox).await?;
-    let last = sources.store.last_runs().await?;
+    let last = sources.store.last_runs(None).await?;
     let mut last: HashMap<JobName, _> = last.into_iter().map(|run| (run.job.clone(), run)).collect();
     Ok(Json(views.iter().map(|view| JobObject::new(view, last.remove(&view.job.name))).collect()))
 }
@@ -242,12 +239,23 @@ async fn audit<S: Store>(
 /// The loop turns.
 async fn healthz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
     let health = sources.mailbox.health();
-    let turns = health.turned_at.or(health.began_at).is_some_and(|at| clock::now() - at <= STILL_MAX);
+    let turns = health.turns(clock::now());
     (if turns { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
 }
 
-/// The loop turns and the state can be saved.
-async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Health>) {
-    let (status, health) = healthz(State(sources)).await;
-    (if health.store_error.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { status }, health)
+/// The loop turns, the state can be saved and ECS answers.
+async fn readyz<S: Store>(State(sources): State<Sources<S>>) -> (StatusCode, Json<Readiness>) {
+    let health = sources.mailbox.health();
+    let reason = health.unready(clock::now());
+    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { reason, health }))
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    /// Why the daemon is not ready; none if it is.
+    reason: Option<String>,
+    #[serde(flatten)]
+    health: Health,
 }

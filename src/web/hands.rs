@@ -181,7 +181,7 @@ impl From<Declined> for Problem {
             | Declined::NoInstant(_)
             | Declined::TooMany { .. }
             | Declined::Overrides(_) => StatusCode::BAD_REQUEST,
-            Declined::Leaving | Declined::Unsaved(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Declined::Leaving | Declined::Draining | Declined::Unsaved(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Problem(status, declined.to_string())
     }

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::harness::{Ended, Site, tenacron};
+use super::metrics::readiness;
 
 fn next(arguments: &[&str]) -> Ended {
     Ended::of(tenacron().arg("next").args(arguments))
@@ -172,9 +173,8 @@ fn a_daemon_answers_on_its_socket_and_on_http() {
     assert_eq!(get(&address, &address, "/api/v1/jobs"), (200, jobs.clone()));
     assert_eq!(get(&address, &address, "/api/v1/jobs/yearly"), (200, job.clone()));
     assert_eq!(get(&address, &address, "/api/v1/jobs/weekly").0, 404);
-    for path in ["/healthz", "/readyz"] {
-        assert_eq!(get(&address, &address, path).0, 200, "{path}");
-    }
+    assert_eq!(get(&address, &address, "/healthz").0, 200);
+    assert_eq!(readiness(&address, 200)["reason"], Value::Null, "once ECS has answered");
     for path in ["/api/v1/runs?limit=many", "/api/v1/runs?status=green", "/api/v1/runs?stauts=failed"] {
         let (status, body) = get(&address, &address, path);
         assert!(status == 400 && body["error"].is_string(), "{path}: {status} {body}");

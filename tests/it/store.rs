@@ -2,14 +2,14 @@
 //!
 //! Runs are driven by the real engine, so that what is stored here is what the daemon stores.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 use tenacron::engine::failure::{ErrorName, Failure};
-use tenacron::engine::job::Instance;
+use tenacron::engine::job::{Instance, JobName};
 use tenacron::engine::notice::{LeftOut, Standing};
 use tenacron::engine::run::{Event, Run, RunId, Status, Trigger};
 use tenacron::engine::task::LaunchAnswer;
@@ -110,6 +110,7 @@ conformance! {
     listings_are_newest_first_and_page
     listings_filter_by_job_and_status
     the_last_run_of_each_job
+    the_last_run_of_each_job_in_a_status
     a_story_has_all_attempts_and_entries
     concurrent_commits_are_all_kept
     ten_thousand_firings_are_one_batch
@@ -324,7 +325,7 @@ async fn a_new_store_is_empty(bench: impl Bench) {
     let loaded = store.load().await.unwrap();
     assert_eq!((loaded.marks.len(), loaded.runs.len(), loaded.last_commit_at), (0, 0, None));
     assert!(store.runs(all()).await.unwrap().is_empty());
-    assert!(store.last_runs().await.unwrap().is_empty());
+    assert!(store.last_runs(None).await.unwrap().is_empty());
     assert!(store.story(RunId::from_text("nightly-1")).await.unwrap().is_none());
 }
 
@@ -414,8 +415,23 @@ async fn the_last_run_of_each_job(bench: impl Bench) {
         save(&store, vec![Life::due(name, seconds).save()]).await;
     }
     let last: Vec<(String, DateTime<Utc>)> =
-        store.last_runs().await.unwrap().into_iter().map(|run| (run.job.to_string(), run.scheduled_at)).collect();
+        store.last_runs(None).await.unwrap().into_iter().map(|run| (run.job.to_string(), run.scheduled_at)).collect();
     assert_eq!(last, [("a".to_owned(), at(2)), ("a-c".to_owned(), at(1)), ("b".to_owned(), at(6))]);
+}
+
+async fn the_last_run_of_each_job_in_a_status(bench: impl Bench) {
+    let store = bench.open();
+    let mut lives: Vec<Life> = every_life().into_iter().map(|(_, life)| life).collect();
+    lives.extend((1..4).map(|n| Life::due("due", n)));
+    lives.extend([8, 9].map(|n| Life::due("due", n).tell(10, cancel())));
+    save(&store, lives.iter_mut().map(Life::save).collect()).await;
+    for status in Status::ALL {
+        let of_status = lives.iter().map(|life| summary_of(&life.run)).filter(|run| run.status == status);
+        let newest: BTreeMap<JobName, RunSummary> = of_status.map(|run| (run.job.clone(), run)).collect();
+        let expected: Vec<RunSummary> = newest.into_values().collect();
+        assert_eq!(store.last_runs(Some(status)).await.unwrap(), expected, "{status:?}");
+        assert!(!expected.is_empty(), "{status:?} is among the lives");
+    }
 }
 
 async fn a_story_has_all_attempts_and_entries(bench: impl Bench) {
@@ -465,7 +481,7 @@ async fn ten_thousand_firings_are_one_batch(bench: impl Bench) {
     let loaded = store.load().await.unwrap().runs;
     assert_eq!(loaded.len(), 10_000);
     assert!(Arc::ptr_eq(&loaded[0].definition, &loaded[9_999].definition), "equal definitions are shared again");
-    assert_eq!(store.last_runs().await.unwrap().len(), 1000);
+    assert_eq!(store.last_runs(None).await.unwrap().len(), 1000);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ use crate::daemon::{Health, clock};
 use crate::engine::run::Status;
 use crate::store::RunSummary;
 use crate::store::sqlite::{About, SCHEMA};
-use crate::web::api::{RUNS_MAX, STILL_MAX};
+use crate::web::api::RUNS_MAX;
 use crate::web::objects::{JobObject, RunObject};
 
 /// How many lines each list has.
@@ -26,6 +26,8 @@ const LINES: usize = 5;
 const HEALTH_WITHIN: Duration = Duration::from_secs(5);
 /// How long a launch may wait for its quota; the log warns from then on too.
 const LAG_MAX: TimeDelta = TimeDelta::minutes(1);
+/// How long ECS may be silent after a start.
+const NEW: TimeDelta = TimeDelta::minutes(1);
 /// What the state should have left to grow into: its log alone is kept at up to 64 MiB.
 const FREE_MIN: u64 = 256 << 20;
 const IN_FLIGHT: [Status; 5] = [Status::Due, Status::Launching, Status::Running, Status::Stopping, Status::Waiting];
@@ -181,11 +183,7 @@ fn troubles(report: &Report) -> Vec<String> {
         (None, _) => {}
     }
     if let Some(health) = &daemon.health {
-        let doubts = of_health(health, report.at);
-        if doubts.is_empty() && !daemon.ready {
-            troubles.push("the daemon says that it is not ready: see /readyz".to_owned());
-        }
-        troubles.extend(doubts);
+        troubles.extend(of_health(health, report.at));
         if !health.version.is_empty() && health.version != report.version {
             troubles.push(format!("the daemon is {}, this program is {}: restart it", health.version, report.version));
         }
@@ -209,13 +207,17 @@ fn troubles(report: &Report) -> Vec<String> {
 
 fn of_health(health: &Health, now: DateTime<Utc>) -> Vec<String> {
     let mut troubles = Vec::new();
+    if !health.turns(now) {
+        troubles.push("the loop stands still: restart the daemon, it goes on from what is saved".to_owned());
+    }
     if let Some(why) = &health.store_error {
         troubles.push(format!("the state can't be saved, and nothing is launched: {why}"));
     }
     let is_past = |since: DateTime<Utc>, limit| now - since > limit;
-    if health.turned_at.or(health.began_at).is_none_or(|at| is_past(at, STILL_MAX)) {
-        troubles.push("the loop stands still: restart the daemon, it goes on from what is saved".to_owned());
-    }
+    // A daemon that has just begun has not asked yet.
+    let is_new = health.began_at.is_some_and(|at| !is_past(at, NEW));
+    let asked = health.ecs.iter().filter(|site| site.error.is_some() || !is_new);
+    troubles.extend(asked.filter_map(|site| site.trouble(now)).take(LINES));
     let waits = health.launches.iter().filter(|queue| queue.since.is_some_and(|since| is_past(since, LAG_MAX)));
     troubles.extend(waits.map(|queue| {
         let slowed = if queue.slowed { ", for ECS throttles" } else { "" };

@@ -1,6 +1,6 @@
 //! The report as a page of text.
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::super::healthcheck;
 use super::super::output::{instant, or_dash, plain};
@@ -45,7 +45,7 @@ pub(super) fn written(report: &Report) -> String {
         troubles => page.lines("needs a person", troubles.iter().cloned()),
     }
     configuration(&mut page, &report.configuration);
-    daemon(&mut page, &report.daemon);
+    daemon(&mut page, &report.daemon, report.at);
     if let Some(about) = &report.state {
         state(&mut page, about);
     }
@@ -79,7 +79,7 @@ fn configuration(page: &mut Page, found: &Configuration) {
     );
 }
 
-fn daemon(page: &mut Page, daemon: &Daemon) {
+fn daemon(page: &mut Page, daemon: &Daemon, at: DateTime<Utc>) {
     let Daemon { place, pid, silence, ready, health } = daemon;
     if let Some(place) = place {
         let pid = pid.map(|pid| format!("pid {pid}, ")).unwrap_or_default();
@@ -92,7 +92,7 @@ fn daemon(page: &mut Page, daemon: &Daemon) {
         (Some(_), None) => {}
     }
     let Some(health) = health else { return };
-    page.line("health", &format!("{}, {}", if *ready { "ready" } else { "not ready" }, healthcheck::told(health)));
+    page.line("health", &format!("{}, {}", if *ready { "ready" } else { "not ready" }, healthcheck::told(health, at)));
     for queue in health.launches.iter().filter(|queue| queue.waiting > 0 || queue.slowed) {
         let since = queue.since.map(|since| format!(", the first since {}", instant(Some(since)))).unwrap_or_default();
         let slowed = if queue.slowed { ", slowed because ECS throttled" } else { "" };

@@ -203,6 +203,9 @@ pub enum Declined {
     /// The daemon is about to end.
     #[error("the daemon is stopping")]
     Leaving,
+    /// The daemon ends once its runs have.
+    #[error("the daemon is draining: it finishes what is in flight and begins nothing new; a run can be cancelled")]
+    Draining,
     /// What is decided can't be saved.
     #[error("the state can't be saved now, so nothing was done: {0}")]
     Unsaved(String),

@@ -15,6 +15,9 @@ use crate::engine::run::{Event, Firing, Outcome, Run, RunId, State};
 use crate::engine::schedule::Schedule;
 use crate::store::Mark;
 
+/// How many firings of paused jobs are passed over to say which one comes next: it is said at each turn.
+const PAUSED_SKIPPED_MAX: usize = 100;
+
 /// A firing that is due and waits until the runs in its way have been looked at.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -44,7 +47,8 @@ impl Driver {
                 break;
             }
             self.agenda.remove(&(at, job.clone()));
-            due.push(Held { job, away_since });
+            // The daemon before this one may have drained: it turned to its end, and decided nothing that came meanwhile.
+            due.push(Held { job, away_since: away_since.min(at) });
         }
         for held in due {
             if self.waits_for_a_look(&held.job, now) {
@@ -53,6 +57,19 @@ impl Driver {
                 self.fire_job(&held.job, Absence { from: held.away_since, until: now });
             }
         }
+    }
+
+    /// The firing that comes next: which job's, and when. None if nothing fires, or all that would come next is paused.
+    pub fn next_firing(&self) -> Option<(JobName, DateTime<Utc>)> {
+        let is_paused = |at: DateTime<Utc>, job: &JobName| {
+            let lasts = |scope| self.pauses.get(&scope).is_some_and(|pause| pause.lasts(at));
+            lasts(Scope::All) || lasts(Scope::Job(job.clone()))
+        };
+        let coming = self.agenda.iter().take(PAUSED_SKIPPED_MAX).filter(|_| !self.is_draining);
+        coming
+            .filter(|(at, job)| self.pauses.is_empty() || !is_paused(*at, job))
+            .map(|(at, job)| (job.clone(), *at))
+            .next()
     }
 
     /// Decides what waits for a first look, look or no look.

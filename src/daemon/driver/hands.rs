@@ -40,6 +40,7 @@ impl Driver {
     }
 
     fn carry_out_order(&mut self, command: Command, now: DateTime<Utc>) -> Carried {
+        self.declined_by_drain(&command)?;
         match command {
             Command::Trigger { job, asker, overrides, overlap } => self.trigger(&job, asker, &overrides, overlap, now),
             Command::Cancel { run, asker } => self.cancel(run, &asker, now),

@@ -234,6 +234,11 @@ impl Driver {
         self.jobs.values().map(|entry| self.view(entry)).collect()
     }
 
+    /// How much later than its instants a job leaves; none if the configuration does not have it.
+    pub fn offset_of(&self, name: &JobName) -> Option<TimeDelta> {
+        self.jobs.get(name).map(|entry| entry.offset)
+    }
+
     pub(super) fn view(&self, entry: &JobEntry) -> JobView {
         let pauses = self.pauses_of(&entry.job.name);
         let resumes_at =

@@ -138,6 +138,9 @@ impl Driver {
         if run.state != State::Due {
             return quota();
         }
+        if self.is_draining {
+            return Some("the next start of the daemon, which is draining".to_owned());
+        }
         let oldest = self.living.get(&run.job).and_then(|ids| ids.first());
         Some(match (oldest, self.slots.full(run.definition.task.group.as_deref())) {
             (Some(oldest), _) if !self.may_begin(run) => format!("run {oldest} to end"),
@@ -194,6 +197,11 @@ impl Driver {
         while let Some((key, place)) = self.next_in_line(now) {
             let id = &place.1;
             self.queue.remove(&key, &place);
+            if self.is_draining && self.is_due(id) {
+                // The next start lines it up again.
+                self.runs.get_mut(id).into_iter().for_each(|tracked| tracked.queued = None);
+                continue;
+            }
             if let Some(full) = self.lacks_slot(id) {
                 if full != Limited::All {
                     // The slot of all that it did not take is another one's.

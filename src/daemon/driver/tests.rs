@@ -4,13 +4,14 @@
 //! and a clock of its own. `plan.rs` makes up a history out of a seed, and `wishes.rs` what people want in it; `ledger.rs`
 //! judges each batch when it is saved, `audit.rs` the history when it is over, with the retry rules written a second time in
 //! `asl.rs`; `broken.rs` removes one safeguard after the other, to see that both are not blind. `rules.rs` has single rules,
-//! `lost_state.rs` those of a store that was deleted, `hands.rs`, `pauses.rs`, `quotas.rs`, `slots.rs`, `overdue.rs` and
+//! `lost_state.rs` those of a store that was deleted, `drains.rs`, `hands.rs`, `pauses.rs`, `quotas.rs`, `slots.rs`, `overdue.rs` and
 //! `reloads.rs` those of what their names say.
 
 mod asl;
 mod audit;
 pub(super) mod broken;
 mod calls;
+mod drains;
 mod ecs;
 mod hands;
 mod histories;

@@ -9,6 +9,7 @@ use super::*;
 use crate::daemon::DaemonError;
 use crate::daemon::tests::until;
 use crate::ecs::Described;
+use crate::engine::call_fault::CallFault;
 use crate::engine::job::{Instance, Job, Site};
 use crate::engine::launch::{Launch, LaunchRequest};
 use crate::engine::run::{Firing, Run, RunId, Status, Trigger};
@@ -75,9 +76,10 @@ impl Ecs for Cluster {
                 let next = (nth + 1 < pages.len()).then(|| (nth + 1).to_string());
                 Ok(LivePage { next, ..pages[nth].clone() })
             }
-            Mood::Refuses(times) if asked < *times => {
-                Err(CallError { throttled: false, message: "ListTasks was refused: AccessDeniedException".into() })
-            }
+            Mood::Refuses(times) if asked < *times => Err(CallError {
+                fault: CallFault::Denied,
+                message: "ListTasks was refused: AccessDeniedException".into(),
+            }),
             Mood::Refuses(_) => Ok(LivePage::default()),
             Mood::Silent => std::future::pending().await,
         }

@@ -99,7 +99,8 @@ impl Scene {
         let ecs = Told { status: Arc::new(Mutex::new(status)), ..Told::default() };
         let (sender, reports) = mpsc::channel(64);
         let pace = Pace { poll_interval: FAR, describe_rate: 2.0 };
-        let mut watcher = Watcher::new(ecs.clone(), pace, sender, TaskTracker::new(), CancellationToken::new());
+        let mut watcher =
+            Watcher::new(ecs.clone(), pace, sender, TaskTracker::new(), CancellationToken::new(), metrics());
         let followed = watcher.followed();
         followed.await_queues(queues);
         watcher.watch(samples::definition().task.site(), task(1), RunId::from_text("run"), None);

@@ -218,8 +218,8 @@ impl Store for Moody {
         self.store.runs(query).await
     }
 
-    async fn last_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
-        self.store.last_runs().await
+    async fn last_runs(&self, status: Option<Status>) -> Result<Vec<RunSummary>, StoreError> {
+        self.store.last_runs(status).await
     }
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {

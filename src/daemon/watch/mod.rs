@@ -27,6 +27,7 @@ use crate::engine::job::Site;
 use crate::engine::quota::{QuotaKey, quota_key};
 use crate::engine::run::RunId;
 use crate::engine::task::TaskArn;
+use crate::observe::Metrics;
 
 /// Tells the pollers what to follow, and starts one when a site is first heard of.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(super) struct Watcher<E> {
     tracker: TaskTracker,
     stop: CancellationToken,
     followed: Followed,
+    metrics: Metrics,
     sites: HashMap<Site, mpsc::UnboundedSender<Order>>,
     budgets: HashMap<QuotaKey, Arc<Budget>>,
 }
@@ -49,9 +51,11 @@ impl<E: Ecs> Watcher<E> {
         reports: mpsc::Sender<Vec<Report>>,
         tracker: TaskTracker,
         stop: CancellationToken,
+        metrics: Metrics,
     ) -> Watcher<E> {
         let followed = Followed::default();
-        Watcher { ecs, pace, reports, tracker, stop, followed, sites: HashMap::new(), budgets: HashMap::new() }
+        let (sites, budgets) = (HashMap::new(), HashMap::new());
+        Watcher { ecs, pace, reports, tracker, stop, followed, metrics, sites, budgets }
     }
 
     /// The tasks that are followed, for those who hear of them.
@@ -95,7 +99,8 @@ impl<E: Ecs> Watcher<E> {
         let budget = self.budgets.entry(quota_key(&site.target)).or_insert_with(|| Arc::new(Budget::new(self.pace)));
         let poll_interval = self.pace.poll_interval;
         let (budget, reports) = (Arc::clone(budget), self.reports.clone());
-        let poller = Poller::new(self.ecs.clone(), site.clone(), poll_interval, budget, reports, self.followed.clone());
+        let shared = (self.followed.clone(), self.metrics.clone());
+        let poller = Poller::new(self.ecs.clone(), site.clone(), poll_interval, budget, reports, shared);
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
             tokio::select! {

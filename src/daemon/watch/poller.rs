@@ -22,6 +22,7 @@ use crate::ecs::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, TaskEvent};
 use crate::engine::job::Site;
 use crate::engine::run::{Event, RunId};
 use crate::engine::task::{TaskArn, TaskFacts};
+use crate::observe::Metrics;
 
 /// How soon a poller looks for the first time: a starting daemon must know what ended while it was away.
 pub(super) const FIRST_LOOK: Duration = Duration::from_millis(200);
@@ -44,6 +45,8 @@ struct Known {
     run: RunId,
     /// When to look next.
     due_at: Instant,
+    /// When it was last looked at, or began to be followed.
+    looked_at: Instant,
     /// From when on it may stop at any moment.
     often_from: Option<DateTime<Utc>>,
     /// What an event said of its end, for the case that ECS forgets it.
@@ -68,6 +71,7 @@ pub(super) struct Poller<E> {
     reports: mpsc::Sender<Vec<Report>>,
     /// By all pollers.
     all: Followed,
+    metrics: Metrics,
     first_look_at: Instant,
     followed: HashMap<TaskArn, Known>,
     /// The same tasks, by when they are due.
@@ -82,10 +86,10 @@ impl<E: Ecs> Poller<E> {
         poll_interval: Duration,
         budget: Arc<Budget>,
         reports: mpsc::Sender<Vec<Report>>,
-        all: Followed,
+        (all, metrics): (Followed, Metrics),
     ) -> Poller<E> {
         let (followed, due, first_look_at) = (HashMap::new(), BTreeSet::new(), Instant::now() + FIRST_LOOK);
-        Poller { ecs, site, poll_interval, budget, reports, all, first_look_at, followed, due, trouble: None }
+        Poller { ecs, site, poll_interval, budget, reports, all, metrics, first_look_at, followed, due, trouble: None }
     }
 
     /// Polls until nobody gives orders or listens any more.
@@ -122,8 +126,9 @@ impl<E: Ecs> Poller<E> {
                 if let Some(known) = &known {
                     self.due.remove(&(known.due_at, task.clone()));
                 }
+                let looked_at = known.as_ref().map_or(now, |known| known.looked_at);
                 let ended = known.and_then(|known| known.ended);
-                self.followed.insert(task.clone(), Known { run, due_at, often_from, ended });
+                self.followed.insert(task.clone(), Known { run, due_at, looked_at, often_from, ended });
                 self.due.insert((due_at, task));
             }
             Order::Look(event) => {
@@ -174,6 +179,7 @@ impl<E: Ecs> Poller<E> {
         match answer {
             Ok(Ok(described)) => {
                 self.budget.answered(called_at);
+                self.note_looks(&tasks);
                 // Also those that the answer says nothing of.
                 tasks.iter().for_each(|task| self.set_due(task, usual));
                 described.facts.iter().for_each(|facts| self.shown(facts));
@@ -183,7 +189,7 @@ impl<E: Ecs> Poller<E> {
                 return self.reports.send(reports).await.is_ok();
             }
             Ok(Err(error)) => {
-                if error.throttled {
+                if error.is_throttled() {
                     // They stay due, and the budget says when.
                     self.budget.throttled(called_at);
                 } else {
@@ -197,6 +203,18 @@ impl<E: Ecs> Poller<E> {
             }
         }
         true
+    }
+
+    /// These tasks were looked at.
+    fn note_looks(&mut self, tasks: &[TaskArn]) {
+        let now = Instant::now();
+        let mut oldest = now;
+        for task in tasks {
+            if let Some(known) = self.followed.get_mut(task) {
+                oldest = oldest.min(std::mem::replace(&mut known.looked_at, now));
+            }
+        }
+        self.metrics.swept(now.saturating_duration_since(oldest));
     }
 
     /// The call in a task of its own: should it panic, the site must not go unwatched.
@@ -250,7 +268,7 @@ impl<E: Ecs> Poller<E> {
     /// One line tells that looks fail, however many do.
     fn failed(&mut self, tasks: &[TaskArn], error: &CallError) {
         if self.trouble.is_none() {
-            let throttled = error.throttled;
+            let throttled = error.is_throttled();
             tracing::warn!(cluster = %self.site, throttled, %error, "tasks could not be polled; their runs are unchanged");
         }
         let trouble = self.trouble.get_or_insert_with(|| Trouble {

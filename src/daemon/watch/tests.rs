@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::daemon::clock;
-use crate::daemon::tests::{WITHIN, no_connection};
+use crate::daemon::tests::{WITHIN, metrics, no_connection};
 use crate::ecs::{CallError, Described, LivePage};
+use crate::engine::call_fault::CallFault;
 use crate::engine::job::Target;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::run::Event;
@@ -87,8 +88,9 @@ impl Ecs for Counting {
         self.calls.lock().unwrap().push(call);
         let mut endings = self.endings.lock().unwrap();
         if !endings.is_empty() {
-            let throttled = endings.remove(0) == Ending::Throttled;
-            return Err(CallError { throttled, message: "on purpose".into() });
+            let is_throttled = endings.remove(0) == Ending::Throttled;
+            let fault = if is_throttled { CallFault::Throttled } else { CallFault::NoAnswer };
+            return Err(CallError { fault, message: "on purpose".into() });
         }
         Ok(Described {
             facts: tasks.iter().map(|task| self.facts(task)).collect(),
@@ -118,7 +120,7 @@ impl Bench {
         let (sender, reports) = mpsc::channel(1_024);
         let (ecs, stop) = (Counting::new(), CancellationToken::new());
         let pace = Pace { poll_interval: Duration::from_secs(5), describe_rate };
-        let watcher = Watcher::new(ecs.clone(), pace, sender, TaskTracker::new(), stop.clone());
+        let watcher = Watcher::new(ecs.clone(), pace, sender, TaskTracker::new(), stop.clone(), metrics());
         Bench { ecs, watcher, reports, stop }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{DEFINITION, TASK, adapter, arn, full_request, main};
 use crate::ecs::{CallError, Described, Ecs as _};
+use crate::engine::call_fault::CallFault;
 use crate::engine::task::{ContainerFacts, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::outbound::stub::{Reply, Seen, Stub, ok, refusal};
 
@@ -170,20 +171,31 @@ async fn too_many_tasks_and_none_are_not_sent() {
 
 #[tokio::test]
 async fn errors_say_what_was_called_and_whether_to_slow_down() {
-    for (reply, throttled, message) in [
-        (refusal(400, "ThrottlingException", "Rate exceeded"), true, "was refused: ThrottlingException: Rate exceeded"),
-        (refusal(400, "ClientException", ""), false, "was refused: ClientException"),
-        (Reply::Http(429, "slow".into()), true, "was refused: HTTP 429 with a body that is no error of ECS"),
-        (refusal(500, "ServerException", "Oh"), false, "was refused: ServerException: Oh"),
+    for (reply, fault, message) in [
+        (
+            refusal(400, "ThrottlingException", "Rate exceeded"),
+            CallFault::Throttled,
+            "was refused: ThrottlingException: Rate exceeded",
+        ),
+        (refusal(400, "ClientException", ""), CallFault::Refused, "was refused: ClientException"),
+        (
+            Reply::Http(429, "slow".into()),
+            CallFault::Throttled,
+            "was refused: HTTP 429 with a body that is no error of ECS",
+        ),
+        (refusal(500, "ServerException", "Oh"), CallFault::Server, "was refused: ServerException: Oh"),
     ] {
         let ecs = adapter(&Stub::always(reply).await.endpoint);
-        let error = |operation: &str| CallError { throttled, message: format!("{operation} {message}") };
+        let error = |operation: &str| CallError { fault, message: format!("{operation} {message}") };
         assert_eq!(ecs.describe_tasks(&main(), &[arn(1)]).await, Err(error("DescribeTasks")));
         assert_eq!(ecs.stop_task(&main(), &arn(1), "time-out").await, Err(error("StopTask")));
     }
     let ecs = adapter(&Stub::always(Reply::Close).await.endpoint);
     let error = ecs.describe_tasks(&main(), &[arn(1)]).await.unwrap_err();
-    assert!(!error.throttled && error.message.starts_with("DescribeTasks got no answer: "), "{error}");
+    assert!(
+        error.fault == CallFault::NoAnswer && error.message.starts_with("DescribeTasks got no answer: "),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -322,14 +334,20 @@ async fn nothing_is_said_only_of_tasks_that_were_all_seen() {
     gone["gone"] = Value::from(true);
     let stub = cluster_of(vec![], vec![vec![gone, ended(2, "tenacron/other", "STOPPED")]]).await;
     let message = "1 stopped tasks of family nightly were listed, but not shown".to_owned();
-    assert_eq!(adapter(&stub.endpoint).find_tasks(&full_request()).await, SearchAnswer::NoAnswer(message));
+    assert_eq!(
+        adapter(&stub.endpoint).find_tasks(&full_request()).await,
+        SearchAnswer::NoAnswer { fault: CallFault::Refused, message }
+    );
 }
 
 #[tokio::test]
 async fn look_up_that_never_ends_is_given_up() {
     let stub = Stub::always(ok(json!({ "taskArns": [], "nextToken": "more" }))).await;
     let given_up = adapter(&stub.endpoint).find_tasks(&full_request()).await;
-    assert_eq!(given_up, SearchAnswer::NoAnswer("ListTasks has more than 100 pages".into()));
+    assert_eq!(
+        given_up,
+        SearchAnswer::NoAnswer { fault: CallFault::Refused, message: "ListTasks has more than 100 pages".into() }
+    );
     assert_eq!(stub.seen().len(), 100);
 }
 
@@ -349,7 +367,7 @@ async fn any_error_of_a_look_up_is_no_answer() {
             })
             .await;
             let answer = adapter(&stub.endpoint).find_tasks(&full_request()).await;
-            assert!(matches!(&answer, SearchAnswer::NoAnswer(message) if !message.is_empty()), "{answer:?}");
+            assert!(matches!(&answer, SearchAnswer::NoAnswer { message, .. } if !message.is_empty()), "{answer:?}");
         }
     }
 }

@@ -67,7 +67,7 @@ async fn a_queue_that_refuses_says_what_it_said_and_is_asked_once() {
         Stub::always(refusal(400, "com.amazonaws.sqs#QueueDoesNotExist", "The specified queue does not exist.")).await;
     let error = queue(&stub).receive(1).await.unwrap_err();
     assert_eq!(error.to_string(), "ReceiveMessage was refused: QueueDoesNotExist: The specified queue does not exist.");
-    assert!(!error.throttled);
+    assert!(!error.is_throttled());
     let error = queue(&stub).delete(&["receipt".into()]).await.unwrap_err();
     assert!(error.to_string().starts_with("DeleteMessageBatch was refused: QueueDoesNotExist"), "{error}");
     assert_eq!(stub.operations(), ["ReceiveMessage", "DeleteMessageBatch"]);

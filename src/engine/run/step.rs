@@ -150,7 +150,9 @@ impl Run {
                 Ok(Some(adopted.unwrap_or_else(|| self.found_nothing(now))))
             }
             Event::Sought(SearchAnswer::Nothing) => Ok(Some(self.found_nothing(now))),
-            Event::Sought(SearchAnswer::NoAnswer(cause)) => Ok(Some(self.not_answered(cause, now))),
+            Event::Sought(SearchAnswer::NoAnswer { fault: _, message: cause }) => {
+                Ok(Some(self.not_answered(cause, now)))
+            }
             Event::Cancel { reason } => Ok(Some(self.note_cancel(reason))),
             Event::Woken => Ok(None),
             Event::Resumed => Ok(self.settle_anew(now).then(Vec::new)),

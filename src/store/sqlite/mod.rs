@@ -42,7 +42,7 @@ use super::{
 };
 use crate::engine::job::JobName;
 use crate::engine::notice::ChannelId;
-use crate::engine::run::RunId;
+use crate::engine::run::{RunId, Status};
 
 /// The key in `meta` of the instant of the last batch.
 const LAST_COMMIT_AT: &str = "last_commit_at";
@@ -183,8 +183,8 @@ impl Store for SqliteStore {
         self.ask_in_time("list runs", move |connection| read::runs(connection, &query)).await
     }
 
-    async fn last_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
-        self.ask_in_time("list the newest run of each job", read::last_runs).await
+    async fn last_runs(&self, status: Option<Status>) -> Result<Vec<RunSummary>, StoreError> {
+        self.ask_in_time("list the newest run of each job", move |connection| read::last_runs(connection, status)).await
     }
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {

@@ -22,7 +22,7 @@ use crate::engine::job::{Definition, Instance, JobName};
 use crate::engine::log_tail::LogTail;
 use crate::engine::notice::{ChannelId, Standing};
 use crate::engine::pause::{Pause, Scope};
-use crate::engine::run::{Attempt, Run, RunId};
+use crate::engine::run::{Attempt, Run, RunId, Status};
 
 /// A query together with the way back of its answer.
 pub(super) type Query = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -98,8 +98,11 @@ pub(super) fn runs(connection: &Connection, query: &RunQuery) -> Result<Vec<RunS
     summaries(stored)
 }
 
-pub(super) fn last_runs(connection: &Connection) -> Result<Vec<RunSummary>, Fault> {
-    summaries(stored_runs(connection, sql::LAST_RUNS, [])?)
+pub(super) fn last_runs(connection: &Connection, status: Option<Status>) -> Result<Vec<RunSummary>, Fault> {
+    summaries(match status {
+        None => stored_runs(connection, sql::LAST_RUNS, [])?,
+        Some(status) => stored_runs(connection, sql::LAST_RUNS_IN_STATUS, [status.as_str()])?,
+    })
 }
 
 pub(super) fn story(connection: &Connection, run: &RunId) -> Result<Option<RunStory>, Fault> {

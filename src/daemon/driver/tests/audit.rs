@@ -12,7 +12,7 @@ use super::{demand, demand_eq};
 use crate::engine::failure::ErrorName;
 use crate::engine::job::{Instance, Job, JobName, OnUnknown, Overlap};
 use crate::engine::retry::Retrier;
-use crate::engine::run::{HistoryEvent, Run, RunId, State, Status, Trigger};
+use crate::engine::run::{HistoryEvent, Outcome, Run, RunId, State, Status, Trigger};
 use crate::engine::schedule::spread_offset;
 
 impl World {
@@ -48,6 +48,7 @@ impl World {
         for run in self.shelf.runs.values() {
             let tasks = tasks.get(&run.id).map(Vec::as_slice).unwrap_or_default();
             self.history_has_no_gap(run);
+            self.metrics_count_what_was(run);
             self.no_task_is_lost(run, tasks);
             self.colours_are_true(run, tasks);
             self.no_success_is_launched_again(run, tasks);
@@ -96,6 +97,35 @@ impl World {
             let Some(before) = before.filter(|before| before.run != task.run) else { continue };
             demand(before.is_stopped(task.created_at), || format!("{} runs beside {}", task.run, before.run));
         }
+    }
+
+    /// One end of each run, and each attempt once; again, if a task was found of one that had been given up.
+    fn metrics_count_what_was(&self, run: &Run) {
+        let counts = &self.shelf.counts[&run.id];
+        let ended: Vec<(Status, u64)> = counts.runs.iter().collect();
+        let covers = match &run.state {
+            State::Finished { outcome: Outcome::Skipped { covers, .. } | Outcome::Missed { covers, .. }, .. } => {
+                *covers
+            }
+            _ => None,
+        };
+        let times = covers.map_or(1, |covers| covers.count);
+        let expected = if run.is_finished() { vec![(run.status(), times)] } else { Vec::new() };
+        demand_eq(ended, expected, || format!("the ends that are counted of {}", run.id));
+        let attempts: u64 = counts.attempts.iter().map(|(_, count)| count).sum();
+        let retries: u64 = counts.retries.iter().map(|(_, count)| count).sum();
+        let was_adopted =
+            self.shelf.entries[&run.id].iter().any(|entry| matches!(entry.event, HistoryEvent::TaskAdopted { .. }));
+        let (had, used) = (run.attempts.len() as u64, run.retries_used.iter().copied().map(u64::from).sum());
+        let is_exact = attempts == had && retries == used;
+        let is_so = is_exact || (was_adopted && attempts >= had && retries >= used) || !run.is_finished();
+        demand(is_so, || {
+            format!("{}: {attempts} of {had} attempts and {retries} of {used} retries are counted", run.id)
+        });
+        let succeeded = u64::from(run.status() == Status::Succeeded);
+        demand_eq(counts.attempts.of("succeeded"), succeeded, || {
+            format!("the successes that are counted of {}", run.id)
+        });
     }
 
     fn history_has_no_gap(&self, run: &Run) {

@@ -335,7 +335,7 @@ impl FakeEcs {
         skew: TimeDelta,
     ) -> SearchAnswer {
         if self.refuses(skew) || self.ignores(random) {
-            return SearchAnswer::NoAnswer("no route to host".into());
+            return SearchAnswer::no_answer("no route to host");
         }
         let shown = |task: &&FakeTask| task.listed_from <= now && !task.is_forgotten(now);
         let ours = self.tasks.iter().filter(|task| task.started_by == request.started_by).filter(shown);

@@ -9,11 +9,11 @@ use crate::engine::pause::Scope;
 use crate::engine::run::Status::{Cancelled, Due, Launching, Running, Skipped, Stopping, Succeeded, Waiting};
 use crate::engine::run::{Status, Trigger};
 
-fn name(text: &str) -> JobName {
+pub(super) fn name(text: &str) -> JobName {
     JobName::new(text).unwrap()
 }
 
-fn trigger(job: &str, overlap: Option<Overlap>) -> Wish {
+pub(super) fn trigger(job: &str, overlap: Option<Overlap>) -> Wish {
     Wish::Trigger { job: name(job), overlap, environment: BTreeMap::new() }
 }
 
@@ -22,14 +22,14 @@ fn backfill(from: DateTime<Utc>, until: DateTime<Utc>, overlap: Overlap) -> Wish
 }
 
 /// The only run that was recorded.
-fn recorded(answer: Answer) -> Receipt {
+pub(super) fn recorded(answer: Answer) -> Receipt {
     match answer {
         Ok(Done::Recorded(mut receipts)) if receipts.len() == 1 => receipts.remove(0),
         other => panic!("{other:?}"),
     }
 }
 
-fn status(world: &World, run: &RunId) -> Status {
+pub(super) fn status(world: &World, run: &RunId) -> Status {
     world.shelf.runs[run].status()
 }
 

@@ -64,6 +64,9 @@ impl World {
         self.requests_are_rows_beside_what_people_did(batch, dropped);
         self.pauses_come_from_somebody(batch, now);
         self.slots_suffice(launched);
+        demand(launched.is_empty() || self.driver.drains().is_none(), || {
+            format!("{:?} began while the daemon drained", launched.iter().map(|run| &run.id).collect::<Vec<_>>())
+        });
     }
 
     /// How much later than its instants a job leaves, in the configuration before this turn.
@@ -193,7 +196,8 @@ impl World {
 
     /// Whoever waits for a slot lacks one, unless somebody in the queue is about to take it.
     pub(super) fn nobody_waits_for_nothing(&self) {
-        if !self.driver.queue.is_empty() {
+        // Of a daemon that drains, first launches wait for the next start.
+        if !self.driver.queue.is_empty() || self.driver.drains().is_some() {
             return;
         }
         for (_, id) in self.driver.waiting.values().flat_map(|lines| lines.all()) {

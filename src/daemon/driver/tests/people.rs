@@ -204,7 +204,8 @@ impl World {
             | Declined::TooMany { .. }
             | Declined::Overrides(_)
             | Declined::Exists(_)
-            | Declined::Leaving => true,
+            | Declined::Leaving
+            | Declined::Draining => true,
             Declined::Unsaved(_) => false,
         };
         demand(is_right, || format!("declined: {declined}"));

@@ -192,10 +192,10 @@ pub(super) fn play(world: &mut World, kind: Kind) {
     }
 }
 
-/// A process that is stopped and continued, or dies and comes back soon.
+/// A process that is stopped and continued, drains before it ends, or dies and comes back soon.
 fn pause(world: &mut World) {
     let stopped_for = world.random.seconds(1, 200);
-    match world.random.below(4) {
+    match world.random.below(5) {
         0 => {}
         1 => {
             world.leave();
@@ -205,6 +205,10 @@ fn pause(world: &mut World) {
         2 => {
             world.tell(|| "zz the process is stopped for a while");
             world.real += stopped_for;
+        }
+        3 => {
+            world.drain(stopped_for);
+            world.restart();
         }
         _ => {
             world.real += stopped_for;

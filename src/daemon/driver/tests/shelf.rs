@@ -17,6 +17,7 @@ use crate::engine::job::{Instance, JobName};
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Entry, Run, RunId};
 use crate::engine::schedule::Schedule;
+use crate::observe::Counts;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Holder, SqliteStore, World};
 use crate::store::{Audit, Batch, Loaded, Mark, Store as _, StoreError, Term};
@@ -65,6 +66,8 @@ pub(super) struct Epoch {
 pub(super) struct Shelf {
     kept: Kept,
     pub(super) runs: BTreeMap<RunId, Run>,
+    /// What the metrics would count of each run.
+    pub(super) counts: BTreeMap<RunId, Counts>,
     pub(super) entries: BTreeMap<RunId, Vec<Entry>>,
     /// In the order in which they were recorded.
     order: Vec<RunId>,
@@ -99,6 +102,7 @@ impl Shelf {
             kept,
             runs: BTreeMap::new(),
             entries: BTreeMap::new(),
+            counts: BTreeMap::new(),
             order: Vec::new(),
             epochs: BTreeMap::new(),
             forgotten: BTreeSet::new(),
@@ -211,6 +215,7 @@ impl Shelf {
             }
             let old = self.runs.insert(id.clone(), save.run.clone());
             demand(old.is_none_or(|run| !run.is_finished()), || format!("a finished run changed: {id}"));
+            self.counts.entry(id.clone()).or_default().count(save);
             self.entries.entry(id).or_default().extend(save.entries.iter().cloned());
         }
         duplicates

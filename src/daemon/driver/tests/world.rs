@@ -309,6 +309,20 @@ impl World {
         }
     }
 
+    /// As a daemon that drains and, should that take long, is told to stop after all.
+    pub(super) fn drain(&mut self, patience: TimeDelta) {
+        self.tell(|| "-- drains");
+        self.driver.drain();
+        let give_up = self.real + patience;
+        // The next daemon, should this one die, does not.
+        while self.driver.drains().is_some_and(|runs| runs > 0) && self.real < give_up {
+            if self.turn(false) {
+                self.advance(give_up);
+            }
+        }
+        self.leave();
+    }
+
     /// Whether the daemon dies here; `before` is how many saves or calls there have been.
     pub(super) fn dies(&mut self, how: Death, before: usize) -> bool {
         let dies = match self.die_at {

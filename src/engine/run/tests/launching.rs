@@ -183,11 +183,11 @@ fn failures_without_a_ghost_are_the_attempts_failure_and_need_a_new_token() {
 #[test]
 fn a_ghost_behind_failures_is_adopted_and_costs_no_retry() {
     let mut scene = Scene::sent(definition());
-    scene.on(failures()).on(Event::Sought(SearchAnswer::NoAnswer("throttled".into())));
+    scene.on(failures()).on(Event::Sought(SearchAnswer::no_answer("throttled")));
     assert!(scene.is_seeking(), "an unanswered look-up proves nothing");
     assert_eq!(scene.run.action(scene.now), Action::Rest);
     assert_eq!(scene.run.wake_at(), Some(scene.now + LOOKUP_PAUSE));
-    scene.at(3).on(Event::Sought(SearchAnswer::NoAnswer("throttled".into())));
+    scene.at(3).on(Event::Sought(SearchAnswer::no_answer("throttled")));
     assert_eq!(scene.run.wake_at(), Some(scene.now + LOOKUP_PAUSE * 2), "the pause grows");
     scene.at(9).on(found(9)).at(60).on(exited(9, 0));
     assert_eq!(scene.outcome(), &Outcome::Succeeded);
@@ -202,7 +202,7 @@ fn a_ghost_that_shows_up_during_the_wait_is_adopted_before_the_next_generation()
     scene.at(10).on(Event::Woken);
     assert!(matches!(scene.run.state, State::Seeking { why: Seek::BeforeNext { .. }, .. }), "{:?}", scene.run.state);
     assert_eq!(scene.run.action(scene.now), Action::Find(scene.launch()));
-    scene.at(11).on(Event::Sought(SearchAnswer::NoAnswer("throttled".into())));
+    scene.at(11).on(Event::Sought(SearchAnswer::no_answer("throttled")));
     assert!(scene.is_seeking(), "an unanswered look-up launches nothing");
     scene.at(14).on(found(9)).at(60).on(exited(9, 0));
     assert_eq!((scene.outcome(), scene.run.attempts.len()), (&Outcome::Succeeded, 1));

@@ -57,7 +57,7 @@ fn an_unanswered_look_up_neither_ends_a_run_nor_launches_and_is_told_once() {
     scene.on(no_answer(true));
     let before = scene.run.history_len;
     for (nth, pause) in [3, 6, 12, 24, 48, 48, 48].into_iter().enumerate() {
-        scene.at((nth as i64 + 1) * 60).on(Event::Sought(SearchAnswer::NoAnswer("no route".into())));
+        scene.at((nth as i64 + 1) * 60).on(Event::Sought(SearchAnswer::no_answer("no route")));
         assert!(scene.is_seeking());
         assert_eq!(scene.run.wake_after(scene.now), Some(scene.now + TimeDelta::seconds(pause)));
     }

@@ -94,7 +94,7 @@ impl Shell {
                     let task = self.tasks;
                     self.may_live |= self.tell(found(task));
                 }
-                1 => drop(self.tell(Event::Sought(SearchAnswer::NoAnswer("throttled".into())))),
+                1 => drop(self.tell(Event::Sought(SearchAnswer::no_answer("throttled")))),
                 _ => {
                     let (launch, now) = (self.scene.launch(), self.scene.now);
                     let proves_nothing = launch.unresolved && !launch.may_be_resent(now);

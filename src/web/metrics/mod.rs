@@ -1,0 +1,117 @@
+//! `/metrics`: what a Prometheus scrapes. What the daemon counts as it goes is in `observe`; the rest is made anew at each
+//! scrape from what the daemon says of itself, so that nothing is done for a job until somebody asks.
+//!
+//! It answers also while the loop stands still, without what only the loop knows.
+
+mod page;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::api::{Problem, Sources};
+use crate::daemon::driver::JobView;
+use crate::daemon::{Health, clock};
+use crate::engine::job::JobName;
+use crate::engine::run::Status;
+use crate::observe::{Counts, Metrics, Process};
+use crate::store::{NoticeCounts, Store};
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How long loop and store may take to answer until a scrape does without them; Prometheus itself waits for 10 seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How many jobs are looked at in one go; then others have their turn.
+const JOBS_IN_A_GO: usize = 256;
+
+pub(super) async fn metrics<S: Store>(State(sources): State<Sources<S>>) -> Result<Response, Problem> {
+    let scrape = Scrape::of(&sources).await;
+    // Ten thousand jobs are megabytes of text, and the loop must not wait for a thread meanwhile.
+    let written = tokio::task::spawn_blocking(move || page::text(scrape)).await;
+    let failed = |why: String| Problem(StatusCode::INTERNAL_SERVER_ERROR, why);
+    let text = written.map_err(|panic| failed(panic.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+}
+
+/// Everything that a page of metrics is made of.
+#[derive(Debug)]
+struct Scrape {
+    now: DateTime<Utc>,
+    health: Health,
+    metrics: Metrics,
+    /// The counts of jobs that have had a run, by name, and of those that are gone.
+    counts: (Vec<(JobName, Counts)>, Counts),
+    /// Every job, by name; none if the loop did not answer.
+    jobs: Option<Vec<JobNow>>,
+    /// Likewise.
+    in_flight: Option<Vec<(Status, usize)>>,
+    term: u64,
+    /// None if the store did not answer.
+    notices: Option<NoticeCounts>,
+    process: Process,
+}
+
+/// What there is to show of a job beside its counts.
+#[derive(Debug)]
+struct JobNow {
+    name: JobName,
+    next_at: Option<DateTime<Utc>>,
+    is_paused: bool,
+    period: Option<TimeDelta>,
+}
+
+impl Scrape {
+    async fn of<S: Store>(sources: &Sources<S>) -> Scrape {
+        let mailbox = &sources.mailbox;
+        let of_loop = async { (mailbox.jobs().await, mailbox.in_flight().await) };
+        let (of_loop, of_store) = tokio::join!(
+            tokio::time::timeout(ANSWER_WITHIN, of_loop),
+            tokio::time::timeout(ANSWER_WITHIN, sources.store.notice_counts())
+        );
+        let ((views, in_flight), notices) = (of_loop.unwrap_or_default(), of_store.ok().and_then(Result::ok));
+        let (metrics, now) = (mailbox.metrics().clone(), clock::now());
+        let counts = metrics.jobs();
+        let jobs = match views {
+            Some(views) => Some(jobs(&views, &counts.0, now).await),
+            None => None,
+        };
+        let (health, term, process) = (mailbox.health(), sources.store.term().0, Process::look());
+        Scrape { now, health, metrics, counts, jobs, in_flight, term, notices, process }
+    }
+}
+
+async fn jobs(views: &[JobView], counts: &[(JobName, Counts)], now: DateTime<Utc>) -> Vec<JobNow> {
+    let mut jobs = Vec::with_capacity(views.len());
+    for some in views.chunks(JOBS_IN_A_GO) {
+        jobs.extend(some.iter().map(|view| {
+            let found = counts.binary_search_by(|(name, _)| name.cmp(&view.job.name)).ok();
+            let counts = found.and_then(|place| counts.get(place)).map(|(_, counts)| counts);
+            JobNow {
+                name: view.job.name.clone(),
+                next_at: view.next_at,
+                is_paused: view.paused.is_some(),
+                period: period(view, counts.and_then(|counts| counts.last_success).map(|last| last.scheduled_at), now),
+            }
+        }));
+        tokio::task::yield_now().await;
+    }
+    jobs
+}
+
+/// How far the instants of a job lie apart: half the way from its newest success to the second instant after it, so that
+/// two periods without a success are over exactly then, be it a schedule of working days. Before its first success, the way
+/// between its next two instants.
+fn period(view: &JobView, succeeded: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let next = |after| view.job.schedule.next(after, view.anchor);
+    match succeeded {
+        Some(succeeded) => Some((next(next(succeeded)?)? - succeeded) / 2),
+        None => {
+            let first = next(now)?;
+            Some(next(first)? - first)
+        }
+    }
+}

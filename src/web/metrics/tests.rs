@@ -1,0 +1,133 @@
+//! The page of metrics, line by line. `tests/it/metrics.rs` reads that of a real daemon.
+
+use super::*;
+use crate::daemon::driver::LaunchQueue;
+use crate::daemon::{ReloadState, SiteHealth};
+use crate::engine::quota::QuotaKey;
+use crate::engine::samples;
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+fn health() -> Health {
+    let site = |name: &str, error: Option<&str>| SiteHealth {
+        target: None,
+        cluster: name.into(),
+        answered_at: error.is_none().then(|| at(1_767_225_690)),
+        error: error.map(Into::into),
+    };
+    Health {
+        turned_at: Some(at(1_767_225_695)),
+        living_runs: 3,
+        launches: vec![
+            LaunchQueue { key: QuotaKey::default(), waiting: 0, since: None, rate: 20.0, slowed: false },
+            LaunchQueue {
+                key: QuotaKey { region: Some("eu-west-1".into()), account: Some("111122223333".into()) },
+                waiting: 131,
+                since: Some(at(1_767_225_690)),
+                rate: 2.5,
+                slowed: true,
+            },
+        ],
+        ecs: vec![site("main", None), site("silent", Some("no route"))],
+        config_taken_at: Some(at(1_767_225_600)),
+        reload: Some(ReloadState { at: at(1_767_225_700), error: Some("a mistake".into()) }),
+        ..Health::default()
+    }
+}
+
+fn scrape(health: Health) -> Scrape {
+    let metrics = Metrics::new(at(1_767_225_500));
+    let job = JobNow {
+        name: samples::job("@daily").name,
+        next_at: Some(at(1_767_225_800)),
+        is_paused: false,
+        period: Some(TimeDelta::minutes(15)),
+    };
+    Scrape {
+        now: at(1_767_225_696),
+        health,
+        counts: metrics.jobs(),
+        metrics,
+        jobs: Some(vec![job]),
+        in_flight: Some(vec![(Status::Running, 3)]),
+        term: 7,
+        notices: Some(NoticeCounts { owed: 2, dead: 1 }),
+        process: Process::default(),
+    }
+}
+
+fn page(health: Health) -> Vec<String> {
+    page::text(scrape(health)).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn has(page: &[String], line: &str) {
+    assert!(page.iter().any(|said| said == line), "{line}: {page:#?}");
+}
+
+#[test]
+fn a_page_says_how_the_daemon_is() {
+    let page = page(health());
+    for line in [
+        "tenacron_ready 0.0",
+        "tenacron_ecs_answers{target=\"\",cluster=\"main\"} 1.0",
+        "tenacron_ecs_answers{target=\"\",cluster=\"silent\"} 0.0",
+        "tenacron_ecs_answered_timestamp_seconds{target=\"\",cluster=\"main\"} 1767225690.0",
+        "tenacron_loop_turned_timestamp_seconds 1767225695.0",
+        "tenacron_leader_term 7",
+        "tenacron_config_last_reload_successful 0.0",
+        "tenacron_config_last_reload_success_timestamp_seconds 1767225600.0",
+        "tenacron_runs_living 3.0",
+        "tenacron_runs_in_flight{status=\"running\"} 3.0",
+        "tenacron_runs_in_flight{status=\"waiting\"} 0.0",
+        "tenacron_store_writable 1.0",
+        "tenacron_launch_queue{account=\"\",region=\"\"} 0.0",
+        "tenacron_launch_lag_seconds{account=\"\",region=\"\"} 0.0",
+        "tenacron_launch_queue{account=\"111122223333\",region=\"eu-west-1\"} 131.0",
+        "tenacron_launch_lag_seconds{account=\"111122223333\",region=\"eu-west-1\"} 6.0",
+        "tenacron_launch_rate{account=\"111122223333\",region=\"eu-west-1\"} 2.5",
+        "tenacron_job_paused{job=\"nightly\"} 0.0",
+        "tenacron_next_firing_timestamp_seconds{job=\"nightly\"} 1767225800.0",
+        "tenacron_job_period_seconds{job=\"nightly\"} 900.0",
+        "tenacron_notices_waiting 2",
+        "tenacron_notices_dead 1",
+        "process_start_time_seconds 1767225500.0",
+        "# EOF",
+    ] {
+        has(&page, line);
+    }
+    assert_eq!(page.last().map(String::as_str), Some("# EOF"));
+    let mut well = health();
+    (well.reload, well.ecs) = (None, Vec::new());
+    let page = self::page(well);
+    has(&page, "tenacron_config_last_reload_successful 1.0");
+    has(&page, "tenacron_ready 1.0");
+}
+
+#[test]
+fn a_loop_and_a_store_that_do_not_answer_cost_only_what_they_know() {
+    let page = page::text(Scrape { jobs: None, in_flight: None, notices: None, ..scrape(health()) }).unwrap();
+    assert!(page.contains("tenacron_loop_turned_timestamp_seconds 1767225695.0\n"), "{page}");
+    for unknown in ["tenacron_next_firing", "tenacron_runs_in_flight", "tenacron_notices"] {
+        assert!(!page.contains(unknown), "{unknown}: {page}");
+    }
+}
+
+#[test]
+fn two_periods_end_with_the_second_instant_after_a_success() {
+    let on_working_days = samples::job("0 3 * * MON-FRI");
+    let view = |job| JobView {
+        job: std::sync::Arc::new(job),
+        next_at: None,
+        anchor: at(0),
+        paused: None,
+        offset: TimeDelta::zero(),
+    };
+    let instant = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let friday = instant("2026-01-16T03:00:00Z");
+    let of = |succeeded| period(&view(on_working_days.clone()), succeeded, friday).unwrap();
+    assert_eq!(friday + of(Some(friday)) * 2, instant("2026-01-20T03:00:00Z"), "Monday's and Tuesday's are missed");
+    assert_eq!(of(None), TimeDelta::days(1), "from Monday to Tuesday");
+    assert_eq!(period(&view(samples::job("at(2026-01-15T03:00:00)")), None, friday), None);
+}
