@@ -141,7 +141,9 @@ impl Follower {
             ));
         }
         // Read anew also where the configuration is the same: that is how tokens are replaced.
-        let (rules, doubts) = gate::rules(&config.http)?;
+        let http = config.http.clone();
+        let reading = tokio::task::spawn_blocking(move || gate::rules(&http));
+        let (rules, doubts) = reading.await.map_err(|panic| format!("the tokens could not be read: {panic}"))??;
         observe::warnings(doubts.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
         observe::warnings(loaded.findings.iter().map(|one| (one.code, one.file.as_path(), one.line, &*one.message)));
         if let Some(endpoint) = &self.endpoint {

@@ -33,7 +33,8 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit
         (false, false) => "unhealthy",
         (false, true) => "not ready",
     };
-    let told = health.map_or_else(|| "more is told to whoever shows a token".to_owned(), |health| told(&health, clock::now()));
+    let told =
+        health.map_or_else(|| "more is told to whoever shows a token".to_owned(), |health| told(&health, clock::now()));
     print(&format!("{word}: {}\n", plain(&told)))?;
     Ok(if is_well { Exit::Ok } else { Exit::Failed })
 }

@@ -58,7 +58,7 @@ struct Arguments {
     #[arg(long, global = true, env = "TENACRON_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
     #[command(flatten)]
-    remote: remote::Arguments,
+    remote: remote::Address,
     /// Print version, commit and time zone database
     #[arg(short = 'V', long)]
     version: bool,
@@ -182,7 +182,7 @@ struct Context {
     /// Nobody named the configuration.
     is_default: bool,
     socket: Option<PathBuf>,
-    remote: remote::Arguments,
+    remote: remote::Address,
 }
 
 impl Context {

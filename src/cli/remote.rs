@@ -20,8 +20,7 @@ const TOKEN_VARIABLE: &str = "TENACRON_TOKEN";
 
 /// Where a daemon is, and how it is asked.
 #[derive(Debug, clap::Args)]
-#[group(skip)] // every command has it, and a group of the same name of its own
-pub(super) struct Arguments {
+pub(super) struct Address {
     /// The daemon's URL, instead of its control socket
     #[arg(long, global = true, env = "TENACRON_URL", hide_env_values = true, value_name = "URL")]
     url: Option<String>,
@@ -53,12 +52,12 @@ impl Remote {
     ///
     /// # Errors
     /// The URL or the token can't be used.
-    pub(super) fn of(arguments: &Arguments) -> Result<Option<Remote>, Failed> {
+    pub(super) fn of(arguments: &Address) -> Result<Option<Remote>, Failed> {
         let variable = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
         Remote::with(arguments, variable)
     }
 
-    fn with(arguments: &Arguments, variable: Option<String>) -> Result<Option<Remote>, Failed> {
+    fn with(arguments: &Address, variable: Option<String>) -> Result<Option<Remote>, Failed> {
         let Some(url) = arguments.url.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
         let usage = |message: String| Failed::new(Exit::Usage, message);
         let (base, is_safe) = read(url).map_err(|mistake| usage(format!("--url: {mistake}")))?;
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     fn remote(url: &str, token: Option<&str>, insecure: bool) -> Result<Remote, String> {
-        let arguments = Arguments { url: Some(url.to_owned()), token_file: None, insecure };
+        let arguments = Address { url: Some(url.to_owned()), token_file: None, insecure };
         let remote = Remote::with(&arguments, token.map(str::to_owned)).map_err(|failed| failed.message)?;
         Ok(remote.expect("a URL was given"))
     }

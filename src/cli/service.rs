@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon::{Health, Mailbox};
+use crate::daemon::{Health, Mailbox, clock};
 use crate::engine::run::in_words;
 
 /// How often the daemon is looked at for a new status.
@@ -77,7 +77,7 @@ async fn follow(
                 Reload::Over => vec![Word::Ready],
             },
             () = tick(&mut pings) => told.ping(&mailbox.health()),
-            _ = looks.tick() => told.status(&mailbox.health(), is_stopping),
+            _ = looks.tick() => told.status(&mailbox.health(), is_stopping, clock::now()),
         };
         voice.say(words).await;
     }
@@ -167,8 +167,8 @@ impl Told {
     }
 
     /// The status, if it is another one.
-    fn status(&mut self, health: &Health, is_stopping: bool) -> Vec<Word> {
-        let status = in_one_line(health, is_stopping);
+    fn status(&mut self, health: &Health, is_stopping: bool, now: DateTime<Utc>) -> Vec<Word> {
+        let status = in_one_line(health, is_stopping, now);
         if status == self.status {
             return Vec::new();
         }
@@ -178,7 +178,7 @@ impl Told {
 }
 
 /// How the daemon is, as `systemctl status` shows it.
-fn in_one_line(health: &Health, is_stopping: bool) -> String {
+fn in_one_line(health: &Health, is_stopping: bool, now: DateTime<Utc>) -> String {
     let runs = |count: usize| format!("{count} {} in flight", if count == 1 { "run" } else { "runs" });
     let mut said = match (health.draining, is_stopping) {
         (Some(count), _) => vec![format!("draining, begins nothing new: waits for {}", runs(count))],
@@ -189,8 +189,8 @@ fn in_one_line(health: &Health, is_stopping: bool) -> String {
             vec![next.unwrap_or_else(|| "no firing to come".to_owned()), runs(health.living_runs)]
         }
     };
-    if let Some(error) = &health.store_error {
-        said.insert(0, format!("the state can't be saved, and nothing is launched: {error}"));
+    if let Some(why) = health.unready(now) {
+        said.insert(0, format!("not ready: {why}"));
     }
     if health.reload.as_ref().is_some_and(|reload| reload.error.is_some()) {
         said.push("the newest configuration was refused, and the one before goes on".to_owned());
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn the_status_is_one_line_and_is_told_when_it_is_another_one() {
         let (mut told, mut health) = (Told::default(), Health { turned_at: Some(at(0)), ..Health::default() });
-        let mut status = |health: &Health, is_stopping| match told.status(health, is_stopping).as_slice() {
+        let mut status = |health: &Health, is_stopping| match told.status(health, is_stopping, at(1)).as_slice() {
             [] => None,
             [Word::Status(text)] => Some(text.clone()),
             other => panic!("{other:?}"),
@@ -244,11 +244,11 @@ mod tests {
         health.reload = Some(ReloadState { at: at(1), error: Some("a mistake\nin two lines".into()) });
         health.store_error = Some("disk full\nREADY=1".into());
         let expected = format!(
-            "the state can't be saved, and nothing is launched: disk full READY=1; {usual}; the newest configuration was \
+            "not ready: the state can't be saved: disk full READY=1; {usual}; the newest configuration was \
              refused, and the one before goes on"
         );
         assert_eq!(status(&health, false), Some(expected));
-        health = Health { draining: Some(2), living_runs: 5, ..Health::default() };
+        health = Health { turned_at: Some(at(0)), draining: Some(2), living_runs: 5, ..Health::default() };
         let draining = "draining, begins nothing new: waits for 2 runs in flight";
         assert_eq!(status(&health, true).as_deref(), Some(draining));
         health.draining = None;

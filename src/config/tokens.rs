@@ -95,7 +95,7 @@ fn tokens_of(file: &TokenFile, lookup: Lookup<'_>, findings: &mut Vec<Finding>) 
     let (path, text, mode) = match open(file, lookup) {
         Ok(opened) => opened,
         Err(error) => {
-            findings.push(error);
+            findings.push(*error);
             return Vec::new();
         }
     };
@@ -120,9 +120,9 @@ fn tokens_of(file: &TokenFile, lookup: Lookup<'_>, findings: &mut Vec<Finding>) 
 }
 
 /// The text of a file with its path and its permissions.
-fn open(file: &TokenFile, lookup: Lookup<'_>) -> Result<(PathBuf, String, u32), Finding> {
+fn open(file: &TokenFile, lookup: Lookup<'_>) -> Result<(PathBuf, String, u32), Box<Finding>> {
     let path = place_of(file, lookup);
-    let refused = |code, message: &str| finding(Level::Error, code, &path, None, message);
+    let refused = |code, message: &str| Box::new(finding(Level::Error, code, &path, None, message));
     if let (TokenFile::Credential(_), true) = (file, path.is_relative()) {
         let message =
             format!("{CREDENTIALS_DIRECTORY} is not set: only a service that systemd gave the credential has it");

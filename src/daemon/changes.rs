@@ -114,3 +114,53 @@ impl Gallery {
         Some(Watching { instance: self.instance.clone(), seq: self.seq.load(Ordering::Relaxed), changes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast::error::TryRecvError;
+
+    use super::super::clock;
+    use super::*;
+    use crate::store::Term;
+
+    fn batch(actions: &[&str]) -> Batch {
+        let at = clock::now();
+        let deed = |action: &&str| Audit {
+            at,
+            by: "ops".into(),
+            action: (*action).to_owned(),
+            job: None,
+            run: None,
+            detail: None,
+        };
+        Batch { audit: actions.iter().map(deed).collect(), ..Batch::empty(Term(1), at) }
+    }
+
+    fn told(watching: &mut Watching) -> Vec<u64> {
+        std::iter::from_fn(|| watching.changes.try_recv().ok()).map(|change| change.seq).collect()
+    }
+
+    #[test]
+    fn what_nobody_watches_is_counted_and_what_somebody_watches_is_told() {
+        let (changes, gallery) = open(Instance::new("test").unwrap());
+        changes.tell(&batch(&["pause", "trigger", "reload"]), &BTreeSet::new());
+        let mut watching = gallery.watch().unwrap();
+        assert_eq!((watching.seq, told(&mut watching)), (2, vec![]), "a trigger is told with its run");
+        changes.tell(&batch(&["resume"]), &BTreeSet::new());
+        assert_eq!(told(&mut watching), [3]);
+        assert_eq!(gallery.watch().unwrap().seq, 3);
+    }
+
+    #[test]
+    fn a_slow_watcher_hears_how_many_it_missed_and_all_hear_the_end() {
+        let (changes, gallery) = open(Instance::new("test").unwrap());
+        let mut watching = gallery.watch().unwrap();
+        changes.tell(&batch(&vec!["pause"; CHANGES_MAX + 5]), &BTreeSet::new());
+        let missed = watching.changes.try_recv().unwrap_err();
+        assert!(matches!(missed, TryRecvError::Lagged(5)), "{missed:?}");
+        assert_eq!(told(&mut watching).len(), CHANGES_MAX);
+        drop(changes);
+        assert!(matches!(watching.changes.try_recv(), Err(TryRecvError::Closed)));
+        assert!(gallery.watch().is_none());
+    }
+}

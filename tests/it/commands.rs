@@ -133,7 +133,7 @@ pub(crate) fn post(address: &str, path: &str, header: &str, body: &str) -> (u16,
     exchange(
         address,
         &format!(
-            "POST {path} HTTP/1.1\r\nHost: {address}\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\n{header}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         ),
     )
 }

@@ -18,7 +18,8 @@ fn site(command: &str) -> Site {
              containers = [{{ name = \"app\", command = [{command}] }}]\n"
         ),
     );
-    site.write("certificates.pem", "some");
+    // TLS begins only if it can read one.
+    site.write("certificates.pem", include_str!("../fixtures/trusted.pem"));
     site
 }
 

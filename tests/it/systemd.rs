@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::harness::Ended;
+use super::harness::{Ended, tenacron};
 
 /// The worst exposure that the unit may have, in tenths, as `systemd-analyze security` counts.
 const EXPOSURE_MAX: &str = "12";
@@ -51,4 +51,11 @@ fn the_unit_restarts_on_nothing_that_a_restart_does_not_mend() {
     let unit = unit();
     assert!(unit.lines().any(|line| line == format!("RestartPreventExitStatus={never}")), "{never}");
     assert!(unit.lines().any(|line| line == "Restart=on-failure"));
+}
+
+#[test]
+fn the_configuration_of_the_package_has_no_mistake() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/tenacron.toml");
+    let ended = Ended::of(tenacron().arg("--config").arg(path).arg("validate"));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
 }
