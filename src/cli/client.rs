@@ -80,6 +80,15 @@ impl Client {
         }
     }
 
+    /// Sends GET and gives the text.
+    pub(super) async fn text(&self, path: &str) -> Result<String, Failed> {
+        let (status, body) = self.answer(Ask { method: "GET", path, body: None }).await?;
+        match String::from_utf8(body.into()) {
+            Ok(text) if status.is_success() => Ok(text),
+            Ok(_) | Err(_) => Err(Failed::new(Exit::Failed, format!("the answer to {path} is {status}"))),
+        }
+    }
+
     /// Sends GET and reads the object.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
         self.ask(Ask { method: "GET", path, body: None }).await

@@ -61,6 +61,7 @@ struct Report {
     /// The newest runs that ended badly.
     failures: Vec<Failure>,
     paused: Vec<Paused>,
+    notices: Option<Notices>,
     environment: Environment,
 }
 
@@ -96,8 +97,16 @@ struct Next {
 
 #[derive(Debug, Serialize)]
 struct InFlight {
-    status: &'static str,
+    status: String,
     runs: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Notices {
+    /// How many are owed.
+    waiting: usize,
+    /// How many nobody will get.
+    dead: usize,
 }
 
 #[derive(Debug, Serialize)]

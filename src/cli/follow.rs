@@ -4,10 +4,11 @@
 //! daemon as it is; the reason is in the log, in the answer, and in `tenacron jobs` until a later one is taken.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::service::Reload;
@@ -19,6 +20,7 @@ use crate::ecs::AwsEcs;
 use crate::engine::job::Target;
 use crate::engine::run::Asker;
 use crate::local::Handle;
+use crate::notify::Outlets;
 use crate::observe;
 use crate::web::gate::Access;
 use crate::web::hands::ReloadAsk;
@@ -61,6 +63,8 @@ pub(super) struct Follower {
     pub(super) ecs: AwsEcs,
     /// Who may come in over HTTP.
     pub(super) access: Access,
+    /// Where notices and the heartbeat go, which is told of new channels.
+    pub(super) outlets: watch::Sender<Arc<Outlets>>,
     /// The local ECS endpoint, which has task definitions of its own.
     pub(super) endpoint: Option<Handle>,
     pub(super) asks: mpsc::Receiver<ReloadAsk>,
@@ -154,6 +158,7 @@ impl Follower {
         if self.endpoint.is_none() {
             targets::settle(&mut config, self.ecs.own());
         }
+        let outlets = outlets(&config);
         let new = NewJobs {
             jobs: config.jobs.into_values().collect(),
             launch_rate: config.ecs.launch_rate,
@@ -165,6 +170,7 @@ impl Follower {
         match self.mailbox.command(Command::Reload { new, asker }).await {
             Some(Ok(Done::Reloaded(changes))) => {
                 self.take_targets(targets);
+                self.outlets.send_if_modified(|before| std::mem::replace(before, Arc::clone(&outlets)) != outlets);
                 self.access.set(rules);
                 Ok(changes)
             }
@@ -180,6 +186,11 @@ impl Follower {
             targets::check(&self.ecs, new);
         }
     }
+}
+
+/// Where notices and the heartbeat go by a configuration.
+pub(super) fn outlets(config: &Config) -> Arc<Outlets> {
+    Arc::new(Outlets { channels: config.channels.clone(), heartbeat: config.heartbeat.clone() })
 }
 
 fn by(what: &str) -> Asker {

@@ -13,9 +13,11 @@ mod follow;
 mod gate;
 mod hands;
 mod healthcheck;
+mod iam_policy;
 mod jobs;
 mod local;
 mod next;
+mod online;
 mod output;
 mod places;
 mod reload;
@@ -106,6 +108,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Show what a job does about a failure; needs no daemon
     Explain(explain::Arguments),
+    /// Print the IAM policy that the jobs need; needs no daemon
+    IamPolicy(iam_policy::Arguments),
     /// Print a JSON Schema of the configuration, for editors
     Schema,
     /// Print a script that completes commands in a shell
@@ -146,7 +150,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
     match arguments.command {
         Some(Command::Run(run)) => run::run(&context, run).await,
         Some(Command::Local(local)) => local::run(&context, local).await,
-        Some(Command::Validate(validate)) => validate::run(&context, &validate),
+        Some(Command::Validate(validate)) => validate::run(&context, &validate).await,
         Some(Command::Next(next)) => next::run(&context, next).await,
         Some(Command::Jobs(jobs)) => jobs::run(&context, &jobs).await,
         Some(Command::Runs(runs)) => runs::run(&context, runs).await,
@@ -163,6 +167,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&context, &healthcheck).await,
         Some(Command::Doctor(doctor)) => doctor::run(&context, &doctor).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
+        Some(Command::IamPolicy(policy)) => iam_policy::run(&context, &policy).await,
         Some(Command::Schema) => schema::run(),
         Some(Command::Completion(completion)) => completion::run(&completion),
         None => Err(Failed::new(Exit::Usage, "no command given; see --help")),

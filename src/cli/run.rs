@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failed};
-use super::follow::{Follower, Kept};
+use super::follow::{self, Follower, Kept};
 use super::places::Places;
 use super::service;
 use super::signals::{listen_for, outlive_full_files, stop_on_signals};
@@ -125,6 +125,7 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
     };
     let http = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
     let (path, kept) = (config.path.clone(), Kept::of(&config));
+    let (outlets, receiver) = watch::channel(follow::outlets(&config));
     let (own, named) = (ecs.own().clone(), config.targets.keys().cloned().collect::<Vec<_>>());
     let calls = ecs.clone();
     let settings = Settings {
@@ -137,6 +138,7 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
         max_running: config.max_running,
         groups: config.groups,
         event_queues,
+        outlets: receiver,
     };
     let daemon_failed = |error| daemon_failed(error, &places);
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
@@ -149,6 +151,7 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
         mailbox: mailbox.clone(),
         ecs: calls,
         access: access.clone(),
+        outlets,
         endpoint: local,
         asks,
         hangups,
@@ -229,19 +232,11 @@ fn state_failed(exit: Exit, what: String, places: &Places) -> Failed {
 }
 
 async fn connect(config: &Config, endpoint: Option<&LocalEndpoint>) -> Result<AwsEcs, Failed> {
-    let connected = match endpoint {
-        Some(endpoint) => AwsEcs::local(&format!("http://{}", endpoint.address)),
-        None => {
-            let settings = ecs::Settings {
-                instance: config.instance.clone(),
-                region: config.ecs.region.clone(),
-                endpoint: config.ecs.endpoint.clone(),
-                targets: targets::of(config),
-            };
-            AwsEcs::connect(&settings).await
-        }
-    };
-    connected.map_err(|error| Failed::new(Exit::Unavailable, observe::chain(&error)))
+    match endpoint {
+        Some(endpoint) => AwsEcs::local(&format!("http://{}", endpoint.address))
+            .map_err(|error| Failed::new(Exit::Unavailable, observe::chain(&error))),
+        None => targets::connect(config).await,
+    }
 }
 
 /// The local ECS endpoint inside this process.

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::exit::{Exit, Failed};
 use crate::config::Config;
-use crate::ecs::{AwsEcs, EventQueue};
+use crate::ecs::{self, AwsEcs, EventQueue};
 use crate::engine::job::Target;
 use crate::observe;
 
@@ -28,6 +29,18 @@ pub(super) fn settle(config: &mut Config, own: &Target) {
 /// The targets of a configuration.
 pub(super) fn of(config: &Config) -> Vec<Target> {
     config.targets.values().map(|target| (**target).clone()).collect()
+}
+
+/// What calls ECS at all of them, with credentials that were found.
+pub(super) async fn connect(config: &Config) -> Result<AwsEcs, Failed> {
+    let settings = ecs::Settings {
+        instance: config.instance.clone(),
+        region: config.ecs.region.clone(),
+        endpoint: config.ecs.endpoint.clone(),
+        targets: of(config),
+    };
+    let connected = Box::pin(AwsEcs::connect(&settings)).await;
+    connected.map_err(|error| Failed::new(Exit::Unavailable, observe::chain(&error)))
 }
 
 /// Assumes the roles of these targets once, each in a task of its own, and says which could not be. Nobody waits for it:

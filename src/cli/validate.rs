@@ -1,22 +1,34 @@
-//! `validate`: every mistake of every file, with line and column.
+//! `validate`: every mistake of every file, with line and column; with `--online` also what ECS has to say.
 
 use super::exit::{Exit, Failed};
-use super::{Context, output};
+use super::{Context, online, output};
 use crate::config::{self, Finding, HttpSettings, Level};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// Also ask ECS whether clusters, task definitions and containers are there; nothing is changed
+    #[arg(long)]
+    online: bool,
+    /// Ask about the jobs of this target only
+    #[arg(long, value_name = "NAME", requires = "online")]
+    target: Option<String>,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
+pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
     let mut loaded = config::load(&context.config);
-    if let Some(http) = loaded.config.as_ref().map(|config| config.http.clone()) {
-        loaded.findings.extend(tokens(&http));
+    let tokens = loaded.config.as_ref().map(|config| tokens(&config.http)).unwrap_or_default();
+    // Of a configuration that is refused anyway, nothing is asked.
+    if let Some(config) = loaded.config.as_ref().filter(|_| arguments.online && are_doubts(&tokens)) {
+        let target = arguments.target.as_deref();
+        online::check_target(config, target)?;
+        let (_ecs, inventory) = Box::pin(online::ask(config, online::tasks(config, target), true)).await?;
+        loaded.compare(&inventory);
     }
-    let is_usable = loaded.findings.iter().all(|finding| finding.level == Level::Warning);
+    loaded.findings.extend(tokens);
+    let is_usable = are_doubts(&loaded.findings);
     if arguments.json {
         output::print_json(&loaded.findings)?;
     } else {
@@ -26,6 +38,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Fail
         }
     }
     Ok(if is_usable { Exit::Ok } else { Exit::Config })
+}
+
+fn are_doubts(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.level == Level::Warning)
 }
 
 /// What is wrong with the files of tokens. One that can't be read here is a doubt: it may be for the daemon alone.

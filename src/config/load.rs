@@ -204,7 +204,7 @@ fn assemble(
 }
 
 /// The tree of one file, with its variables replaced.
-fn parse<'t>(origin: Origin<'t>, lookup: Lookup<'_>) -> DeTable<'t> {
+pub(super) fn parse<'t>(origin: Origin<'t>, lookup: Lookup<'_>) -> DeTable<'t> {
     let mut tree = syntax::parse(origin.text, origin.source, origin.report);
     variables::substitute(&mut tree, origin, lookup);
     tree

@@ -6,8 +6,8 @@
 //! (`syntax.rs`), variables of the environment are put into the tree (`variables.rs`), it is read key by key (`reader.rs`)
 //! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `notify.rs`,
 //! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
-//! be proved (`proofs.rs`, `reach.rs`). Whatever is wrong on the way is put down in one report (`report.rs`) with its place,
-//! and the way goes on.
+//! be proved (`proofs.rs`, `reach.rs`), and which can be held against what ECS says (`online/`). Whatever is wrong on the way
+//! is put down in one report (`report.rs`) with its place, and the way goes on.
 //!
 //! A value that is wrong is neither absent nor replaced by its default: it is `Field::Wrong`, so that one
 //! mistake makes one finding and not a second one about a missing key. A wrong default is thus reported at its own place,
@@ -29,6 +29,7 @@ mod http;
 mod load;
 mod local;
 mod notify;
+mod online;
 mod proofs;
 mod reach;
 mod reader;

@@ -13,6 +13,7 @@ use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::log_tail::{LogTail, Wanted};
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+use crate::notify::TopicMessage;
 use crate::observe::{DESCRIBE_TASKS, LIST_TASKS, Metrics, RUN_TASK, STOP_TASK};
 
 /// An ECS whose calls are counted.
@@ -86,6 +87,10 @@ impl<E: Ecs> Ecs for Counted<E> {
 
     async fn log_tail(&self, wanted: &Wanted) -> Vec<LogTail> {
         self.ecs.log_tail(wanted).await
+    }
+
+    async fn publish(&self, message: &TopicMessage) -> Result<(), CallError> {
+        self.ecs.publish(message).await
     }
 
     async fn live_tasks(&self, site: &Site, page: Option<&str>) -> Result<LivePage, CallError> {

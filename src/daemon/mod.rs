@@ -18,11 +18,13 @@ pub mod clock;
 mod counted;
 pub mod driver;
 mod events;
+mod heartbeat;
 mod inbox;
 mod lag;
 mod log_tail;
 mod lost_state;
 mod mailbox;
+mod notices;
 mod perform;
 mod reach;
 #[cfg(test)]
@@ -35,7 +37,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::watch::Receiver;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +54,8 @@ use self::lag::Lag;
 use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, NextFiring, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
+use self::notices::Courier;
+pub use self::notices::NoticeTally;
 use self::perform::Performer;
 use self::reach::Reach;
 pub use self::reach::SiteHealth;
@@ -60,6 +66,7 @@ use crate::engine::log_tail::{Wanted, wanted};
 use crate::engine::quota::Quotas;
 use crate::engine::run::{RunId, Status, in_words};
 use crate::engine::slots::Slots;
+use crate::notify::Outlets;
 use crate::observe::{self, Metrics};
 use crate::store::{Batch, Store, StoreError};
 
@@ -97,6 +104,8 @@ pub struct Settings {
     pub groups: BTreeMap<String, u32>,
     /// Queues of task state changes.
     pub event_queues: Vec<EventQueue>,
+    /// The channels of notices and the heartbeat, as the configuration of the moment has them.
+    pub outlets: Receiver<Arc<Outlets>>,
 }
 
 /// Why the daemon ended other than by being told to.
@@ -142,6 +151,11 @@ pub struct Daemon<S, E> {
     /// They begin after the first turn.
     listeners: Option<Vec<Listener>>,
     log_tails: mpsc::UnboundedSender<Wanted>,
+    /// Wakes the courier.
+    owed: Arc<Notify>,
+    /// It begins after the first turn.
+    courier: Option<Courier<S, Counted<E>>>,
+    delivering: Option<JoinHandle<()>>,
     committed_at: DateTime<Utc>,
     /// Whether the store is empty, so that tasks of one that is gone are looked for.
     looks_first: bool,
@@ -170,8 +184,12 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let (changes, gallery) = changes::open(instance.clone());
         let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
-        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone(), gallery);
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
+        let (courier, owed, tally) =
+            Courier::new(store.clone(), ecs.clone(), settings.outlets.clone(), pollers.clone());
+        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone(), gallery, tally);
+        let beating = heartbeat::beat(mailbox.clone(), settings.outlets);
+        tracker.spawn(pollers.clone().run_until_cancelled_owned(beating));
         let pace = Pace { poll_interval, describe_rate };
         let watcher =
             Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone(), metrics.clone());
@@ -198,6 +216,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             pollers,
             listeners,
             log_tails,
+            owed,
+            courier: Some(courier),
+            delivering: None,
             committed_at,
             looks_first,
         };
@@ -240,9 +261,12 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         self.leave(arrived, &stop).await
     }
 
-    /// After the first turn: begins to listen to the queues, to ask whether ECS answers, and to remember how runs of earlier
-    /// daemons ended. What was in flight is followed by then; an event of any other task is not kept.
+    /// After the first turn: begins to deliver notices, to listen to the queues, to ask whether ECS answers, and to remember how
+    /// runs of earlier daemons ended. What was in flight is followed by then; an event of any other task is not kept.
     fn begin_beside(&mut self) {
+        if let Some(courier) = self.courier.take() {
+            self.delivering = Some(tokio::spawn(courier.run()));
+        }
         let Some(listeners) = self.listeners.take() else { return };
         for listener in listeners {
             self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(listener.run()));
@@ -297,6 +321,9 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
             batch.audit.iter().for_each(observe::carried_out);
             self.changes.tell(&batch, &duplicates);
+            if !batch.notices.is_empty() {
+                self.owed.notify_one();
+            }
         }
         let launches = self.driver.launch_queues(now);
         self.lag.heed(&launches, now);
@@ -407,6 +434,13 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             tokio::select! {
                 () = &mut give_up => break,
                 reports = self.inbox.next() => self.turn(reports, true, stop).await?,
+            }
+        }
+        if let Some(delivering) = &mut self.delivering {
+            // It ends by itself, as late as the calls.
+            tokio::select! {
+                () = &mut give_up => {}
+                _ended = delivering => {}
             }
         }
         let last = self.driver.heartbeat(clock::now());

@@ -90,6 +90,7 @@ fn settings() -> Settings {
         max_running: None,
         groups: BTreeMap::new(),
         event_queues: Vec::new(),
+        outlets: tokio::sync::watch::channel(Arc::default()).1,
     }
 }
 

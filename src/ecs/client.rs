@@ -16,14 +16,17 @@ use super::connect::{self, ConnectError, Settings, Timeouts};
 use super::essential::{EssentialTable, Essentials};
 use super::events::EventQueue;
 use super::evidence::Transcript;
-use super::logs::Destination;
-use super::{CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, TaskEvent, facts, live, logs, request, search};
+use super::{
+    CallError, DESCRIBE_TASKS_MAX, Described, Ecs, LivePage, TaskEvent, facts, live, logs, request, search, sns,
+};
 use crate::engine::call_fault::CallFault;
+use crate::engine::inventory::Destination;
 use crate::engine::job::{Site, Target};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::log_tail::{LogTail, Wanted};
 use crate::engine::outcome;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+use crate::notify::TopicMessage;
 
 /// The longest reason that StopTask is given, in characters. Today's reference names no limit; earlier editions said
 /// "up to 255 characters are allowed in this message". Source: Amazon ECS API reference, StopTask.
@@ -102,7 +105,7 @@ impl AwsEcs {
         EventQueue::new(&self.shared_config(target).await, url)
     }
 
-    async fn client(&self, target: &Target) -> Client {
+    pub(super) async fn client(&self, target: &Target) -> Client {
         Box::pin(self.clients.of(target)).await
     }
 
@@ -205,6 +208,11 @@ impl Ecs for AwsEcs {
             tails.push(Box::pin(logs::tail(&config, from, container, &wanted.task, wanted.lines)).await);
         }
         tails
+    }
+
+    async fn publish(&self, message: &TopicMessage) -> Result<(), CallError> {
+        let config = self.clients.of_topics();
+        sns::publish(&config, message).await
     }
 
     async fn live_tasks(&self, site: &Site, page: Option<&str>) -> Result<LivePage, CallError> {

@@ -99,6 +99,14 @@ impl Clients {
         connect::shared_for(&self.shared, &self.way(target, &configured), &self.session, self.timeouts).await
     }
 
+    /// What the clients of topics begin with: the daemon's own credentials, and an endpoint with `--local` alone.
+    pub(super) fn of_topics(&self) -> SdkConfig {
+        match &self.own.endpoint {
+            Some(endpoint) if self.is_local => self.shared.clone().into_builder().endpoint_url(endpoint).build(),
+            Some(_) | None => self.shared.clone(),
+        }
+    }
+
     /// Today's way to a target, which has a name no more.
     fn way(&self, target: &Target, configured: &[Target]) -> Target {
         if self.is_local {

@@ -16,7 +16,8 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::TaskDefinition;
 
 use super::answer::Unfulfilled;
-use super::logs::Destination;
+use super::logs;
+use crate::engine::inventory::Destination;
 
 /// How many task definitions are remembered; the oldest goes first.
 const REMEMBERED_MAX: usize = 1024;
@@ -24,7 +25,7 @@ const REMEMBERED_MAX: usize = 1024;
 const REFUSAL_USES: u32 = 100;
 
 /// Codes that speak of our credentials, not of the permission: the next call may carry fresh ones.
-const CREDENTIAL_CODES: [&str; 5] = [
+pub(super) const CREDENTIAL_CODES: [&str; 5] = [
     "ExpiredTokenException",
     "ExpiredToken",
     "RequestExpired",
@@ -169,7 +170,7 @@ async fn ask(client: &Client, task_definition: &str) -> Result<Option<Containers
 fn containers(definition: &TaskDefinition) -> Containers {
     let named = definition.container_definitions().iter();
     let known = named.filter_map(|container| {
-        let logs = Destination::of(container.log_configuration());
+        let logs = logs::destination(container.log_configuration());
         Some((container.name()?.to_owned(), Container { essential: container.essential().unwrap_or(true), logs }))
     });
     known.collect()

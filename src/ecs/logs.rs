@@ -12,6 +12,7 @@ use aws_sdk_ecs::types::{LogConfiguration, LogDriver};
 use aws_smithy_types::retry::RetryConfig;
 
 use super::answer::Unfulfilled;
+use crate::engine::inventory::Destination;
 use crate::engine::log_tail::LogTail;
 use crate::engine::task::TaskArn;
 
@@ -19,34 +20,15 @@ use crate::engine::task::TaskArn;
 /// Source: Amazon CloudWatch Logs API reference, GetLogEvents.
 const CALLS_MAX: usize = 3;
 
-/// Where a container's output goes, by its task definition.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Destination {
-    /// Its definition says nothing about it.
-    #[default]
-    Unsaid,
-    /// To a log group. Source: Amazon ECS developer guide, "Using the awslogs log driver".
-    Group {
-        group: String,
-        /// None for the task's own.
-        region: Option<String>,
-        /// None if the streams are named after the container's id, which ECS does not tell.
-        prefix: Option<String>,
-    },
-    /// To another log driver, of this name.
-    Elsewhere(String),
-}
-
-impl Destination {
-    pub(super) fn of(logs: Option<&LogConfiguration>) -> Destination {
-        let Some(logs) = logs else { return Destination::Unsaid };
-        let option = |name: &str| logs.options().and_then(|options| options.get(name)).cloned();
-        match (logs.log_driver(), option("awslogs-group")) {
-            (LogDriver::Awslogs, Some(group)) => {
-                Destination::Group { group, region: option("awslogs-region"), prefix: option("awslogs-stream-prefix") }
-            }
-            (driver, _) => Destination::Elsewhere(driver.as_str().to_owned()),
+/// Where a container with this log configuration writes.
+pub(super) fn destination(logs: Option<&LogConfiguration>) -> Destination {
+    let Some(logs) = logs else { return Destination::Unsaid };
+    let option = |name: &str| logs.options().and_then(|options| options.get(name)).cloned();
+    match (logs.log_driver(), option("awslogs-group")) {
+        (LogDriver::Awslogs, Some(group)) => {
+            Destination::Group { group, region: option("awslogs-region"), prefix: option("awslogs-stream-prefix") }
         }
+        (driver, _) => Destination::Elsewhere(driver.as_str().to_owned()),
     }
 }
 
@@ -59,13 +41,8 @@ pub(super) async fn tail(
     lines: u16,
 ) -> LogTail {
     let none = |note: String| LogTail::without_lines(container, note);
-    let (group, region, prefix) = match from {
-        Destination::Unsaid => return none("its task definition names no log driver".to_owned()),
-        Destination::Elsewhere(driver) => return none(format!("its log driver is {driver}, not awslogs")),
-        Destination::Group { prefix: None, .. } => {
-            return none("its task definition has no awslogs-stream-prefix, so its stream is not known".to_owned());
-        }
-        Destination::Group { group, region, prefix: Some(prefix) } => (group, region, prefix),
+    let Destination::Group { group, region, prefix: Some(prefix) } = from else {
+        return none(from.unreadable().unwrap_or_default());
     };
     let mut builder = Builder::from(config).retry_config(RetryConfig::disabled());
     if let Some(region) = region {

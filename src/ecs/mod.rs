@@ -7,7 +7,8 @@
 //! [`AwsEcs`] is the real one. By file: `connect.rs` finds region and credentials, `clients.rs` keeps a client for each target,
 //! `request.rs` writes RunTask, `facts.rs` and `answer.rs` transcribe what came back, `search.rs` looks for a lost
 //! launch, `live.rs` lists the live tasks that a Tenacron launched, `essential.rs` remembers which containers are essential,
-//! `events.rs` reads task state changes from SQS, `logs.rs` the last lines of a container from CloudWatch Logs.
+//! `events.rs` reads task state changes from SQS, `logs.rs` the last lines of a container from CloudWatch Logs, and `sns.rs`
+//! publishes notices. `inventory.rs` asks what the command line wants to know of clusters and task definitions.
 
 mod answer;
 mod client;
@@ -17,10 +18,12 @@ mod essential;
 mod events;
 mod evidence;
 mod facts;
+mod inventory;
 mod live;
 mod logs;
 mod request;
 mod search;
+mod sns;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +38,7 @@ use crate::engine::job::Site;
 use crate::engine::launch::LaunchRequest;
 use crate::engine::log_tail::{LogTail, Wanted};
 use crate::engine::task::{FoundTask, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts};
+use crate::notify::TopicMessage;
 
 /// How many tasks DescribeTasks takes. Source: Amazon ECS API reference, DescribeTasks.
 pub const DESCRIBE_TASKS_MAX: usize = 100;
@@ -81,7 +85,7 @@ impl CallError {
     }
 }
 
-/// The calls of ECS that the daemon needs.
+/// The calls of ECS that the daemon needs, and those of its neighbours for the same target.
 pub trait Ecs: Clone + Send + Sync + 'static {
     /// Sends RunTask, exactly as frozen.
     fn run_task(&self, request: &LaunchRequest) -> impl Future<Output = LaunchAnswer> + Send;
@@ -110,6 +114,15 @@ pub trait Ecs: Clone + Send + Sync + 'static {
     /// The last lines of containers of a stopped task, or why there are none. Where no logs are kept there are none.
     fn log_tail(&self, wanted: &Wanted) -> impl Future<Output = Vec<LogTail>> + Send {
         std::future::ready(wanted.without_lines("logs are not kept"))
+    }
+
+    /// Publishes the message of a notice. Where there are no topics it fails.
+    ///
+    /// # Errors
+    /// SNS did not take it.
+    fn publish(&self, message: &TopicMessage) -> impl Future<Output = Result<(), CallError>> + Send {
+        let message = format!("{} can't be published to from here", message.topic.arn);
+        std::future::ready(Err(CallError { fault: CallFault::Refused, message }))
     }
 
     /// Lists a page of the tasks of a cluster that shall run, and shows those that a Tenacron launched. At most

@@ -16,6 +16,8 @@ pub mod failure;
 pub mod forecast;
 pub mod found;
 pub mod hint;
+pub mod iam;
+pub mod inventory;
 pub mod job;
 mod kind;
 pub mod launch;

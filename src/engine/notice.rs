@@ -3,6 +3,7 @@
 //! A rule names what it is about and a channel. The rules are frozen with the definition of a firing; a channel itself, with
 //! its address and its secrets, stays in the configuration, and only its name is ever stored.
 
+pub mod delivery;
 mod owed;
 #[cfg(test)]
 mod tests;

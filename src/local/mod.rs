@@ -41,6 +41,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod topic;
 mod trouble;
 mod wire;
 

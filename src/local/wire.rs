@@ -1,7 +1,7 @@
 //! The wire: ECS's JSON 1.1 protocol over HTTP.
 //!
 //! One POST to `/` carries one operation; `X-Amz-Target` names it and the body is one JSON object. A refusal is a 400 or 500 with
-//! `__type` and `message` in the body, which every SDK reads. Signatures are accepted unread.
+//! `__type` and `message` in the body, which every SDK reads. Signatures are accepted unread. A form is for SNS (`topic.rs`).
 //!
 //! Closing the connection without an answer is an outcome that tests need, and a response cannot express it: the service returns
 //! `HungUp` instead, and hyper then drops the connection with nothing written.
@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::clock;
 use super::endpoint::Endpoint;
 use super::operations;
+use super::topic;
 
 /// The largest request body. The largest real one is a task definition, which ECS limits to 64 KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -115,6 +116,12 @@ pub(super) async fn serve(
     if request.method() != Method::POST || request.uri().path() != "/" {
         return Ok(text(StatusCode::NOT_FOUND, "only POST / and GET / exist here\n"));
     }
+    if topic::is_meant(request.headers()) {
+        return Ok(match bytes(request.into_body()).await {
+            Ok(body) => topic::serve(&body),
+            Err(refusal) => response(refusal.status, &refusal.body()),
+        });
+    }
     match answer(endpoint, request).await {
         Ok(Answer::Body(body)) => Ok(response(StatusCode::OK, &body)),
         Ok(Answer::HangUp) => Err(HungUp),
@@ -143,13 +150,20 @@ pub(super) fn unknown_operation() -> Refusal {
     Refusal::new("UnknownOperationException", "The local ECS endpoint does not serve this operation.")
 }
 
-async fn read(body: Incoming) -> Result<Value, Refusal> {
-    let malformed = |message: String| Refusal::new("SerializationException", message);
+fn malformed(message: String) -> Refusal {
+    Refusal::new("SerializationException", message)
+}
+
+async fn bytes(body: Incoming) -> Result<Bytes, Refusal> {
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect())
         .await
         .map_err(|_| malformed(format!("the body took longer than {BODY_TIMEOUT:?}")))?
         .map_err(|error| malformed(format!("failed to read the body: {error}")))?;
-    let bytes = collected.to_bytes();
+    Ok(collected.to_bytes())
+}
+
+async fn read(body: Incoming) -> Result<Value, Refusal> {
+    let bytes = bytes(body).await?;
     if bytes.is_empty() {
         return Ok(json!({}));
     }

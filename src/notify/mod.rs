@@ -1,7 +1,7 @@
-//! Notices on their way to people: the channels, and what each of them is sent.
+//! Notices on their way to people: what a notice says, the channels, and what each of them is sent.
 //!
-//! Everything here is a value made of values: `channel.rs` is what the configuration says of a channel, and the others write the
-//! request that a notice becomes. Nobody here calls, waits or remembers; `daemon/notices.rs` does.
+//! Everything here is a value made of values: `text.rs` has the words, `channel.rs` what the configuration says of a channel, and the
+//! others write the request that a notice becomes. Nobody here calls, waits or remembers; `daemon/notices.rs` does.
 
 mod channel;
 mod ping;
@@ -9,6 +9,7 @@ mod slack;
 mod sns;
 #[cfg(test)]
 mod tests;
+mod text;
 mod webhook;
 
 use std::fmt::{self, Write as _};
@@ -16,18 +17,10 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 
 pub use self::channel::{Address, Channel, Format, Heartbeat, Outlets, Ping, Secret, Style, Topic, Webhook, kind_of};
-pub use self::sns::{MESSAGE_MAX, TopicMessage};
+pub use self::sns::TopicMessage;
+pub use self::text::{SUBJECT_MAX, TEXT_MAX, VERSION, for_chat, json, subject, text};
 use crate::engine::notice::Notice;
 use crate::outbound::{self, Outgoing, Reply};
-
-/// A notice in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Words {
-    /// One line.
-    pub subject: String,
-    /// All of it.
-    pub text: String,
-}
 
 /// What a notice becomes on a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +34,11 @@ pub enum Sendable {
 }
 
 /// What a notice becomes on a channel, sent at this instant.
-pub fn sendable(channel: &Channel, notice: &Notice, words: &Words, now: DateTime<Utc>) -> Sendable {
+pub fn sendable(channel: &Channel, notice: &Notice, now: DateTime<Utc>) -> Sendable {
     match channel {
-        Channel::Topic(topic) => Sendable::Publish(sns::message(topic, notice, words)),
-        Channel::Webhook(webhook) => Sendable::Call(webhook::wire(webhook, notice, words, now)),
-        Channel::Ping(ping) => ping::wire(ping, notice, words).map_or(Sendable::Nothing, Sendable::Call),
+        Channel::Topic(topic) => Sendable::Publish(sns::message(topic, notice)),
+        Channel::Webhook(webhook) => Sendable::Call(webhook::wire(webhook, notice, now)),
+        Channel::Ping(ping) => ping::wire(ping, &notice.facts).map_or(Sendable::Nothing, Sendable::Call),
     }
 }
 

@@ -11,11 +11,9 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
 use super::channel::{Ping, Style};
-use super::{Wire, Words};
-use crate::engine::notice::{Notice, NoticeFacts, On};
+use super::{Wire, subject, text};
+use crate::engine::notice::{NoticeFacts, On};
 
-/// The longest message of Cronitor, in characters. Source: as above, `message`.
-const CRONITOR_MESSAGE_MAX: usize = 2_000;
 /// What healthchecks.io says, with status 200, of a check that it does not have.
 const NOT_FOUND: &[u8] = b"(not found)";
 
@@ -34,17 +32,17 @@ fn signal(facts: &NoticeFacts) -> Signal {
         On::Started => Signal::Start,
         On::Succeeded | On::Recovered => Signal::Success,
         On::Failed | On::TimedOut | On::Unknown | On::Missed => Signal::Fail,
-        On::Skipped if facts.exit_code.is_some() => Signal::Success,
+        On::Skipped if facts.attempt_count > 0 => Signal::Success,
         On::Skipped | On::Retrying => Signal::Log,
     }
 }
 
 /// The request for a notice; none if there is nothing to say.
-pub(super) fn wire(ping: &Ping, notice: &Notice, words: &Words) -> Option<Wire> {
-    let signal = signal(&notice.facts);
+pub(super) fn wire(ping: &Ping, facts: &NoticeFacts) -> Option<Wire> {
+    let signal = signal(facts);
     match ping.style {
-        Style::Healthchecks => Some(healthchecks(ping, &notice.facts, words, signal)),
-        Style::Cronitor => cronitor(ping, &notice.facts, words, signal),
+        Style::Healthchecks => Some(healthchecks(ping, facts, signal)),
+        Style::Cronitor => cronitor(ping, facts, signal),
     }
 }
 
@@ -53,7 +51,7 @@ pub(super) fn is_refusal(style: Style, body: &[u8]) -> bool {
     style == Style::Healthchecks && body.windows(NOT_FOUND.len()).any(|part| part == NOT_FOUND)
 }
 
-fn healthchecks(ping: &Ping, facts: &NoticeFacts, words: &Words, signal: Signal) -> Wire {
+fn healthchecks(ping: &Ping, facts: &NoticeFacts, signal: Signal) -> Wire {
     let below = match (signal, facts.on, facts.exit_code) {
         (Signal::Start, ..) => "/start".to_owned(),
         (Signal::Success, ..) => String::new(),
@@ -68,10 +66,10 @@ fn healthchecks(ping: &Ping, facts: &NoticeFacts, words: &Words, signal: Signal)
         ("User-Agent".to_owned(), Wire::user_agent()),
         ("Content-Type".to_owned(), "text/plain; charset=utf-8".to_owned()),
     ];
-    Wire { method: "POST", url, headers, body: format!("{}\n\n{}", words.subject, words.text) }
+    Wire { method: "POST", url, headers, body: text(facts) }
 }
 
-fn cronitor(ping: &Ping, facts: &NoticeFacts, words: &Words, signal: Signal) -> Option<Wire> {
+fn cronitor(ping: &Ping, facts: &NoticeFacts, signal: Signal) -> Option<Wire> {
     let state = match signal {
         Signal::Start => "run",
         Signal::Success => "complete",
@@ -79,12 +77,11 @@ fn cronitor(ping: &Ping, facts: &NoticeFacts, words: &Words, signal: Signal) -> 
         Signal::Log => return None,
     };
     let (path, query) = parts(ping.address.reveal());
-    let message: String = words.subject.chars().take(CRONITOR_MESSAGE_MAX).collect();
     let mut url = format!(
         "{path}?{query}state={state}&series={}&host={}&message={}",
         encoded(&facts.run.to_string()),
         encoded(facts.instance.as_str()),
-        encoded(&message)
+        encoded(&subject(facts))
     );
     if let Some(code) = facts.exit_code.filter(|_| signal != Signal::Start) {
         let _infallible = write!(url, "&status_code={code}");

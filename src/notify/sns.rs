@@ -6,15 +6,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Words;
 use super::channel::Topic;
+use super::{subject, text};
 use crate::engine::notice::Notice;
 
-/// The longest subject, in ASCII characters. Source: Amazon SNS API reference, Publish, `Subject`: less than 100.
-const SUBJECT_MAX: usize = 99;
 /// All of a message, in bytes: text, and names, types and values of attributes. Source: Amazon SNS API reference, Publish,
 /// `Message`, 256 KiB; some are left for what is counted in another way.
-pub const MESSAGE_MAX: usize = 250 << 10;
+const MESSAGE_MAX: usize = 250 << 10;
 
 /// What Publish is called with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +30,7 @@ pub struct TopicMessage {
 }
 
 /// The message of a notice.
-pub(super) fn message(topic: &Topic, notice: &Notice, words: &Words) -> TopicMessage {
+pub(super) fn message(topic: &Topic, notice: &Notice) -> TopicMessage {
     let facts = &notice.facts;
     let mut attributes = vec![
         ("Job", facts.job.to_string()),
@@ -43,23 +41,16 @@ pub(super) fn message(topic: &Topic, notice: &Notice, words: &Words) -> TopicMes
         ("NoticeId", notice.id.clone()),
     ];
     attributes.extend(facts.exit_code.map(|code| ("ExitCode", code.to_string())));
-    let text = if words.text.is_empty() { words.subject.clone() } else { words.text.clone() };
+    let text = text(facts);
     let so_far: usize = attributes.iter().map(|(name, value)| size(name, value)).sum();
     let task = facts.task.clone().map(|task| ("FullTaskResult", in_pascal_case(task).to_string()));
     attributes.extend(task.filter(|(name, task)| so_far + text.len() + size(name, task) <= MESSAGE_MAX));
     let fifo = topic.is_fifo().then(|| (facts.job.to_string(), notice.id.clone()));
-    TopicMessage { topic: topic.clone(), subject: subject(&words.subject), text, attributes, fifo }
+    TopicMessage { topic: topic.clone(), subject: subject(facts), text, attributes, fifo }
 }
 
 fn size(name: &str, value: &str) -> usize {
     name.len() + "String".len() + value.len()
-}
-
-/// ASCII, in one line, beginning with a letter, a digit or a mark. Source: as above.
-fn subject(text: &str) -> String {
-    let ascii = text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' });
-    let subject: String = ascii.skip_while(|c| *c == ' ').take(SUBJECT_MAX).collect();
-    if subject.is_empty() { "Tenacron".to_owned() } else { subject }
 }
 
 /// The same as Step Functions writes it: keys begin with a capital letter, what is null is left out, and instants are in

@@ -5,33 +5,17 @@
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::Serialize;
 use sha2::Sha256;
 
 use super::channel::{Format, Webhook};
-use super::{Wire, Words, hex, slack};
-use crate::engine::notice::{Notice, NoticeFacts};
-
-/// The version of the object; a field that is added does not change it.
-const VERSION: u32 = 1;
-
-/// What a program is sent.
-#[derive(Debug, Serialize)]
-struct Object<'n> {
-    version: u32,
-    id: &'n str,
-    owed_at: DateTime<Utc>,
-    #[serde(flatten)]
-    facts: &'n NoticeFacts,
-    subject: &'n str,
-    text: &'n str,
-}
+use super::{Wire, hex, json, slack};
+use crate::engine::notice::Notice;
 
 /// The request for a notice that is sent at this instant.
-pub(super) fn wire(webhook: &Webhook, notice: &Notice, words: &Words, now: DateTime<Utc>) -> Wire {
+pub(super) fn wire(webhook: &Webhook, notice: &Notice, now: DateTime<Utc>) -> Wire {
     let body = match webhook.format {
-        Format::Json => object(notice, words),
-        Format::Slack => slack::message(words, webhook.address.host()),
+        Format::Json => json(notice).to_string(),
+        Format::Slack => slack::message(&notice.facts, webhook.address.host()),
     };
     let time = now.timestamp().to_string();
     let own = [
@@ -50,14 +34,7 @@ pub(super) fn wire(webhook: &Webhook, notice: &Notice, words: &Words, now: DateT
     Wire { method: "POST", url: webhook.address.reveal().to_owned(), headers, body }
 }
 
-fn object(notice: &Notice, words: &Words) -> String {
-    let Words { subject, text } = words;
-    let object = Object { version: VERSION, id: &notice.id, owed_at: notice.at, facts: &notice.facts, subject, text };
-    // Facts come from JSON and go to JSON.
-    serde_json::to_string(&object).unwrap_or_default()
-}
-
-fn signature(secret: &str, time: &str, body: &str) -> String {
+pub(super) fn signature(secret: &str, time: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(time.as_bytes());
     mac.update(b".");

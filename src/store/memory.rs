@@ -168,8 +168,13 @@ impl Store for MemoryStore {
         Ok(older)
     }
 
-    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
-        self.data().due_notices(now, limit).map_err(|source| row::told("read which notices are due", source))
+    async fn due_notices(
+        &self,
+        channel: ChannelId,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<OwedNotice>, StoreError> {
+        self.data().due_notices(&channel, now, limit).map_err(|source| row::told("read which notices are due", source))
     }
 
     async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {
@@ -459,14 +464,14 @@ impl Data {
         channels.into_iter().map(|(channel, next_at)| Ok((ChannelId(channel.into()), at(next_at)?))).collect()
     }
 
-    fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, Fault> {
+    fn due_notices(&self, channel: &ChannelId, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, Fault> {
         let (now, ahead) = (now.timestamp_millis(), (now + PAUSE_MAX).timestamp_millis());
         let is_due = |at: i64| at <= now || at > ahead;
-        let mut due: Vec<_> = self.owed().filter(|(_, next_at, _)| is_due(*next_at)).collect();
+        let of_channel = self.owed().filter(|(of, next_at, _)| *of == &*channel.0 && is_due(*next_at));
+        let mut due: Vec<_> = of_channel.collect();
         // A stable sort: those of one instant stay in the order in which they were owed.
-        due.sort_by_key(|(channel, next_at, _)| (*channel, *next_at));
-        let by_channel = due.chunk_by(|(one, _, _), (other, _, _)| one == other);
-        by_channel.flat_map(|due| due.iter().take(limit)).map(|(_, _, notice)| (*notice).clone().into_owed()).collect()
+        due.sort_by_key(|(_, next_at, _)| *next_at);
+        due.into_iter().take(limit).map(|(_, _, notice)| notice.clone().into_owed()).collect()
     }
 
     fn notice_counts(&self) -> NoticeCounts {

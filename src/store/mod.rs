@@ -342,13 +342,13 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<AuditRow>, StoreError>> + Send;
 
-    /// Notices that are owed and whose next try is due, at most `limit` of each channel: by channel, then in the order of
-    /// their tries. One whose next try lies further ahead than any pause is due too: the clock was set back.
+    /// Notices that are owed by a channel and whose next try is due, at most `limit` of them, in the order of their tries. One whose next try lies further ahead than any pause is due too: the clock was set back.
     ///
     /// # Errors
     /// The database failed.
     fn due_notices(
         &self,
+        channel: ChannelId,
         now: DateTime<Utc>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<OwedNotice>, StoreError>> + Send;

@@ -4,7 +4,7 @@
 use std::fs;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::harness::{Ended, SETTINGS, Site};
 
@@ -19,7 +19,7 @@ fn site(command: &str) -> Site {
         ),
     );
     // TLS begins only if it can read one.
-    site.write("certificates.pem", include_str!("../fixtures/trusted.pem"));
+    site.write("certificates.pem", include_str!("../fixtures/tls/ca.pem"));
     site
 }
 
@@ -28,9 +28,9 @@ fn told(site: &Site, arguments: &[&str]) -> Ended {
     Ended::of(site.command(arguments).env("SSL_CERT_FILE", site.path("certificates.pem")).env_remove("SSL_CERT_DIR"))
 }
 
-/// Asks until ECS has answered the daemon for the first time.
+/// Asks until the loop has turned and ECS has answered for the first time.
 fn is_ready(site: &Site) {
-    let ready = || told(site, &["healthcheck", "--ready"]).stdout.starts_with("ready: the loop");
+    let ready = || told(site, &["healthcheck", "--ready"]).stdout.starts_with("ready: the loop last turned at 2");
     assert!((0..3_000).any(|_| ready()), "it gets ready");
 }
 
@@ -66,6 +66,7 @@ fn a_daemon_that_is_well_is_told_with_all_that_matters_and_without_a_secret() {
         &format!("held by pid {pid} on host"),
         "-01-01T03:00:00Z a\n",
         "in flight       none",
+        "notices         0 wait, 0 given up\n",
         "of the daemon",
         "region        AWS_REGION",
         "AWS_ACCESS_KEY_ID",
@@ -92,6 +93,9 @@ fn a_daemon_that_is_well_is_told_with_all_that_matters_and_without_a_secret() {
 #[test]
 fn a_daemon_at_a_url_is_told_without_the_files_of_this_machine() {
     let site = site(r#""true""#);
+    let waits = format!("\"cat\", \"{}\"", site.gate().display());
+    let job = fs::read_to_string(site.path("jobs.d/a.toml")).expect("written").replace("\"true\"", &waits);
+    site.write("jobs.d/a.toml", job);
     site.write("tenacron.toml", format!("{SETTINGS}\n[http]\nlisten = \"127.0.0.1:0\"\n"));
     let (daemon, address) = site.daemon_on_http(&["run", "--local"]);
     let url = format!("http://{address}");
@@ -99,10 +103,16 @@ fn a_daemon_at_a_url_is_told_without_the_files_of_this_machine() {
     let health = told(&site, &["healthcheck", "--url", &url]);
     assert_eq!(health.code, Some(0), "{}", health.stderr);
     assert!(health.stdout.starts_with("healthy: the loop last turned at 2"), "{}", health.stdout);
+    assert_eq!(site.run(&["trigger", "a"]).code, Some(0));
+    daemon.wait_for_job("a", "task started");
     let ended = told(&site, &["doctor", "--json", "--url", &url]);
     assert_eq!(ended.code, Some(0), "{} {}", ended.stdout, ended.stderr);
     let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
     assert_eq!((&report["daemon"]["place"], &report["state"]), (&url.as_str().into(), &Value::Null));
+    assert_eq!(report["in_flight"], json!([{ "status": "running", "runs": 1 }]));
+    assert_eq!(report["notices"], json!({ "waiting": 0, "dead": 0 }));
+    site.open_gate();
+    daemon.wait_for_job("a", "run succeeded");
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
     assert_eq!(told(&site, &["healthcheck", "--url", &url]).code, Some(4));
     assert_eq!(told(&site, &["doctor", "--url", &url]).code, Some(1));

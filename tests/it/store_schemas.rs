@@ -21,7 +21,7 @@ use tenacron::store::{Audit, Batch, Mark, Store};
 use super::store::{Disk, all, batch, holder, mark, save, summary_of};
 use super::store_hands::{audit, log_tails, pauses};
 use super::store_lives::{Life, at, every_life, lives_of_schema_1};
-use super::store_notices::notices_of;
+use super::store_notices::{all_due, notices_of};
 
 /// What a cause says of exit code 137 since some time after schema 2.
 const SIGKILL: &str =
@@ -158,7 +158,7 @@ async fn a_database_of_every_released_schema_is_read_back_whole_and_goes_on() {
             assert_eq!(story.log_tails, log_tails_of(schema), "schema {schema}, {name}");
         }
         let [owed, of_first] = notices_of_schema(schema);
-        let due = store.due_notices(at(9), 9).await.unwrap();
+        let due = all_due(&store, at(9), 9).await;
         assert_eq!(due.iter().map(|owed| owed.notice.id.clone()).collect::<Vec<_>>(), owed, "schema {schema}");
         let expected = notices_of(&lives[0].1.run).0;
         assert!(due.iter().zip(expected).all(|(owed, notice)| owed.notice == notice), "schema {schema}");

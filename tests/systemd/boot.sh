@@ -20,7 +20,11 @@ binary=$(realpath "${1:-target/debug/tenacron}")
 command -v systemd-nspawn >/dev/null || lacks "there is no systemd-nspawn (Debian: apt-get install systemd-container)"
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/tenacron-boot.XXXXXX")
-tidy() { [ -n "${KEEP:-}" ] && echo "left behind: $scratch" || rm -rf --one-file-system "$scratch"; }
+container=
+tidy() {
+  if [ -n "$container" ] && kill "$container" 2>/dev/null; then wait "$container" || true; fi
+  if [ -n "${KEEP:-}" ]; then echo "left behind: $scratch"; else rm -rf --one-file-system "$scratch"; fi
+}
 trap tidy EXIT
 root=$scratch/debian
 

@@ -11,13 +11,12 @@ use super::super::places::Places;
 use super::super::remote::Remote;
 use super::super::{Context, VERSION};
 use super::environment::{Environment, Variables};
-use super::{Configuration, Daemon, Failure, InFlight, Next, Paused, Report, counted};
+use super::{Configuration, Daemon, Failure, InFlight, Next, Notices, Paused, Report, counted};
 use crate::config::{self, Level, Loaded};
 use crate::daemon::{Health, clock};
 use crate::engine::run::Status;
 use crate::store::RunSummary;
 use crate::store::sqlite::{About, SCHEMA};
-use crate::web::api::RUNS_MAX;
 use crate::web::objects::{JobObject, RunObject};
 
 /// How many lines each list has.
@@ -30,7 +29,6 @@ const LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 const NEW: TimeDelta = TimeDelta::minutes(1);
 /// What the state should have left to grow into: its log alone is kept at up to 64 MiB.
 const FREE_MIN: u64 = 256 << 20;
-const IN_FLIGHT: [Status; 5] = [Status::Due, Status::Launching, Status::Running, Status::Stopping, Status::Waiting];
 const BAD_ENDS: [Status; 3] = [Status::Failed, Status::TimedOut, Status::Unknown];
 
 pub(super) async fn gather(context: &Context) -> Report {
@@ -50,6 +48,7 @@ pub(super) async fn gather(context: &Context) -> Report {
         in_flight: Vec::new(),
         failures: Vec::new(),
         paused: Vec::new(),
+        notices: None,
         environment: Environment::of(&Variables::of(None), loaded.config.as_ref()),
     };
     if let Some(client) = &client {
@@ -119,6 +118,10 @@ async fn ask(client: &Client, loaded: &Loaded, report: &mut Report) {
         Ok(jobs) => take_jobs(jobs, report),
         Err(failed) => report.needs_a_person.push(format!("the jobs can't be read: {}", failed.message)),
     }
+    match client.text("/metrics").await {
+        Ok(page) => take_metrics(&page, report),
+        Err(failed) => report.needs_a_person.push(format!("the metrics can't be read: {}", failed.message)),
+    }
     if let Err(why) = take_runs(client, report).await {
         report.needs_a_person.push(format!("the history can't be read: {why}"));
     }
@@ -143,13 +146,26 @@ fn take_jobs(jobs: Vec<JobObject>, report: &mut Report) {
         jobs.into_iter().filter(|job| job.paused).map(|job| Paused { job: job.job, pause: job.pause }).collect();
 }
 
+/// What is counted in one place only: docs/metrics.md.
+fn take_metrics(page: &str, report: &mut Report) {
+    let gauges = |name: &'static str| {
+        page.lines().filter_map(move |line| {
+            let (label, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            // A count may be written as 3.0.
+            let count: usize = value.trim_end_matches(".0").parse().ok()?;
+            Some((label.to_owned(), count))
+        })
+    };
+    report.in_flight = gauges("tenacron_runs_in_flight{status=\"")
+        .filter(|(_, runs)| *runs > 0)
+        .map(|(label, runs)| InFlight { status: label.trim_end_matches("\"}").to_owned(), runs })
+        .collect();
+    let count = |name| gauges(name).next().map(|(_, count)| count);
+    let counts = count("tenacron_notices_waiting").zip(count("tenacron_notices_dead"));
+    report.notices = counts.map(|(waiting, dead)| Notices { waiting, dead });
+}
+
 async fn take_runs(client: &Client, report: &mut Report) -> Result<(), String> {
-    for status in IN_FLIGHT {
-        let runs = runs(client, status, RUNS_MAX).await?.len();
-        if runs > 0 {
-            report.in_flight.push(InFlight { status: status.as_str(), runs });
-        }
-    }
     let mut bad = Vec::new();
     for status in BAD_ENDS {
         bad.extend(runs(client, status, LINES).await?);
@@ -187,6 +203,9 @@ fn troubles(report: &Report) -> Vec<String> {
         if !health.version.is_empty() && health.version != report.version {
             troubles.push(format!("the daemon is {}, this program is {}: restart it", health.version, report.version));
         }
+    }
+    if let Some(dead) = report.notices.as_ref().map(|notices| notices.dead).filter(|dead| *dead > 0) {
+        troubles.push(format!("{} reached nobody and was given up: the log says why", counted(dead, "notice")));
     }
     let Configuration { path, errors, .. } = &report.configuration;
     if *errors > 0 {

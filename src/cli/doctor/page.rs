@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::super::healthcheck;
 use super::super::output::{instant, or_dash, plain};
-use super::{Configuration, Daemon, Report, counted};
+use super::{Configuration, Daemon, Notices, Report, counted};
 use crate::config::Level;
 use crate::store::sqlite::About;
 
@@ -56,6 +56,9 @@ pub(super) fn written(report: &Report) -> String {
         page.list("in flight", if in_flight.is_empty() { in_flight } else { vec![in_flight.join(", ")] });
         failures(&mut page, report);
         page.list("paused", report.paused.iter().map(paused).collect());
+        if let Some(Notices { waiting, dead }) = &report.notices {
+            page.line("notices", &format!("{waiting} wait, {dead} given up"));
+        }
     }
     environment(&mut page, report);
     page.0

@@ -13,6 +13,7 @@ use super::*;
 mod files;
 mod mistakes;
 mod notify;
+mod online;
 mod proofs;
 mod rendered;
 mod schema;

@@ -134,13 +134,13 @@ fn each_mistake_has_its_code_and_its_place() {
         (format!("{hook}, secret_file = 'nowhere'"), "unreadable-secret 62"),
         (format!("{hook}, secret_file = '.'"), "unreadable-secret 62"),
         (format!("{hook}, urgency = 'high'"), "unknown-key 48"),
-        ("webhook = 'http://example.com/'".to_owned(), "plain-http 22"),
-        ("webhook = 'https://me:pw@example.com/'".to_owned(), "bad-value 22"),
-        ("webhook = 'example.com/x'".to_owned(), "bad-value 22"),
-        ("ping = 'https://hc-ping.com/x', on = ['failed']".to_owned(), "bad-value 46"),
-        ("ping = 'https://hc-ping.com/x', secret = 'x'".to_owned(), "bad-value 46"),
-        ("sns = 'nightly'".to_owned(), "bad-value 18"),
-        (format!("sns = '{TOPIC}', format = 'slack'"), "bad-value 69"),
+        ("webhook = 'http://example.com/'".to_owned(), "plain-http 23"),
+        ("webhook = 'https://me:pw@example.com/'".to_owned(), "bad-value 23"),
+        ("webhook = 'example.com/x'".to_owned(), "bad-value 23"),
+        ("ping = 'https://hc-ping.com/x', on = ['failed']".to_owned(), "bad-value 45"),
+        ("ping = 'https://hc-ping.com/x', secret = 'x'".to_owned(), "bad-value 45"),
+        ("sns = 'nightly'".to_owned(), "bad-value 19"),
+        (format!("sns = '{TOPIC}', format = 'slack'"), "bad-value 68"),
     ];
     for (keys, expected) in cases {
         let (code, column) = expected.split_once(' ').unwrap();

@@ -2,10 +2,10 @@
 //!
 //! `world.rs` is the daemon's loop with a store (`shelf.rs`), calls (`calls.rs`), an ECS (`ecs.rs`), people (`people.rs`)
 //! and a clock of its own. `plan.rs` makes up a history out of a seed, and `wishes.rs` what people want in it; `ledger.rs`
-//! judges each batch when it is saved, `audit.rs` the history when it is over, with the retry rules written a second time in
-//! `asl.rs`; `broken.rs` removes one safeguard after the other, to see that both are not blind. `rules.rs` has single rules,
-//! `lost_state.rs` those of a store that was deleted, `drains.rs`, `hands.rs`, `pauses.rs`, `quotas.rs`, `slots.rs`, `overdue.rs` and
-//! `reloads.rs` those of what their names say.
+//! judges each batch when it is saved, `told.rs` who is told of it, `audit.rs` the history when it is over, with the retry
+//! rules written a second time in `asl.rs`; `broken.rs` removes one safeguard after the other, to see that both are not
+//! blind. `rules.rs` has single rules, `lost_state.rs` those of a store that was deleted, `drains.rs`, `notices.rs`,
+//! `hands.rs`, `pauses.rs`, `quotas.rs`, `slots.rs`, `overdue.rs` and `reloads.rs` those of what their names say.
 
 mod asl;
 mod audit;
@@ -17,6 +17,7 @@ mod hands;
 mod histories;
 mod ledger;
 mod lost_state;
+mod notices;
 mod overdue;
 mod pauses;
 mod people;
@@ -27,6 +28,7 @@ mod reloads;
 mod rules;
 mod shelf;
 mod slots;
+mod told;
 mod wishes;
 mod world;
 

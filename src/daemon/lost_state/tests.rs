@@ -126,6 +126,7 @@ async fn start(store: &MemoryStore, ecs: &Cluster) -> (Daemon<MemoryStore, Clust
         max_running: None,
         groups: BTreeMap::new(),
         event_queues: Vec::new(),
+        outlets: tokio::sync::watch::channel(Arc::default()).1,
     };
     Daemon::start(settings, store.clone(), ecs.clone()).await.unwrap()
 }

@@ -1,10 +1,12 @@
 //! The adapter over real loopback sockets: what it puts on the wire and what it makes of the answers.
 
 mod describe;
+mod inventory;
 mod launch;
 mod live;
 mod logs;
 mod queue;
+mod topic;
 mod wire;
 
 use std::time::Duration;

@@ -199,9 +199,14 @@ impl Store for SqliteStore {
         self.ask_in_time("list what people did", move |connection| read::audit(connection, before, limit)).await
     }
 
-    async fn due_notices(&self, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, StoreError> {
-        self.ask_in_time("read which notices are due", move |connection| read::due_notices(connection, now, limit))
-            .await
+    async fn due_notices(
+        &self,
+        channel: ChannelId,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<OwedNotice>, StoreError> {
+        let read = move |connection: &Connection| read::due_notices(connection, &channel, now, limit);
+        self.ask_in_time("read which notices are due", read).await
     }
 
     async fn owed_channels(&self) -> Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError> {

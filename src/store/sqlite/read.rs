@@ -397,19 +397,20 @@ pub(super) fn owed_channels(connection: &Connection) -> Result<Vec<(ChannelId, D
     Ok(channels)
 }
 
-pub(super) fn due_notices(connection: &Connection, now: DateTime<Utc>, limit: usize) -> Result<Vec<OwedNotice>, Fault> {
+pub(super) fn due_notices(
+    connection: &Connection,
+    channel: &ChannelId,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<OwedNotice>, Fault> {
     let (now, ahead) = (now.timestamp_millis(), (now + PAUSE_MAX).timestamp_millis());
-    let mut due = Vec::new();
-    for (channel, _) in owed_channels(connection)? {
-        let mut left = limit;
-        for (after, until) in [(i64::MIN, now), (ahead, i64::MAX)] {
-            let mut statement = connection.prepare_cached(sql::DUE_NOTICES)?;
-            let mut rows =
-                statement.query(params![&*channel.0, after, until, i64::try_from(left).unwrap_or(i64::MAX)])?;
-            while let Some(row) = rows.next()? {
-                due.push(notice_row(row)?.into_owed()?);
-                left -= 1;
-            }
+    let (mut due, mut left) = (Vec::new(), i64::try_from(limit).unwrap_or(i64::MAX));
+    for (after, until) in [(i64::MIN, now), (ahead, i64::MAX)] {
+        let mut statement = connection.prepare_cached(sql::DUE_NOTICES)?;
+        let mut rows = statement.query(params![&*channel.0, after, until, left])?;
+        while let Some(row) = rows.next()? {
+            due.push(notice_row(row)?.into_owed()?);
+            left -= 1;
         }
     }
     Ok(due)

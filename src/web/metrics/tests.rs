@@ -54,6 +54,7 @@ fn scrape(health: Health) -> Scrape {
         in_flight: Some(vec![(Status::Running, 3)]),
         term: 7,
         notices: Some(NoticeCounts { owed: 2, dead: 1 }),
+        delivered: vec![("sns", "delivered", 4), ("sns", "failed", 1)],
         process: Process::default(),
     }
 }
@@ -92,6 +93,7 @@ fn a_page_says_how_the_daemon_is() {
         "tenacron_job_period_seconds{job=\"nightly\"} 900.0",
         "tenacron_notices_waiting 2",
         "tenacron_notices_dead 1",
+        "tenacron_notices_total{kind=\"sns\",result=\"delivered\"} 4",
         "process_start_time_seconds 1767225500.0",
         "# EOF",
     ] {
@@ -109,7 +111,7 @@ fn a_page_says_how_the_daemon_is() {
 fn a_loop_and_a_store_that_do_not_answer_cost_only_what_they_know() {
     let page = page::text(Scrape { jobs: None, in_flight: None, notices: None, ..scrape(health()) }).unwrap();
     assert!(page.contains("tenacron_loop_turned_timestamp_seconds 1767225695.0\n"), "{page}");
-    for unknown in ["tenacron_next_firing", "tenacron_runs_in_flight", "tenacron_notices"] {
+    for unknown in ["tenacron_next_firing", "tenacron_runs_in_flight", "tenacron_notices_waiting"] {
         assert!(!page.contains(unknown), "{unknown}: {page}");
     }
 }

@@ -36,6 +36,7 @@ impl World {
         self.every_instant_has_exactly_one_row(jobs);
         self.no_job_runs_beside_itself(jobs);
         self.shelf.keeps_its_audit();
+        self.shelf.keeps_its_notices();
         let mut tasks: BTreeMap<&RunId, Vec<&FakeTask>> = BTreeMap::new();
         for task in &self.ecs.tasks {
             tasks.entry(&task.run).or_default().push(task);

@@ -13,6 +13,7 @@ use super::world::World;
 use crate::daemon::driver::Driver;
 use crate::engine::failure::is_definite;
 use crate::engine::job::JobName;
+use crate::engine::notice::Standing;
 use crate::engine::pause::Scope;
 use crate::engine::run::{ClockChange, Event, Outcome, Refused, Run, Seek, State, Step};
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskFacts, TaskTimes};
@@ -85,10 +86,16 @@ pub(super) enum Flaw {
     SavesRunsByName,
     /// Retries go before every first launch.
     LetsRetriesPass,
+    /// Notices are saved in a transaction of their own, after what they are about.
+    NotifiesApart,
+    /// What is told of an end is decided by how the job stands after it.
+    TellsByHowItStandsNow,
+    /// What was told is not kept over a restart.
+    ForgetsWhatWasTold,
 }
 
 impl Flaw {
-    pub(super) const ALL: [Flaw; 32] = [
+    pub(super) const ALL: [Flaw; 35] = [
         Flaw::ActsBeforeItsSave,
         Flaw::MarksApart,
         Flaw::ForgetsNoDuplicate,
@@ -121,6 +128,9 @@ impl Flaw {
         Flaw::AuditsApart,
         Flaw::SavesRunsByName,
         Flaw::LetsRetriesPass,
+        Flaw::NotifiesApart,
+        Flaw::TellsByHowItStandsNow,
+        Flaw::ForgetsWhatWasTold,
     ];
 
     /// Puts a flaw, or none, into every driver of this thread.
@@ -183,6 +193,20 @@ pub(super) fn after_turn(world: &mut World, batch: &mut Option<Batch>, now: Date
     if let (true, Some(batch)) = (Flaw::AuditsApart.is_here(), batch.as_mut()) {
         let audit = std::mem::take(&mut batch.audit);
         world.shelf.commit(&Batch { audit, ..Batch::empty(batch.term, batch.at) });
+    }
+    if let (true, Some(batch)) = (Flaw::NotifiesApart.is_here(), batch.as_mut()) {
+        let late = std::mem::take(&mut batch.notices);
+        batch.notices = std::mem::replace(&mut world.late_notices, late);
+    }
+    if let (true, Some(batch)) = (Flaw::TellsByHowItStandsNow.is_here(), batch.as_mut()) {
+        let ended = driver.runs.values_mut().filter(|tracked| tracked.before.is_some());
+        for tracked in ended {
+            tracked.before = driver.jobs.get(&tracked.run.job).map(super::super::JobEntry::stands);
+        }
+        batch.notices = driver.owed(&batch.runs);
+    }
+    if let (true, Some(batch)) = (Flaw::ForgetsWhatWasTold.is_here(), batch.as_mut()) {
+        batch.marks.iter_mut().for_each(|mark| mark.standing = Standing::default());
     }
     if let (true, Some(batch)) = (Flaw::KeepsASlot.is_here(), batch.as_ref()) {
         for save in batch.runs.iter().filter(|save| save.run.is_finished() && save.run.launch.is_some()) {

@@ -20,7 +20,7 @@ fn causes(world: &World) -> Vec<&str> {
 }
 
 /// 2025-06-15 15:07, the first instant of a job of every minute, and `minute` minutes later.
-fn minute(minute: i64) -> DateTime<Utc> {
+pub(super) fn minute(minute: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_750_000_020 + minute * 60, 0).unwrap()
 }
 
@@ -152,7 +152,7 @@ fn failing() -> World {
 }
 
 /// Lets the next instant's task end with this exit code.
-fn end_next_with(world: &mut World, exit_code: i32) {
+pub(super) fn end_next_with(world: &mut World, exit_code: i32) {
     let before = world.ecs.tasks.len();
     while world.ecs.tasks.len() == before {
         world.run_until(world.real + TimeDelta::milliseconds(100));

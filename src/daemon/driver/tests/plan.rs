@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use super::ecs::Mood;
 use super::people::Room;
 use super::random::Random;
+use super::told;
 use super::wishes;
 use super::world::World;
 use super::{definition, elsewhere, retrier};
@@ -106,7 +107,7 @@ fn random_definition(random: &mut Random) -> Definition {
     let start_deadline = random.one_of(&[None, None, None, Some(30), Some(90)]).map(Duration::from_secs);
     let count = random.one_of(&[1, 1, 1, 1, 2, 3]);
     let (task, limits) = (TaskSpec { group, count, ..plain.task.clone() }, Limits { start_deadline, ..plain.limits });
-    Definition { task, limits, ..plain }
+    Definition { task, limits, notify: told::rules(random).into(), ..plain }
 }
 
 fn definition_without_room(random: &mut Random) -> Definition {

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 /// Xorshift: enough to vary histories, and the same on every machine.
+#[derive(Clone)]
 pub(super) struct Random(u64);
 
 impl Random {

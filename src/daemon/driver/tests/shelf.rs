@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::ledger::Stretch;
+use super::told::Told;
 use super::{demand, demand_eq};
 use crate::engine::job::{Instance, JobName};
 use crate::engine::pause::{Pause, Scope};
@@ -20,7 +21,7 @@ use crate::engine::schedule::Schedule;
 use crate::observe::Counts;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Holder, SqliteStore, World};
-use crate::store::{Audit, Batch, Loaded, Mark, Store as _, StoreError, Term};
+use crate::store::{Audit, Batch, Loaded, Mark, NOTICE_PAUSE_MAX, OwedNotice, Store as _, StoreError, Term};
 
 /// Where runs are kept.
 #[derive(Debug)]
@@ -83,6 +84,8 @@ pub(super) struct Shelf {
     /// Since when the daemon has had its configuration: no schedule that is new begins before.
     pub(super) configured_at: DateTime<Utc>,
     pub(super) batches: usize,
+    /// Who was told what.
+    pub(super) told: Told,
 }
 
 impl Shelf {
@@ -113,6 +116,7 @@ impl Shelf {
             audit: Vec::new(),
             configured_at: DateTime::<Utc>::MIN_UTC,
             batches: 0,
+            told: Told::default(),
         }
     }
 
@@ -174,6 +178,30 @@ impl Shelf {
         demand_eq(kept, self.audit.clone(), || "what people did".to_owned());
     }
 
+    /// What people are told, as the store has it, is what was owed, each once.
+    pub(super) fn keeps_its_notices(&self) {
+        let (now, limit) = (DateTime::<Utc>::MAX_UTC - NOTICE_PAUSE_MAX, usize::MAX);
+        fn read<T>(answer: Result<T, StoreError>) -> T {
+            answer.unwrap_or_else(|error| super::violated(format!("what is owed can't be read: {error}")))
+        }
+        let channels = match &self.kept {
+            Kept::Memory(store) => at_once(store.owed_channels()),
+            Kept::Disk(disk) => disk.runtime.block_on(disk.store().owed_channels()),
+        };
+        let of = |(channel, _)| match &self.kept {
+            Kept::Memory(store) => at_once(store.due_notices(channel, now, limit)),
+            Kept::Disk(disk) => disk.runtime.block_on(disk.store().due_notices(channel, now, limit)),
+        };
+        let owed: Vec<OwedNotice> = read(channels).into_iter().flat_map(|channel| read(of(channel))).collect();
+        let mut kept: Vec<String> = owed.iter().map(|owed| owed.notice.id.clone()).collect();
+        kept.sort_unstable();
+        demand_eq(kept, self.told.notices.keys().cloned().collect(), || "what is owed".to_owned());
+        for OwedNotice { notice, .. } in owed {
+            let facts = &self.told.notices[&notice.id].facts;
+            demand(notice.facts == *facts, || format!("{notice:?} came back otherwise than it was owed"));
+        }
+    }
+
     pub(super) fn fail_to_commit(&self, batch: &Batch) {
         // A disk fails in tests of its own.
         if let Kept::Memory(store) = &self.kept {
@@ -188,6 +216,7 @@ impl Shelf {
             Ok(duplicates) => duplicates,
             Err(error) => super::violated(format!("the store refuses a batch: {error}: {:?}", batch.runs)),
         };
+        self.told.note(batch, &duplicates);
         for job in &batch.forgotten_marks {
             let was_known = self.forgotten.insert(job.clone());
             self.marks.remove(job);

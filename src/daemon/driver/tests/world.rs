@@ -20,6 +20,7 @@ use super::{demand, demand_eq};
 use crate::daemon::driver::{Driver, Report, Setup};
 use crate::daemon::inbox::{self, Inbox};
 use crate::engine::job::{Instance, Job, Overlap};
+use crate::engine::notice::Notice;
 use crate::engine::quota::Quotas;
 use crate::engine::run::RunId;
 use crate::engine::slots::Slots;
@@ -84,6 +85,8 @@ pub(super) struct World {
     pub(super) was_away_for_long: bool,
     /// Whether the history is printed as it goes.
     pub(super) is_told: bool,
+    /// What a broken build saves with the next batch.
+    pub(super) late_notices: Vec<Notice>,
 }
 
 pub(super) fn rate() -> (f64, u32) {
@@ -134,6 +137,7 @@ impl World {
             clock_was_changed: false,
             was_away_for_long: false,
             is_told: false,
+            late_notices: Vec::new(),
         }
     }
 
