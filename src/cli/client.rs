@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderValue;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ use crate::web::socket;
 
 /// How long an answer may take.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long the daemon may take before it answers with a file: until all of it is there and checked.
+const FILE_WITHIN: Duration = Duration::from_secs(60 * 60);
 /// The largest answer.
 pub(super) const BODY_MAX: usize = 256 << 20;
 
@@ -96,18 +98,27 @@ impl Client {
 
     /// Sends POST with a body and reads the object.
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failed> {
-        let body = serde_json::to_string(body)
-            .map_err(|error| Failed::new(Exit::Failed, format!("failed to write the request: {error}")))?;
-        self.ask(Ask { method: "POST", path, body: Some(body) }).await
+        self.ask(posted(path, body)?).await
+    }
+
+    /// Sends POST and answers with the head of a file; its bytes are to be read. Over a URL files are not fetched.
+    pub(super) async fn post_for_file(&self, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Failed> {
+        let Client::Socket(socket) = self else {
+            let message = "this goes over the daemon's control socket: leave --url out";
+            return Err(Failed::new(Exit::Usage, message));
+        };
+        let response = in_time(FILE_WITHIN, send(socket, posted(path, body)?)).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, body) = in_time(ANSWER_WITHIN, whole(response)).await?;
+        Err(refusal(status, &body))
     }
 
     async fn answer(&self, ask: Ask<'_>) -> Result<(StatusCode, Bytes), Failed> {
         match self {
             Client::Url(remote) => remote.ask(ask).await,
-            Client::Socket(path) => tokio::time::timeout(ANSWER_WITHIN, exchange(path, ask))
-                .await
-                .map_err(|_| Failed::new(Exit::NoDaemon, "the daemon did not answer in time"))?
-                .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}"))),
+            Client::Socket(path) => in_time(ANSWER_WITHIN, async { whole(send(path, ask).await?).await }).await,
         }
     }
 
@@ -117,21 +128,17 @@ impl Client {
             return serde_json::from_slice(&body)
                 .map_err(|error| Failed::new(Exit::Failed, format!("failed to read the daemon's answer: {error}")));
         }
-        let message =
-            serde_json::from_slice::<ErrorObject>(&body).map_or_else(|_| status.to_string(), |body| body.error);
-        let exit = match status {
-            StatusCode::NOT_FOUND => Exit::NotFound,
-            StatusCode::BAD_REQUEST => Exit::Usage,
-            StatusCode::CONFLICT => Exit::Declined,
-            StatusCode::UNPROCESSABLE_ENTITY => Exit::Config,
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Denied,
-            _ => Exit::Failed,
-        };
-        Err(Failed::new(exit, message))
+        Err(refusal(status, &body))
     }
 }
 
-async fn exchange(path: &Path, ask: Ask<'_>) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+fn posted<'a>(path: &'a str, body: &impl Serialize) -> Result<Ask<'a>, Failed> {
+    let body = serde_json::to_string(body)
+        .map_err(|error| Failed::new(Exit::Failed, format!("failed to write the request: {error}")))?;
+    Ok(Ask { method: "POST", path, body: Some(body) })
+}
+
+async fn send(path: &Path, ask: Ask<'_>) -> Result<Response<Incoming>, Trouble> {
     let stream = open(path).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
@@ -143,10 +150,36 @@ async fn exchange(path: &Path, ask: Ask<'_>) -> Result<(StatusCode, Bytes), Box<
             request = request.header(ON_BEHALF_OF, user);
         }
     }
-    let response = sender.send_request(request.body(Full::new(Bytes::from(ask.body.unwrap_or_default())))?).await?;
+    Ok(sender.send_request(request.body(Full::new(Bytes::from(ask.body.unwrap_or_default())))?).await?)
+}
+
+async fn whole(response: Response<Incoming>) -> Result<(StatusCode, Bytes), Trouble> {
     let status = response.status();
-    let body = Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes();
-    Ok((status, body))
+    Ok((status, Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes()))
+}
+
+/// What a connection can meet.
+type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+async fn in_time<T>(within: Duration, asking: impl Future<Output = Result<T, Trouble>>) -> Result<T, Failed> {
+    tokio::time::timeout(within, asking)
+        .await
+        .map_err(|_| Failed::new(Exit::NoDaemon, "the daemon did not answer in time"))?
+        .map_err(|error| Failed::new(Exit::NoDaemon, format!("failed to ask the daemon: {error}")))
+}
+
+/// An answer that is not what was asked for.
+fn refusal(status: StatusCode, body: &[u8]) -> Failed {
+    let message = serde_json::from_slice::<ErrorObject>(body).map_or_else(|_| status.to_string(), |body| body.error);
+    let exit = match status {
+        StatusCode::NOT_FOUND => Exit::NotFound,
+        StatusCode::BAD_REQUEST => Exit::Usage,
+        StatusCode::CONFLICT => Exit::Declined,
+        StatusCode::UNPROCESSABLE_ENTITY => Exit::Config,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Denied,
+        _ => Exit::Failed,
+    };
+    Failed::new(exit, message)
 }
 
 async fn open(path: &Path) -> std::io::Result<UnixStream> {

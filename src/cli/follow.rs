@@ -18,6 +18,7 @@ use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
 use crate::daemon::{Mailbox, ReloadState, clock};
 use crate::ecs::AwsEcs;
 use crate::engine::job::Target;
+use crate::engine::retention::Retention;
 use crate::engine::run::Asker;
 use crate::local::Handle;
 use crate::notify::Outlets;
@@ -73,6 +74,8 @@ pub(super) struct Follower {
     pub(super) service: mpsc::UnboundedSender<Reload>,
     /// As the files were when they were last read.
     pub(super) read: Look,
+    /// For whoever deletes what is kept no longer.
+    pub(super) retention: watch::Sender<Retention>,
 }
 
 impl Follower {
@@ -159,6 +162,7 @@ impl Follower {
             targets::settle(&mut config, self.ecs.own());
         }
         let outlets = outlets(&config);
+        let retention = config.retention;
         let new = NewJobs {
             jobs: config.jobs.into_values().collect(),
             launch_rate: config.ecs.launch_rate,
@@ -171,6 +175,7 @@ impl Follower {
             Some(Ok(Done::Reloaded(changes))) => {
                 self.take_targets(targets);
                 self.outlets.send_if_modified(|before| std::mem::replace(before, Arc::clone(&outlets)) != outlets);
+                self.retention.send_replace(retention);
                 self.access.set(rules);
                 Ok(changes)
             }

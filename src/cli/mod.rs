@@ -1,9 +1,10 @@
 //! The command line: one file for each command, exit codes in `exit.rs`.
 //!
 //! `run` builds the parts of the daemon and hands them over. `validate` and `next` need no daemon. All others ask a
-//! running one over its control socket or at `--url`, and never open its store.
+//! running one over its control socket or at `--url`, and never open its store; `backup` opens one that no daemon has.
 
 mod audit;
+mod backup;
 mod client;
 mod completion;
 mod doctor;
@@ -17,6 +18,7 @@ mod iam_policy;
 mod jobs;
 mod local;
 mod next;
+mod notices;
 mod online;
 mod output;
 mod places;
@@ -100,12 +102,16 @@ enum Command {
     Backfill(hands::BackfillArguments),
     /// List what people did, newest first
     Audit(audit::Arguments),
+    /// List who was told what, newest first
+    Notices(notices::Arguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
     /// Say whether the daemon is well, in one line and by the exit code
     Healthcheck(healthcheck::Arguments),
     /// Show one page about daemon, configuration and state; needs no daemon
     Doctor(doctor::Arguments),
+    /// Copy the state to a file, while the daemon runs or not
+    Backup(backup::Arguments),
     /// Show what a job does about a failure; needs no daemon
     Explain(explain::Arguments),
     /// Print the IAM policy that the jobs need; needs no daemon
@@ -163,9 +169,11 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Retry(retry)) => hands::retry(&context, retry).await,
         Some(Command::Backfill(backfill)) => hands::backfill(&context, backfill).await,
         Some(Command::Audit(audit)) => audit::run(&context, &audit).await,
+        Some(Command::Notices(notices)) => notices::run(&context, notices).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
         Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&context, &healthcheck).await,
         Some(Command::Doctor(doctor)) => doctor::run(&context, &doctor).await,
+        Some(Command::Backup(backup)) => backup::run(&context, backup).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
         Some(Command::IamPolicy(policy)) => iam_policy::run(&context, &policy).await,
         Some(Command::Schema) => schema::run(),

@@ -57,6 +57,15 @@ pub(super) fn control_sockets(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
     Places::both(path, loaded).into_iter().map(|places| places.control_socket).collect()
 }
 
+/// Where the state of a daemon of this configuration may be, in the same order.
+pub(super) fn databases(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+    let configured = loaded.state.clone();
+    vec![
+        configured.unwrap_or_else(|| config::DEFAULT_STATE.into()),
+        local_folder(path, loaded.state.as_deref()).join("state.db"),
+    ]
+}
+
 fn local_folder(config: &Path, state: Option<&Path>) -> PathBuf {
     match state.and_then(Path::parent) {
         Some(folder) => folder.to_owned(),

@@ -128,6 +128,7 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
     let (outlets, receiver) = watch::channel(follow::outlets(&config));
     let (own, named) = (ecs.own().clone(), config.targets.keys().cloned().collect::<Vec<_>>());
     let calls = ecs.clone();
+    let (retention, rules) = watch::channel(config.retention);
     let settings = Settings {
         instance: config.instance,
         jobs: config.jobs.into_values().collect(),
@@ -139,6 +140,7 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
         groups: config.groups,
         event_queues,
         outlets: receiver,
+        retention: rules,
     };
     let daemon_failed = |error| daemon_failed(error, &places);
     let (daemon, mailbox) = Daemon::start(settings, store.clone(), ecs).await.map_err(daemon_failed)?;
@@ -157,6 +159,7 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
         hangups,
         service,
         read,
+        retention,
     };
     let following = tokio::spawn(follower.run(listeners.clone()));
     let telling = tokio::spawn(service::tell(mailbox.clone(), told, stops.asked.clone(), listeners.clone()));
@@ -206,16 +209,20 @@ fn open_store(config: &Config, places: &Places) -> Result<SqliteStore, Failed> {
     let world = if places.journal.is_some() { World::Local } else { World::Aws };
     let holder = Holder::this_process(config.instance.clone());
     SqliteStore::open(&places.state, world, &holder, clock::now()).map_err(|error| {
-        let exit = match error {
-            OpenError::Held { .. } => Exit::Held,
-            OpenError::Damaged { .. } | OpenError::NotADatabase { .. } => Exit::Damaged,
-            OpenError::NotWritable { .. }
-            | OpenError::NewerSchema { .. }
-            | OpenError::OtherWorld { .. }
-            | OpenError::Database { .. } => Exit::State,
-        };
-        state_failed(exit, format!("failed to open the state: {}", observe::chain(&error)), places)
+        state_failed(exit_of(&error), format!("failed to open the state: {}", observe::chain(&error)), places)
     })
+}
+
+/// The exit code of a state that can't be opened.
+pub(super) fn exit_of(error: &OpenError) -> Exit {
+    match error {
+        OpenError::Held { .. } => Exit::Held,
+        OpenError::Damaged { .. } | OpenError::NotADatabase { .. } => Exit::Damaged,
+        OpenError::NotWritable { .. }
+        | OpenError::NewerSchema { .. }
+        | OpenError::OtherWorld { .. }
+        | OpenError::Database { .. } => Exit::State,
+    }
 }
 
 /// The message with what to do where only a person can help.

@@ -5,6 +5,7 @@ use super::client::escaped;
 use super::exit::{Exit, Failed};
 use super::output::{instant, or_dash, plain, print, print_json};
 use crate::engine::run::Phases;
+use crate::store::NoticeSummary;
 use crate::web::objects::{AttemptObject, RunObject};
 
 #[derive(Debug, clap::Args)]
@@ -57,6 +58,11 @@ fn story(run: &RunObject) -> Vec<String> {
         lines.push(String::new());
         lines.extend(attempt_lines(attempt));
     }
+    if !run.notices.is_empty() {
+        lines.push(String::new());
+        lines.push("notices".into());
+        lines.extend(run.notices.iter().map(notice_line));
+    }
     lines.push(String::new());
     lines.push("history".into());
     for entry in &run.events {
@@ -66,6 +72,16 @@ fn story(run: &RunObject) -> Vec<String> {
         lines.push(line.trim_end().to_owned());
     }
     lines
+}
+
+fn notice_line(notice: &NoticeSummary) -> String {
+    let tries = match (notice.tries, &notice.last_error) {
+        (0, _) => String::new(),
+        (1, None) => format!(" {}", instant(notice.at)),
+        (tries, None) => format!(" {} after {tries} tries", instant(notice.at)),
+        (tries, Some(error)) => format!(" {} after {tries} tries; last error: {error}", instant(notice.at)),
+    };
+    format!("  {} to {}: {}{tries}", notice.on.as_str(), notice.channel, notice.state.as_str())
 }
 
 fn attempt_lines(attempt: &AttemptObject) -> Vec<String> {

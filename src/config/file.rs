@@ -17,6 +17,7 @@ use crate::engine::job::{
 };
 use crate::engine::log_tail::LINES_MAX;
 use crate::engine::resources::{PlacementConstraint, PlacementStrategy, VolumeConfiguration};
+use crate::engine::retention::Retention;
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::{self, Exceptions, Gap, Moment};
 use crate::notify::Heartbeat;
@@ -28,6 +29,7 @@ use super::notify::{self, Notify};
 use super::reader::{At, Field, Table, Value};
 use super::report::{one_of, shown};
 use super::resources;
+use super::retention;
 use super::retry;
 use super::targets::{self, Targets};
 use super::task;
@@ -200,6 +202,7 @@ pub(super) struct SettingsFile {
     pub(super) state: Field<Option<PathBuf>>,
     pub(super) control_socket: Field<Option<PathBuf>>,
     pub(super) http: Field<HttpSettings>,
+    pub(super) retention: Field<Retention>,
     pub(super) ecs: Field<EcsSettings>,
     pub(super) targets: Field<Targets>,
     pub(super) max_running: Field<u32>,
@@ -220,6 +223,7 @@ pub(super) fn settings(whole: &Table<'_>, folder: &Path) -> SettingsFile {
         control_socket: whole
             .get("control", |value| value.table(|table| table.get("socket", |value| socket(value, folder)).optional())),
         http: whole.get("http", |value| value.table(|table| http(table, folder))),
+        retention: whole.get("retention", |value| value.table(retention::retention)),
         ecs: whole.get("ecs", |value| value.table(ecs)),
         targets: whole.get("targets", targets::targets),
         max_running: whole.get("max_running", max_running),

@@ -36,8 +36,19 @@ const FILES_MAX: usize = 10_000;
 /// The folder beside the main file.
 pub(super) const FOLDER: &str = "jobs.d";
 /// The tables that only the main file may hold.
-const MAIN_ONLY: [&str; 10] =
-    ["instance", "state", "control", "http", "ecs", "targets", "max_running", "groups", "heartbeat", "defaults"];
+const MAIN_ONLY: [&str; 11] = [
+    "instance",
+    "state",
+    "control",
+    "http",
+    "retention",
+    "ecs",
+    "targets",
+    "max_running",
+    "groups",
+    "heartbeat",
+    "defaults",
+];
 /// The name of an installation that was given none.
 const INSTANCE: &str = "default";
 /// The main file is the first source.
@@ -253,6 +264,7 @@ fn settle(
         state: settings.state.optional()?.flatten(),
         control_socket: settings.control_socket.optional()?.flatten(),
         http: settings.http.optional()?.unwrap_or_default(),
+        retention: settings.retention.optional()?.unwrap_or_default(),
         ecs: settings.ecs.optional()?.unwrap_or_default(),
         targets: targets?,
         target_queues,

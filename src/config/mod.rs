@@ -4,7 +4,7 @@
 //! at once. Nobody should repair a file by running into one mistake after the other, and a reload that is refused must
 //! say why in one go. So nothing here stops at the first error: the syntax is read by the recovering parser of `toml`
 //! (`syntax.rs`), variables of the environment are put into the tree (`variables.rs`), it is read key by key (`reader.rs`)
-//! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `notify.rs`,
+//! into what each file says (`file.rs`, `http.rs`, `targets.rs`, `task.rs`, `resources.rs`, `volume.rs`, `retry.rs`, `retention.rs`, `notify.rs`,
 //! `local.rs`, `when.rs`), and what the files say together becomes domain values (`check.rs`, `capacity.rs`), of which some things can
 //! be proved (`proofs.rs`, `reach.rs`), and which can be held against what ECS says (`online/`). Whatever is wrong on the way
 //! is put down in one report (`report.rs`) with its place, and the way goes on.
@@ -23,6 +23,7 @@ mod capacity;
 mod check;
 mod conceal;
 mod exit_codes;
+mod field;
 mod file;
 mod hidden;
 mod http;
@@ -36,6 +37,7 @@ mod reader;
 mod render;
 mod report;
 mod resources;
+mod retention;
 mod retry;
 mod syntax;
 mod targets;
@@ -55,6 +57,7 @@ use std::time::Duration;
 
 use crate::engine::job::{Instance, Job, JobName, Target};
 use crate::engine::notice::ChannelId;
+use crate::engine::retention::Retention;
 use crate::local::TaskDefinition;
 use crate::notify::{Channel, Heartbeat};
 
@@ -81,6 +84,8 @@ pub struct Config {
     pub control_socket: Option<PathBuf>,
     /// Where HTTP is served, and to whom.
     pub http: HttpSettings,
+    /// How long what is over is kept.
+    pub retention: Retention,
     /// How ECS is talked to.
     pub ecs: EcsSettings,
     /// Further accounts and regions, by name; a target without a region has that of [`Config::ecs`].

@@ -31,7 +31,7 @@ use crate::engine::pause::{Pause, Scope};
 use crate::engine::quota::{self, Quotas};
 use crate::engine::run::{ClockChange, Entry, Event, Refused, Run, RunId, Status, Step};
 use crate::engine::slots::{Limited, Slots};
-use crate::store::{Audit, Batch, Loaded, Mark, RunSave, Term};
+use crate::store::{Audit, Batch, Loaded, Mark, NoticeMove, RunSave, Term};
 
 use self::clock_change::SET_BACK_MIN;
 pub use self::command::{Changes, Command, Declined, Done, NewJobs, Receipt};
@@ -85,6 +85,8 @@ pub struct Driver {
     changed_pauses: BTreeSet<Scope>,
     /// What people did since the last batch.
     audit: Vec<Audit>,
+    /// Dead letters that somebody wants delivered after all.
+    revived: Vec<NoticeMove>,
     /// When somebody last asked for a run, as it is named.
     asked_at: DateTime<Utc>,
     /// At which pace tasks are polled from now on, if that is new.
@@ -134,6 +136,7 @@ impl Driver {
             pauses: loaded.pauses.into_iter().collect(),
             changed_pauses: BTreeSet::new(),
             audit: Vec::new(),
+            revived: Vec::new(),
             asked_at: DateTime::<Utc>::MIN_UTC,
             new_pace: None,
             orders: Vec::new(),
@@ -277,6 +280,7 @@ impl Driver {
             marks,
             forgotten_marks: std::mem::take(&mut self.forgotten_marks),
             notices: self.owed(&runs),
+            notice_moves: std::mem::take(&mut self.revived),
             runs,
             pauses: changed.into_iter().map(|scope| (scope.clone(), self.pauses.get(&scope).cloned())).collect(),
             audit: std::mem::take(&mut self.audit),

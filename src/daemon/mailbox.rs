@@ -13,7 +13,6 @@ use crate::observe::Metrics;
 use super::changes::{Gallery, Watching};
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
-use super::notices::NoticeTally;
 use super::reach::{Reach, SiteHealth};
 
 /// How many letters may wait.
@@ -183,6 +182,10 @@ impl Pulse {
         })
     }
 
+    pub(super) fn can_save(&self) -> bool {
+        self.with(|health| health.store_error.is_none())
+    }
+
     /// True if it had failed before.
     pub(super) fn store_works(&self) -> bool {
         self.with(|health| health.store_error.take().is_some())
@@ -197,19 +200,13 @@ pub struct Mailbox {
     reach: Reach,
     metrics: Metrics,
     gallery: Gallery,
-    tally: Arc<NoticeTally>,
 }
 
-pub(super) fn open(
-    reach: Reach,
-    metrics: Metrics,
-    gallery: Gallery,
-    tally: Arc<NoticeTally>,
-) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(reach: Reach, metrics: Metrics, gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
     let version = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ")").to_owned();
     let pulse = Arc::new(Pulse(Mutex::new(Health { version, ..Health::default() })));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery, tally }, letters, pulse)
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery }, letters, pulse)
 }
 
 impl Mailbox {
@@ -250,11 +247,6 @@ impl Mailbox {
     /// Begins to watch what changes; none if the loop has ended.
     pub fn watch(&self) -> Option<Watching> {
         self.gallery.watch()
-    }
-
-    /// What came of tries to deliver notices.
-    pub fn notice_tally(&self) -> &NoticeTally {
-        &self.tally
     }
 
     /// Tells what came of a new configuration, for whoever asks how the daemon is.

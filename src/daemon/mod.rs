@@ -26,6 +26,7 @@ mod lost_state;
 mod mailbox;
 mod notices;
 mod perform;
+mod pruner;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -55,8 +56,8 @@ use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, NextFiring, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::notices::Courier;
-pub use self::notices::NoticeTally;
 use self::perform::Performer;
+use self::pruner::Pruner;
 use self::reach::Reach;
 pub use self::reach::SiteHealth;
 use self::watch::Watcher;
@@ -64,6 +65,7 @@ use crate::ecs::{Ecs, EventQueue};
 use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::log_tail::{Wanted, wanted};
 use crate::engine::quota::Quotas;
+use crate::engine::retention::Retention;
 use crate::engine::run::{RunId, Status, in_words};
 use crate::engine::slots::Slots;
 use crate::notify::Outlets;
@@ -106,6 +108,8 @@ pub struct Settings {
     pub event_queues: Vec<EventQueue>,
     /// The channels of notices and the heartbeat, as the configuration of the moment has them.
     pub outlets: Receiver<Arc<Outlets>>,
+    /// How long what is over is kept, as the configuration in force says.
+    pub retention: Receiver<Retention>,
 }
 
 /// Why the daemon ended other than by being told to.
@@ -151,7 +155,7 @@ pub struct Daemon<S, E> {
     /// They begin after the first turn.
     listeners: Option<Vec<Listener>>,
     log_tails: mpsc::UnboundedSender<Wanted>,
-    /// Wakes the courier.
+    /// Wakes the courier: something is owed, or owed again.
     owed: Arc<Notify>,
     /// It begins after the first turn.
     courier: Option<Courier<S, Counted<E>>>,
@@ -184,15 +188,17 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let (changes, gallery) = changes::open(instance.clone());
         let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
+        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone(), gallery);
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
-        let (courier, owed, tally) =
-            Courier::new(store.clone(), ecs.clone(), settings.outlets.clone(), pollers.clone());
-        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone(), gallery, tally);
+        let latest = settings.outlets.clone();
+        let (courier, owed) = Courier::new(store.clone(), ecs.clone(), latest, metrics.clone(), pollers.clone());
         let beating = heartbeat::beat(mailbox.clone(), settings.outlets);
         tracker.spawn(pollers.clone().run_until_cancelled_owned(beating));
         let pace = Pace { poll_interval, describe_rate };
         let watcher =
             Watcher::new(ecs.clone(), pace, sender.clone(), tracker.clone(), pollers.clone(), metrics.clone());
+        let pruner = Pruner { store: store.clone(), rules: settings.retention, pulse: Arc::clone(&pulse) };
+        tracker.spawn(pollers.clone().run_until_cancelled_owned(pruner.run()));
         let listeners = Some(events::listeners(settings.event_queues, &watcher.followed()));
         let (log_tails, fetcher) = Fetcher::new(store.clone(), ecs.clone());
         tracker.spawn(pollers.clone().run_until_cancelled_owned(fetcher.run()));
@@ -261,13 +267,11 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         self.leave(arrived, &stop).await
     }
 
-    /// After the first turn: begins to deliver notices, to listen to the queues, to ask whether ECS answers, and to remember how
+    /// After the first turn: begins to listen to the queues, to deliver notices, to ask whether ECS answers, and to remember how
     /// runs of earlier daemons ended. What was in flight is followed by then; an event of any other task is not kept.
     fn begin_beside(&mut self) {
-        if let Some(courier) = self.courier.take() {
-            self.delivering = Some(tokio::spawn(courier.run()));
-        }
         let Some(listeners) = self.listeners.take() else { return };
+        self.delivering = self.courier.take().map(|courier| tokio::spawn(courier.run()));
         for listener in listeners {
             self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(listener.run()));
         }
@@ -321,7 +325,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
             batch.audit.iter().for_each(observe::carried_out);
             self.changes.tell(&batch, &duplicates);
-            if !batch.notices.is_empty() {
+            if !batch.notices.is_empty() || !batch.notice_moves.is_empty() {
                 self.owed.notify_one();
             }
         }

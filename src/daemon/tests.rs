@@ -1,6 +1,8 @@
 //! The loop itself: that a call which panics takes nothing with it, (in `saving.rs`) what it does while its store fails,
-//! (in `push.rs`) what task events and log tails change, and (in `reach.rs`) whether ECS answers.
+//! (in `push.rs`) what task events and log tails change, (in `reach.rs`) whether ECS answers, and (in `pruning.rs`) what becomes
+//! of what is kept no longer.
 
+mod pruning;
 mod push;
 mod reach;
 mod saving;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +23,7 @@ use super::{Settings, clock};
 use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::{Instance, Site, Target};
 use crate::engine::launch::{Launch, LaunchRequest};
+use crate::engine::retention::Retention;
 use crate::engine::run::{Event, Firing, Run, RunId, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn};
@@ -90,7 +93,8 @@ fn settings() -> Settings {
         max_running: None,
         groups: BTreeMap::new(),
         event_queues: Vec::new(),
-        outlets: tokio::sync::watch::channel(Arc::default()).1,
+        outlets: watch::channel(Arc::default()).1,
+        retention: watch::channel(Retention::default()).1,
     }
 }
 

@@ -29,6 +29,7 @@ pub mod pairs;
 pub mod pause;
 pub mod quota;
 pub mod resources;
+pub mod retention;
 pub mod retry;
 pub mod run;
 #[cfg(test)]

@@ -5,19 +5,23 @@
 //! and a second daemon do is asked for: [`MemoryStore::begin_term`] is a new daemon on the same data, and
 //! [`MemoryStore::fail_next_commits`] a disk that fails.
 
+mod pruning;
+mod saving;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
 use super::notice::{NoticeRow, PAUSE_MAX};
-use super::row::{self, DefinitionIds, EventRow, Extent, Fault, LaunchRow, Misfit, Origin, Parts, Progress};
+use super::row::{self, DefinitionIds, EventRow, Fault, LaunchRow, Origin, Parts, Progress};
 use super::{
-    Audit, AuditRow, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, RunQuery,
-    RunSave, RunStory, RunSummary, Store, StoreError, Term,
+    AuditRow, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, Position, Pruned,
+    RunQuery, RunStory, RunSummary, Snapshot, Store, StoreError, Term,
 };
 use crate::engine::job::{Definition, JobName};
 use crate::engine::notice::{ChannelId, Standing};
+use crate::engine::retention::Retention;
 use crate::engine::run::{Run, RunId, Status};
 
 /// A handle on a store in memory; clones share it.
@@ -34,15 +38,17 @@ struct Data {
     marks: BTreeMap<JobName, MarkRow>,
     /// By the column of their scope.
     pauses: BTreeMap<String, String>,
-    audit: Vec<Audit>,
+    audit: Vec<AuditRow>,
     /// In the order in which they were owed, each with its run.
     notices: Vec<(RunId, NoticeRow)>,
-    definitions: Vec<String>,
+    /// By id.
+    definitions: BTreeMap<i64, String>,
     definition_ids: DefinitionIds,
     by_hash: HashMap<String, i64>,
-    /// In the order in which they were recorded.
-    runs: Vec<Stored>,
+    /// By place, which is the order in which they were recorded.
+    runs: BTreeMap<usize, Stored>,
     places: HashMap<RunId, usize>,
+    next_place: usize,
     /// Of runs that are the only ones for their instant.
     firings: BTreeSet<(JobName, i64)>,
     unfinished: BTreeSet<usize>,
@@ -71,23 +77,6 @@ struct Stored {
     events: Vec<EventRow>,
     /// JSON, by attempt.
     log_tails: BTreeMap<u32, String>,
-}
-
-/// What a save will do, with everything prepared that can fail.
-struct Prepared {
-    origin: Origin,
-    progress: Progress,
-    place: Place,
-    definition: Option<i64>,
-    attempts_from: usize,
-    attempts: Vec<String>,
-    launch: Option<LaunchRow>,
-    events: Vec<EventRow>,
-}
-
-enum Place {
-    New,
-    At(usize),
 }
 
 impl MemoryStore {
@@ -160,12 +149,8 @@ impl Store for MemoryStore {
 
     async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let data = self.data();
-        let rows = (1..).zip(&data.audit).map(|(seq, audit)| AuditRow { seq, audit: audit.clone() });
-        let older = rows.filter(|row| before.is_none_or(|before| row.seq < before));
-        let mut older: Vec<AuditRow> = older.collect();
-        older.reverse();
-        older.truncate(limit);
-        Ok(older)
+        let older = data.audit.iter().rev().filter(|row| before.is_none_or(|before| row.seq < before));
+        Ok(older.take(limit).cloned().collect())
     }
 
     async fn due_notices(
@@ -188,163 +173,24 @@ impl Store for MemoryStore {
     async fn notice_counts(&self) -> Result<NoticeCounts, StoreError> {
         Ok(self.data().notice_counts())
     }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Err(StoreError::Database { doing: "copy the state", source: "it is kept in memory only".into() })
+    }
+
+    async fn prune(&self, rules: Retention, from: Position, now: DateTime<Utc>) -> Result<Pruned, StoreError> {
+        let mut data = self.data();
+        if data.term != self.term.0 {
+            return Err(StoreError::Deposed { mine: self.term.0, current: data.term });
+        }
+        pruning::prune(&mut data, rules, from, now).map_err(|source| row::told("delete what is kept no longer", source))
+    }
 }
 
 impl Data {
-    fn save(&mut self, batch: &Batch) -> Result<BTreeSet<RunId>, Fault> {
-        let mut dropped = BTreeSet::new();
-        let mut prepared = Vec::with_capacity(batch.runs.len());
-        // What earlier saves of this batch will have stored.
-        let mut ahead = Ahead { next: self.runs.len(), ..Ahead::default() };
-        for save in &batch.runs {
-            match self.prepare(save, &mut ahead)? {
-                Some(ready) => prepared.push(ready),
-                None => {
-                    dropped.insert(save.run.id.clone());
-                }
-            }
-        }
-        let pauses = batch.pauses.iter().map(|(scope, pause)| {
-            let body = pause.as_ref().map(row::to_json).transpose()?;
-            Ok((row::of_scope(scope).to_owned(), body))
-        });
-        let pauses = pauses.collect::<Result<Vec<_>, Fault>>()?;
-        let tails = batch.log_tails.iter().map(|(run, attempt, tails)| Ok((run, *attempt, row::to_json(tails)?)));
-        let tails = tails.collect::<Result<Vec<_>, Fault>>()?;
-        let mut notices: Vec<(RunId, NoticeRow)> = Vec::new();
-        for notice in batch.notices.iter().filter(|notice| !dropped.contains(&notice.facts.run)) {
-            let is_known = self.notices.iter().chain(&notices).any(|(_, known)| known.id == notice.id);
-            let has_run = ahead.places.contains_key(&notice.facts.run) || self.places.contains_key(&notice.facts.run);
-            if !is_known && has_run {
-                notices.push((notice.facts.run.clone(), NoticeRow::of(notice)?));
-            }
-        }
-        for job in &batch.forgotten_marks {
-            self.marks.remove(job);
-        }
-        for mark in &batch.marks {
-            self.marks.insert(mark.job.clone(), MarkRow::of(mark));
-        }
-        for (scope, body) in pauses {
-            match body {
-                Some(body) => self.pauses.insert(scope, body),
-                None => self.pauses.remove(&scope),
-            };
-        }
-        self.audit.extend(batch.audit.iter().filter(|entry| !entry.is_of_any(&dropped)).cloned());
-        for ready in prepared {
-            self.apply(ready);
-        }
-        self.notices.extend(notices);
-        for moved in &batch.notice_moves {
-            let owed = self.notices.iter_mut().find(|(_, notice)| notice.id == moved.id);
-            owed.into_iter().for_each(|(_, notice)| notice.take(moved));
-        }
-        for (run, attempt, body) in tails {
-            if let Some(stored) = self.places.get(run).and_then(|place| self.runs.get_mut(*place)) {
-                stored.log_tails.insert(attempt, body);
-            }
-        }
-        self.last_commit_at = Some(batch.at.timestamp_millis());
-        Ok(dropped)
-    }
-
-    /// Everything of a save that can fail; none if it is a new run that is there already.
-    fn prepare<'a>(&mut self, save: &'a RunSave, ahead: &mut Ahead<'a>) -> Result<Option<Prepared>, Fault> {
-        let run = &save.run;
-        let known = ahead.places.get(&run.id).or_else(|| self.places.get(&run.id)).copied();
-        let (origin, progress) = row::of_run(run)?;
-        let (place, stored) = match (known, save.is_new) {
-            (None, true) => {
-                let firing = (origin.job.clone(), origin.scheduled_at);
-                let is_unique = row::is_unique(origin.trigger);
-                if is_unique && (self.firings.contains(&firing) || !ahead.firings.insert(firing)) {
-                    return Ok(None);
-                }
-                ahead.places.insert(&run.id, ahead.next);
-                ahead.next += 1;
-                (Place::New, Extent::default())
-            }
-            (Some(_), true) => return Ok(None),
-            (Some(place), false) => {
-                let extent = ahead.extents.get(&place).copied();
-                let stored = self.runs.get(place).map(|stored| stored.progress.extent);
-                (Place::At(place), extent.or(stored).unwrap_or_default())
-            }
-            (None, false) => return Err(Misfit::NeverSaved(run.id.clone()).into()),
-        };
-        let extent = stored.continued_by(save)?;
-        let at = match place {
-            Place::New => ahead.next - 1,
-            Place::At(at) => at,
-        };
-        ahead.extents.insert(at, extent);
-        Ok(Some(Prepared {
-            definition: if save.is_new { Some(self.definition_id(&run.definition)?) } else { None },
-            attempts_from: save.attempts_from,
-            attempts: run.attempts.iter().skip(save.attempts_from).map(row::to_json).collect::<Result<_, _>>()?,
-            launch: run.launch.as_ref().map(LaunchRow::of).transpose()?,
-            events: save.entries.iter().map(EventRow::of).collect::<Result<_, _>>()?,
-            origin,
-            progress,
-            place,
-        }))
-    }
-
-    fn definition_id(&mut self, definition: &Arc<Definition>) -> Result<i64, Fault> {
-        let Data { definitions, definition_ids, by_hash, .. } = self;
-        definition_ids.id_of(definition, |hash, body| {
-            if let Some(id) = by_hash.get(hash) {
-                return Ok(*id);
-            }
-            let id = i64::try_from(definitions.len())?;
-            definitions.push(body.to_owned());
-            by_hash.insert(hash.to_owned(), id);
-            Ok(id)
-        })
-    }
-
-    fn apply(&mut self, ready: Prepared) {
-        let place = match ready.place {
-            Place::New => {
-                let place = self.runs.len();
-                self.places.insert(ready.origin.id.clone(), place);
-                if row::is_unique(ready.origin.trigger) {
-                    self.firings.insert((ready.origin.job.clone(), ready.origin.scheduled_at));
-                }
-                self.runs.push(Stored {
-                    origin: ready.origin,
-                    progress: ready.progress.clone(),
-                    definition: ready.definition.unwrap_or_default(),
-                    attempts: Vec::new(),
-                    launches: BTreeMap::new(),
-                    events: Vec::new(),
-                    log_tails: BTreeMap::new(),
-                });
-                place
-            }
-            Place::At(place) => place,
-        };
-        if ready.progress.finished_at.is_none() {
-            self.unfinished.insert(place);
-        } else {
-            self.unfinished.remove(&place);
-        }
-        let Some(stored) = self.runs.get_mut(place) else { return };
-        stored.progress = ready.progress;
-        stored.attempts.truncate(ready.attempts_from);
-        stored.attempts.extend(ready.attempts);
-        stored.events.extend(ready.events);
-        if let Some(launch) = ready.launch {
-            // The frozen request stays as it was first stored.
-            let kept = stored.launches.entry(launch.generation).or_insert_with(|| launch.clone());
-            (kept.first_sent_at, kept.unresolved) = (launch.first_sent_at, launch.unresolved);
-        }
-    }
-
     fn load(&self) -> Result<Loaded, Fault> {
         let mut definitions = HashMap::new();
-        let unfinished = self.unfinished.iter().filter_map(|place| self.runs.get(*place));
+        let unfinished = self.unfinished.iter().filter_map(|place| self.runs.get(place));
         let runs = unfinished.map(|stored| self.whole_run(stored, &mut definitions)).collect::<Result<_, _>>()?;
         let marks = self.marks.iter().map(|(job, mark)| mark.to_mark(job)).collect::<Result<_, Fault>>()?;
         let pauses =
@@ -377,13 +223,12 @@ impl Data {
     }
 
     fn definition(&self, stored: &Stored) -> Result<Arc<Definition>, Fault> {
-        let place = usize::try_from(stored.definition)?;
-        let body = self.definitions.get(place).ok_or("a run's definition is not stored")?;
+        let body = self.definitions.get(&stored.definition).ok_or("a run's definition is not stored")?;
         Ok(Arc::new(row::from_json(body, &row::named(&stored.origin.id), "definition.body")?))
     }
 
     fn of_instant(&self, job: &JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, Fault> {
-        let of_job = self.runs.iter().filter(|run| run.origin.job == *job);
+        let of_job = self.runs.values().filter(|run| run.origin.job == *job);
         let summaries = of_job.map(Stored::summary).collect::<Result<Vec<_>, Fault>>()?;
         let (named, asked): (Vec<_>, Vec<_>) = summaries.into_iter().partition(|run| row::is_unique(run.trigger));
         let mut found: Vec<RunSummary> =
@@ -394,14 +239,14 @@ impl Data {
 
     fn list(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
         let end = match &query.before {
-            None => self.runs.len(),
+            None => self.next_place,
             // Nothing was recorded before a run that was never recorded.
             Some(run) => self.places.get(run).copied().unwrap_or_default(),
         };
         self.runs
-            .iter()
-            .take(end)
+            .range(..end)
             .rev()
+            .map(|(_, run)| run)
             .filter(|run| query.job.as_ref().is_none_or(|job| *job == run.origin.job))
             .filter(|run| query.status.is_none_or(|status| status == run.progress.status))
             .take(query.limit)
@@ -410,13 +255,13 @@ impl Data {
     }
 
     fn last_runs(&self, status: Option<Status>) -> Result<Vec<RunSummary>, Fault> {
-        let runs = self.runs.iter().filter(|run| status.is_none_or(|status| run.progress.status == status));
+        let runs = self.runs.values().filter(|run| status.is_none_or(|status| run.progress.status == status));
         let newest: BTreeMap<&JobName, &Stored> = runs.map(|run| (&run.origin.job, run)).collect();
         newest.into_values().map(Stored::summary).collect()
     }
 
     fn story(&self, run: &RunId) -> Result<Option<RunStory>, Fault> {
-        let Some(stored) = self.places.get(run).and_then(|place| self.runs.get(*place)) else { return Ok(None) };
+        let Some(stored) = self.places.get(run).and_then(|place| self.runs.get(place)) else { return Ok(None) };
         Ok(Some(RunStory {
             summary: stored.summary()?,
             attempts: stored.attempts.iter().map(|body| row::to_attempt(body, run)).collect::<Result<_, _>>()?,
@@ -515,13 +360,4 @@ impl Stored {
     fn summary(&self) -> Result<RunSummary, Fault> {
         Ok(row::to_summary(self.origin.clone(), self.progress.clone())?)
     }
-}
-
-/// What the saves before this one, in the same batch, will have stored.
-#[derive(Default)]
-struct Ahead<'a> {
-    next: usize,
-    places: HashMap<&'a RunId, usize>,
-    firings: BTreeSet<(JobName, i64)>,
-    extents: HashMap<usize, Extent>,
 }

@@ -8,10 +8,12 @@
 
 pub mod memory;
 mod notice;
+mod prune;
 mod row;
 pub mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -22,12 +24,14 @@ use crate::engine::job::{Definition, JobName};
 use crate::engine::log_tail::LogTail;
 use crate::engine::notice::{ChannelId, Notice, Standing};
 use crate::engine::pause::{Pause, Scope};
+use crate::engine::retention::Retention;
 use crate::engine::run::{Attempt, Covered, Entry, Run, RunId, Status, Trigger};
 
 pub use self::notice::{
     NoticeCounts, NoticeMove, NoticeQuery, NoticeState, NoticeSummary, NoticeTurn, OwedNotice,
     PAUSE_MAX as NOTICE_PAUSE_MAX,
 };
+pub use self::prune::{Position, Pruned};
 
 /// One period of leadership; a higher term ends all lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,6 +238,17 @@ pub struct RunStory {
     pub definition: Arc<Definition>,
 }
 
+/// All that was stored at one instant, as a database of its own.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// From its beginning on; nobody else finds it.
+    pub file: File,
+    /// How many bytes.
+    pub len: u64,
+    /// The SHA-256 of them, in hexadecimal digits.
+    pub sha256: String,
+}
+
 /// Why a store did not do what it was asked; nothing of the batch is saved.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -370,4 +385,23 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// # Errors
     /// The database failed.
     fn notice_counts(&self) -> impl Future<Output = Result<NoticeCounts, StoreError>> + Send;
+
+    /// Deletes a slice of what the rules no longer keep: runs that are over, each with all that belongs to it, definitions that
+    /// no run has any more, and what people did. Everything of a slice goes at once, and nothing of it once a later term has
+    /// begun.
+    ///
+    /// # Errors
+    /// Nothing of the slice was deleted.
+    fn prune(
+        &self,
+        rules: Retention,
+        from: Position,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Pruned, StoreError>> + Send;
+
+    /// Copies everything, while commits go on.
+    ///
+    /// # Errors
+    /// There is no copy: the database or the file system failed, there is no room for one, or another is being made.
+    fn snapshot(&self) -> impl Future<Output = Result<Snapshot, StoreError>> + Send;
 }

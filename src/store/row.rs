@@ -410,6 +410,10 @@ pub(super) fn named(run: &RunId) -> String {
     format!("run {run}")
 }
 
+pub(super) fn named_job(job: &str) -> String {
+    format!("a run of job {job}")
+}
+
 /// A length as a column; no run comes near the limit.
 pub(super) fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)

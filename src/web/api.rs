@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::events::{Streams, events};
 use super::hands::{self, ReloadAsk};
 use super::metrics::metrics;
+use super::notices::notices;
 use super::objects::{ErrorObject, JobObject, RunObject};
 use super::openapi::openapi;
 use super::why::why;
@@ -56,6 +57,7 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("get", "/api/v1/jobs/{job}", get(job::<S>)),
         ("get", "/api/v1/jobs/{job}/why", get(why::<S>)),
         ("get", "/api/v1/audit", get(audit::<S>)),
+        ("get", "/api/v1/notices", get(notices::<S>)),
         ("get", "/api/v1/runs", get(runs::<S>)),
         ("get", "/api/v1/runs/{run}", get(run::<S>)),
         ("get", "/api/v1/events", get(events::<S>)),
@@ -85,6 +87,13 @@ pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
 impl Problem {
     pub(super) fn not_found(what: impl Into<String>) -> Problem {
         Problem(StatusCode::NOT_FOUND, what.into())
+    }
+
+    /// Perhaps not any more.
+    pub(super) fn no_run(run: &RunId) -> Problem {
+        Problem::not_found(format!(
+            "there is no run `{run}`; one that ended longer ago than [retention] keeps is deleted"
+        ))
     }
 
     pub(super) fn bad_request(what: impl Into<String>) -> Problem {
@@ -177,7 +186,7 @@ async fn runs<S: Store>(
 }
 
 /// A page of a list, which names the next one if there is one. Source of the header: RFC 8288.
-fn page<T: Serialize>(
+pub(super) fn page<T: Serialize>(
     path: &str,
     items: &[T],
     limit: usize,
@@ -188,7 +197,7 @@ fn page<T: Serialize>(
     if let Some(last) = last {
         let kept = kept.iter().filter_map(|(key, value)| Some(format!("{key}={}&", value.as_ref()?)));
         let link = format!("<{path}?{}limit={limit}&before={last}>; rel=\"next\"", kept.collect::<String>());
-        // The names of jobs and runs are plain: nothing of them needs to be escaped.
+        // The names of jobs, runs and notices are plain: nothing of them needs to be escaped.
         if let Ok(link) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(header::LINK, link);
         }
@@ -203,7 +212,7 @@ pub fn statuses() -> String {
 
 async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>) -> Result<Json<RunObject>, Problem> {
     let story = sources.store.story(RunId::from_text(&id)).await?;
-    let story = story.ok_or_else(|| Problem::not_found(format!("there is no run `{id}`")))?;
+    let story = story.ok_or_else(|| Problem::no_run(&RunId::from_text(&id)))?;
     let waits_for = waits_for(&sources, &story.summary).await;
     Ok(Json(RunObject { waits_for, ..story.into() }))
 }

@@ -17,6 +17,8 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::api::{ANSWER_WITHIN, Problem, Route, Sources};
+use super::backup;
+use super::notices;
 use super::objects::ErrorObject;
 use super::peer::Peer;
 use crate::daemon::driver::{Changes, Command, Declined, Done};
@@ -46,7 +48,9 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("post", "/api/v1/resume", post(resume_all::<S>)),
         ("post", "/api/v1/runs/{run}/cancel", post(cancel::<S>)),
         ("post", "/api/v1/runs/{run}/retry", post(retry::<S>)),
+        ("post", "/api/v1/notices/retry", post(notices::retry::<S>)),
         ("post", "/api/v1/reload", post(reload::<S>)),
+        ("post", backup::PATH, post(backup::backup::<S>)),
     ]
 }
 
@@ -62,7 +66,7 @@ impl Default for BodyWithin {
 
 /// Who asks, and what they said: the whole of a request that does something.
 pub(super) struct Said<T> {
-    asker: Asker,
+    pub(super) asker: Asker,
     body: T,
 }
 
@@ -163,7 +167,7 @@ impl<S: Send + Sync, T: Reasoned> FromRequest<S> for Said<T> {
 }
 
 /// Has a command carried out.
-async fn carry_out<S: Store>(sources: &Sources<S>, command: Command) -> Result<Done, Problem> {
+pub(super) async fn carry_out<S: Store>(sources: &Sources<S>, command: Command) -> Result<Done, Problem> {
     let answered = tokio::time::timeout(ANSWER_WITHIN, sources.mailbox.command(command)).await.map_err(|_elapsed| {
         Problem::unavailable("not saved yet, and it may still be: look what is there before you ask again")
     })?;
@@ -280,7 +284,7 @@ fn pause_of(done: &Done) -> Option<&Pause> {
     match done {
         Done::Paused(pause) => Some(pause),
         Done::Resumed { lifted, .. } => lifted.as_ref(),
-        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) => None,
+        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Revived(_) | Done::Noted => None,
     }
 }
 
@@ -295,7 +299,7 @@ async fn cancel<S: Store>(
         Ok(_) => Err(Problem::unavailable("the daemon answered something else")),
         Err(Problem(StatusCode::CONFLICT, why)) => match sources.store.story(run.clone()).await? {
             Some(story) => Err(Problem(StatusCode::CONFLICT, format!("{why}: {}", story.summary.status.as_str()))),
-            None => Err(Problem::not_found(format!("there is no run `{run}`"))),
+            None => Err(Problem::no_run(&run)),
         },
         Err(problem) => Err(problem),
     }
@@ -308,7 +312,7 @@ async fn retry<S: Store>(
 ) -> Result<Response, Problem> {
     let run = RunId::from_text(&run);
     let story = sources.store.story(run.clone()).await?;
-    let story = story.ok_or_else(|| Problem::not_found(format!("there is no run `{run}`")))?;
+    let story = story.ok_or_else(|| Problem::no_run(&run))?;
     if story.summary.finished_at.is_none() {
         return Err(Declined::Alive(run).into());
     }

@@ -6,11 +6,13 @@
 //! reached from elsewhere. What strangers can make either of them hold has a limit (`serve.rs`).
 
 pub mod api;
+pub mod backup;
 mod events;
 pub mod gate;
 pub mod hands;
 pub mod listen;
 mod metrics;
+pub mod notices;
 pub mod objects;
 mod openapi;
 mod patient;

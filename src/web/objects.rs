@@ -10,7 +10,7 @@ use crate::engine::log_tail::LogTail;
 use crate::engine::pause::Pause;
 use crate::engine::run::{Attempt, Entry, Phases, TaskEnd};
 use crate::engine::task::ContainerFacts;
-use crate::store::{RunStory, RunSummary};
+use crate::store::{NoticeSummary, RunStory, RunSummary};
 
 /// A job in listings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct RunObject {
     /// What to do about its error.
     #[serde(default)]
     pub hint: Option<String>,
+    /// Who was told of it, in the order in which they were to be.
+    #[serde(default)]
+    pub notices: Vec<NoticeSummary>,
     /// Its attempts, in order.
     pub attempt_list: Vec<AttemptObject>,
     /// Its history, in order.
@@ -77,7 +80,8 @@ impl From<RunStory> for RunObject {
         };
         let attempt_list: Vec<AttemptObject> = story.attempts.into_iter().map(with_log).collect();
         let hint = hint_of_end(&story.summary, attempt_list.last());
-        RunObject { hint, summary: story.summary, waits_for: None, attempt_list, events: story.entries }
+        let RunStory { summary, notices, entries: events, .. } = story;
+        RunObject { hint, summary, waits_for: None, notices, attempt_list, events }
     }
 }
 

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::api::Problem;
+use super::backup;
 use super::hands::BodyWithin;
 use super::patient::Patient;
 use super::peer::Peer;
@@ -42,6 +43,8 @@ const HEAD_BYTES_MAX: usize = 32 << 10;
 const HEADERS_MAX: usize = 64;
 /// How long an answer may take to be made; what it waits for has shorter limits of its own, but for a large configuration.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// The same of a backup: the whole state is copied, checked and read before its first byte is sent.
+const BACKUP_WITHIN: Duration = Duration::from_secs(60 * 60);
 /// How long the other end may take none of an answer.
 const TAKE_WITHIN: Duration = Duration::from_secs(30);
 /// How long answers under way may take once serving has been told to stop. Whoever sent half a request is not waited for.
@@ -193,7 +196,9 @@ async fn connection(
 fn sealed(router: Router, limits: Limits) -> Router {
     router.layer(Extension(limits.body_within)).layer(middleware::from_fn(
         move |request: Request, next: Next| async move {
-            let answered = tokio::time::timeout(limits.answer_within, next.run(request)).await;
+            let is_backup = request.uri().path() == backup::PATH;
+            let within = if is_backup { BACKUP_WITHIN } else { limits.answer_within };
+            let answered = tokio::time::timeout(within, next.run(request)).await;
             let mut response = answered.unwrap_or_else(|_elapsed| {
                 Problem(StatusCode::SERVICE_UNAVAILABLE, "this took too long, and may still be done".into())
                     .into_response()

@@ -102,6 +102,9 @@ fn untold(view: &JobView, at: DateTime<Utc>, now: DateTime<Utc>) -> String {
         let near = format!("{}{next}", last.unwrap_or_default());
         return format!("no instant: {} in {} does not name it; near it are {near}", schedule.text(), schedule.zone());
     }
+    if at + view.offset <= now && at > view.anchor {
+        return "not known any more: its row was deleted, as [retention] says".to_owned();
+    }
     if at + view.offset <= now {
         return format!(
             "not known: the daemon has followed this schedule since {} only, and has no row of it",
@@ -193,6 +196,10 @@ mod tests {
         assert_eq!(
             untold(&daily, at(-86_400), at(0)),
             "not known: the daemon has followed this schedule since 2026-01-01T00:00:00Z only, and has no row of it"
+        );
+        assert_eq!(
+            untold(&daily, at(86_400), at(500 * 86_400)),
+            "not known any more: its row was deleted, as [retention] says"
         );
         let asker = Asker { by: "ops".into(), reason: None };
         let paused = Some((Scope::All, Pause { asker, since: at(0), until: None }));

@@ -8,6 +8,7 @@
 )]
 
 mod aws;
+mod backup;
 mod bad_input;
 mod boto3;
 mod classification;
@@ -28,6 +29,7 @@ mod licences;
 mod lost_state;
 mod main_job;
 mod metrics;
+mod notices;
 mod online;
 mod openapi;
 mod push;
@@ -45,6 +47,7 @@ mod store_faults;
 mod store_hands;
 mod store_lives;
 mod store_notices;
+mod store_prune;
 mod store_schemas;
 mod sts;
 mod surface;
@@ -52,4 +55,5 @@ mod systemd;
 mod tap;
 mod targets;
 mod tidy;
+mod told;
 mod wire;

@@ -27,6 +27,8 @@ task_definition = "quick"
 schedule = "0 3 1 1 *"
 task_definition = "broken"
 retry = [{ error_equals = ["States.TaskFailed"], interval_seconds = 1, max_attempts = 1 }]
+[[jobs.broken.notify]]
+webhook = "http://127.0.0.1:9/nobody"
 [jobs.slow]
 schedule = "0 3 1 1 *"
 task_definition = "slow"
@@ -123,6 +125,8 @@ fn every_endpoint_answers_as_it_is_described() {
         ("/api/v1/runs/{run}", &slow, ""),
         ("/api/v1/runs/{run}", &behind, ""),
         ("/api/v1/runs/{run}", "none", ""),
+        ("/api/v1/notices", "", "?limit=1000"),
+        ("/api/v1/notices", "", "?state=lost"),
         ("/api/v1/audit", "", "?limit=1000"),
         ("/api/v1/audit", "", "?limit=many"),
         ("/api/v1/events", "", "?jobs=x"),
@@ -133,6 +137,8 @@ fn every_endpoint_answers_as_it_is_described() {
     ] {
         get(&mut had, template, with, query);
     }
+    let told = get(&mut had, "/api/v1/notices", "", "?state=owed&job=broken");
+    assert_eq!((told[0]["on"].as_str(), told[0]["run"].as_str()), (Some("failed"), Some(&*broken)));
     had.add("get", "/healthz", &port.get("/healthz", &[]));
     had.add("get", "/readyz", &port.get("/readyz", &[]));
     had.add("get", "/api/v1/jobs", &port.get("/api/v1/jobs", &[]));
@@ -147,6 +153,7 @@ fn every_endpoint_answers_as_it_is_described() {
     post(&mut had, &job_path("/resume"), "quick", "{}");
     post(&mut had, "/api/v1/resume", "", "");
     post(&mut had, &run_path("/cancel"), &slow, r#"{"reason": "enough"}"#);
+    post(&mut had, "/api/v1/notices/retry", "", "{}");
     post(&mut had, "/api/v1/reload", "", "{}");
     site.write("jobs.d/wrong.toml", "[jobs.wrong]\n");
     post(&mut had, "/api/v1/reload", "", "{}");

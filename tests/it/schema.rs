@@ -10,7 +10,7 @@ use super::python;
 const JSONSCHEMA: &str = "jsonschema==4.26.0";
 
 /// Keys of a job that is right otherwise, and that neither the reader nor the schema accepts.
-const WRONG: [&str; 52] = [
+const WRONG: [&str; 54] = [
     "timeot = \"1h\"",
     "timeout = 900",
     "timeout = \"900\"",
@@ -57,6 +57,8 @@ const WRONG: [&str; 52] = [
     "[heartbeat]\ninterval = \"1m\"",
     "add_tags = \"yes\"",
     "[ecs]\nlaunch_rate = 0",
+    "[retention]\nmax_age = \"always\"",
+    "[retention]\nmax_runs_per_job = 0",
     "[state]\nurl = \"/var/lib/x.db\"",
     "[targets.t]",
     "[targets.t]\nregion = \"eu-central-1a\"",

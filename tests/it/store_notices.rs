@@ -63,7 +63,7 @@ fn facts(on: On, run: &Run) -> NoticeFacts {
     }
 }
 
-fn notice(run: &Run, id: &str, channel: &str, seconds: i64) -> Notice {
+pub(crate) fn notice(run: &Run, id: &str, channel: &str, seconds: i64) -> Notice {
     let facts = Arc::new(facts(On::Failed, run));
     Notice { id: id.into(), channel: ChannelId(channel.into()), at: at(seconds), facts }
 }
@@ -76,7 +76,7 @@ fn again(id: &str, seconds: i64, next: i64) -> NoticeMove {
     moved(id, seconds, 1, NoticeTurn::Again { next_at: at(next), error: "HTTP 500".into() })
 }
 
-fn dead(id: &str, seconds: i64) -> NoticeMove {
+pub(crate) fn dead(id: &str, seconds: i64) -> NoticeMove {
     moved(id, seconds, 7, NoticeTurn::Dead { error: "HTTP 410 for 24 h".into() })
 }
 
@@ -85,7 +85,7 @@ async fn owe(store: &impl Store, life: &mut Life, notices: Vec<Notice>) {
     store.commit(Batch { notices, ..batch(store.term(), 1, runs) }).await.unwrap();
 }
 
-async fn turn(store: &impl Store, notice_moves: Vec<NoticeMove>) {
+pub(crate) async fn turn(store: &impl Store, notice_moves: Vec<NoticeMove>) {
     store.commit(Batch { notice_moves, ..batch(store.term(), 2, vec![]) }).await.unwrap();
 }
 

@@ -206,7 +206,9 @@ fn a_daemon_that_starts_again_in_another_region_follows_its_runs_where_they_were
     let tap = Tap::before(&url);
     let daemon = site.daemon_with(&aws("eu-west-3", &[("AWS_ENDPOINT_URL_ECS", &tap.url)]), &["run"]);
     tap.wait_for("a look at its task", |call| call.operation == "DescribeTasks" && is_about(&call.body, &task));
-    assert!(tap.seen().iter().all(|call| call.signed.as_deref() == Some("OWN/eu-central-1/ecs")), "{:?}", tap.seen());
+    // Where the job runs today is asked for a task's name, to see whether ECS answers there; nothing more.
+    let followed: Vec<_> = tap.seen().into_iter().filter(|call| call.operation != "ListTasks").collect();
+    assert!(followed.iter().all(|call| call.signed.as_deref() == Some("OWN/eu-central-1/ecs")), "{followed:?}");
     site.open_gate();
     let failed = wait_for_run(&daemon, &old, "task failed");
     assert_eq!(failed["exit_code"], 3);

@@ -2,7 +2,7 @@
 # Boots the shipped unit under a real systemd and looks how it fares: a Debian 12 in systemd-nspawn, with the local ECS
 # endpoint beside it in the same container, and no network but loopback. What is looked at: inside.sh.
 #
-#   tests/systemd/boot.sh [BINARY]     target/debug/tenacron unless told; it must run on Debian 12
+#   tests/systemd/boot.sh [BINARY | PACKAGE.deb]     target/debug/tenacron unless told; it must run on Debian 12
 #
 #   DEBIAN=DIR     a Debian 12 with systemd, dbus and ca-certificates that is used (as a copy) instead of one from debootstrap
 #   MIRROR=URL     whence debootstrap takes it, instead of the mirror that apt is configured with
@@ -14,8 +14,8 @@ cd "$(dirname "$0")/../.."
 
 lacks() { echo "boot.sh was not run: $*" >&2; exit 77; }
 
-binary=$(realpath "${1:-target/debug/tenacron}")
-[ -x "$binary" ] || lacks "there is no binary $binary"
+tested=$(realpath "${1:-target/debug/tenacron}")
+[ -f "$tested" ] || lacks "there is no file $tested"
 [ "$(id -u)" = 0 ] || lacks "it needs root"
 command -v systemd-nspawn >/dev/null || lacks "there is no systemd-nspawn (Debian: apt-get install systemd-container)"
 
@@ -42,9 +42,14 @@ fi
 
 # The endpoint is asked for by its name, so that looking up names is tried too.
 echo "127.0.0.1 localhost" >"$root/etc/hosts"
-# As the package does it.
-install -m 755 "$binary" "$root/usr/bin/tenacron"
-install -m 644 systemd/tenacron.service "$root/usr/lib/systemd/system/tenacron.service"
+if [ "${tested##*.}" = deb ]; then
+  cp "$tested" "$root/tenacron.deb"
+  chroot "$root" dpkg --install /tenacron.deb
+else
+  # As the package does it.
+  install -m 755 "$tested" "$root/usr/bin/tenacron"
+  install -m 644 systemd/tenacron.service "$root/usr/lib/systemd/system/tenacron.service"
+fi
 # The test, which the container runs as a unit of its own.
 mkdir "$root/test"
 install -m 755 tests/systemd/inside.sh "$root/test/inside.sh"
@@ -61,7 +66,7 @@ ln -s ../boot-test.service "$root/etc/systemd/system/multi-user.target.wants/boo
 echo "booting it ..."
 # The unified hierarchy also where the machine itself has the old one; not registered, for there may be no machined.
 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout --kill-after=10 300 systemd-nspawn --quiet --directory="$root" --boot \
-  --machine=tenacron-boot --register=no --keep-unit --private-network --console=pipe </dev/null >"$scratch/console.log" 2>&1 &
+  --machine="tenacron-boot-$$" --register=no --keep-unit --private-network --console=pipe </dev/null >"$scratch/console.log" 2>&1 &
 container=$!
 tail --lines=+1 --follow --pid="$container" "$root/test/log" 2>/dev/null &
 code=0

@@ -205,7 +205,7 @@ fn troubles(report: &Report) -> Vec<String> {
         }
     }
     if let Some(dead) = report.notices.as_ref().map(|notices| notices.dead).filter(|dead| *dead > 0) {
-        troubles.push(format!("{} reached nobody and was given up: the log says why", counted(dead, "notice")));
+        troubles.push(format!("{} given up, which reached nobody: tenacron notices --dead", counted(dead, "notice")));
     }
     let Configuration { path, errors, .. } = &report.configuration;
     if *errors > 0 {

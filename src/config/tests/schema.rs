@@ -149,6 +149,10 @@ fn the_defaults_of_the_schema_are_those_of_the_reader() {
         assert_eq!(settings, EcsSettings::default(), "{key}");
         compared += 1;
     }
+    let age = &schema["properties"]["retention"]["properties"]["max_age"]["default"];
+    let set = clean(&format!("retention.max_age = {}\n{}", toml(age), job_with("")));
+    assert_eq!((set.retention, clean(&job_with("")).retention), (Retention::default(), Retention::default()));
+    compared += 1;
     let retrier = schema["$defs"]["defaults"]["properties"]["retry"]["items"]["properties"].as_object().unwrap();
     let policy = |more: &str| {
         let config = clean(&job_with(&format!("retry = [{{ error_equals = ['x']{more} }}]")));
@@ -161,5 +165,5 @@ fn the_defaults_of_the_schema_are_those_of_the_reader() {
     let of = |pointer: &str| schema.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
     assert_eq!(of("/properties/state/properties/url/default"), format!("sqlite://{DEFAULT_STATE}"));
     assert_eq!(of("/properties/control/properties/socket/default"), DEFAULT_CONTROL_SOCKET);
-    assert_eq!(compared, 18 + 4 + 4);
+    assert_eq!(compared, 18 + 4 + 1 + 4);
 }

@@ -77,6 +77,18 @@ pub enum Command {
         /// What they do that meet a living run.
         overlap: Overlap,
     },
+    /// That notices which were given up are owed again.
+    Revive {
+        /// Their names. One that is not a dead letter stays as it is.
+        notices: Vec<String>,
+        /// Who and why.
+        asker: Asker,
+    },
+    /// That a backup is on record, before it is made.
+    Backup {
+        /// Who and why.
+        asker: Asker,
+    },
     /// Another configuration.
     Reload {
         /// What it says.
@@ -151,6 +163,10 @@ pub enum Done {
     },
     /// What the new configuration changed.
     Reloaded(Changes),
+    /// So many notices are owed again.
+    Revived(usize),
+    /// It is on record.
+    Noted,
 }
 
 impl Done {

@@ -12,7 +12,7 @@ use crate::engine::job::{Definition, Job, JobName, Overlap};
 use crate::engine::overrides::Overrides;
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::{Asker, Event, Firing, Request, Run, RunId, Status};
-use crate::store::Audit;
+use crate::store::{Audit, NoticeMove, NoticeTurn};
 
 type Carried = Result<Done, Declined>;
 
@@ -53,6 +53,17 @@ impl Driver {
             Command::Backfill { job, from, until, asker, overlap } => {
                 let request = Request { asker, overlap: Some(overlap), retry_of: None };
                 self.backfill(&job, (from, until), &request, now)
+            }
+            Command::Revive { notices, asker } => {
+                let revived = notices.len();
+                let moved = |id| NoticeMove { id, at: now, tries: 0, turn: NoticeTurn::Revived };
+                self.revived.extend(notices.into_iter().map(moved));
+                self.note("notices", &asker, None, None, Some(format!("{revived} dead letters are owed again")), now);
+                Ok(Done::Revived(revived))
+            }
+            Command::Backup { asker } => {
+                self.note("backup", &asker, None, None, None, now);
+                Ok(Done::Noted)
             }
             Command::Reload { new, asker } => {
                 let changes = self.reload(new, now);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::{Mailbox, Settings};
@@ -12,6 +13,7 @@ use crate::ecs::Described;
 use crate::engine::call_fault::CallFault;
 use crate::engine::job::{Instance, Job, Site};
 use crate::engine::launch::{Launch, LaunchRequest};
+use crate::engine::retention::Retention;
 use crate::engine::run::{Firing, Run, RunId, Status, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
@@ -126,7 +128,8 @@ async fn start(store: &MemoryStore, ecs: &Cluster) -> (Daemon<MemoryStore, Clust
         max_running: None,
         groups: BTreeMap::new(),
         event_queues: Vec::new(),
-        outlets: tokio::sync::watch::channel(Arc::default()).1,
+        outlets: watch::channel(Arc::default()).1,
+        retention: watch::channel(Retention::default()).1,
     };
     Daemon::start(settings, store.clone(), ecs.clone()).await.unwrap()
 }

@@ -15,13 +15,14 @@ use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::job::{Instance, JobName, Site};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::notice::ChannelId;
+use crate::engine::retention::Retention;
 use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, RunQuery, RunSave, RunStory,
-    RunSummary, Store, StoreError, Term,
+    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, Position, Pruned, RunQuery, RunSave,
+    RunStory, RunSummary, Snapshot, Store, StoreError, Term,
 };
 
 /// More looks than there is room for in the channel of reports.
@@ -253,6 +254,14 @@ impl Store for Moody {
 
     async fn notice_counts(&self) -> Result<NoticeCounts, StoreError> {
         self.store.notice_counts().await
+    }
+
+    async fn prune(&self, rules: Retention, from: Position, now: DateTime<Utc>) -> Result<Pruned, StoreError> {
+        self.store.prune(rules, from, now).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.store.snapshot().await
     }
 }
 

@@ -12,9 +12,11 @@
 //! moves its clock on.
 
 mod about;
+mod copy;
 mod fault;
 mod home;
 mod open;
+mod prune;
 mod read;
 mod sql;
 #[cfg(test)]
@@ -30,18 +32,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use self::about::About;
+pub use self::copy::copy_at_rest;
 pub use self::open::{Holder, OpenError, SCHEMA, World};
 use self::write::Writer;
 use super::row::Fault;
 use super::{
-    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, RunQuery, RunStory, RunSummary,
-    Store, StoreError, Term,
+    AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, Position, Pruned, RunQuery,
+    RunStory, RunSummary, Snapshot, Store, StoreError, Term,
 };
 use crate::engine::job::JobName;
 use crate::engine::notice::ChannelId;
+use crate::engine::retention::Retention;
 use crate::engine::run::{RunId, Status};
 
 /// The key in `meta` of the instant of the last batch.
@@ -61,6 +65,8 @@ pub struct SqliteStore(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     term: Term,
+    /// Held while a copy is made: one at a time.
+    copying: Arc<Semaphore>,
     writer: mpsc::Sender<write::Request>,
     reader: mpsc::Sender<read::Request>,
     _threads: Threads,
@@ -105,7 +111,14 @@ impl SqliteStore {
         };
         let write_thread = thread::Builder::new().name("store-writer".into()).spawn(move || owned.serve(writes));
         let threads = Threads(Some(write_thread.map_err(failed)?));
-        Ok(SqliteStore(Arc::new(Inner { path: path.to_owned(), term: opened.term, writer, reader, _threads: threads })))
+        Ok(SqliteStore(Arc::new(Inner {
+            path: path.to_owned(),
+            term: opened.term,
+            copying: Arc::new(Semaphore::new(1)),
+            writer,
+            reader,
+            _threads: threads,
+        })))
     }
 
     /// Writes what was asked for, closes the database and gives the lock back, whatever other handles there are: what
@@ -157,6 +170,8 @@ impl SqliteStore {
 enum NoAnswer {
     #[error("the database is closed")]
     Closed,
+    #[error("another copy of it is being made")]
+    Copying,
     #[error("the database did not answer within {} s; it is busy, or its disk is", ANSWER_WITHIN.as_secs())]
     Late,
 }
@@ -219,5 +234,36 @@ impl Store for SqliteStore {
 
     async fn notice_counts(&self) -> Result<NoticeCounts, StoreError> {
         self.ask_in_time("count notices", read::notice_counts).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        const DOING: &str = "copy the state";
+        let failed = |source| StoreError::Database { doing: DOING, source };
+        let permit = Arc::clone(&self.0.copying).try_acquire_owned();
+        let permit = permit.map_err(|_| failed(NoAnswer::Copying.into()))?;
+        let (answer, answered) = oneshot::channel();
+        let path = self.0.path.clone();
+        let copy = move || {
+            let copied = copy::of_open(&path, || !answer.is_closed());
+            drop(permit);
+            let _nobody_waits = answer.send(copied);
+        };
+        // In a thread that nobody waits for: a process that is told to end does.
+        let thread = thread::Builder::new().name("store-copy".into()).spawn(copy);
+        thread.map_err(|source| failed(source.into()))?;
+        answered.await.map_err(|_| failed(NoAnswer::Closed.into()))?.map_err(failed)
+    }
+
+    async fn prune(&self, rules: Retention, from: Position, now: DateTime<Utc>) -> Result<Pruned, StoreError> {
+        let find = move |connection: &Connection| prune::find(connection, rules, from, now);
+        let slice = self.ask_in_time("look for what is kept no longer", find).await?;
+        let pruned = Pruned { runs: slice.runs.len(), audit: slice.audit.len(), next: slice.next.clone() };
+        if (pruned.runs, pruned.audit) == (0, 0) {
+            return Ok(pruned);
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = write::Request::Prune(prune::Prune { slice, term: self.0.term, answer });
+        self.0.writer.send(request).await.map_err(|_| StoreError::Closed)?;
+        answered.await.unwrap_or(Err(StoreError::Closed)).map(|runs| Pruned { runs, ..pruned })
     }
 }

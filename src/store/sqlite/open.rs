@@ -17,6 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, ffi};
 
 use super::super::Term;
+use super::copy;
 use super::fault::{self, Kind};
 use super::home::{self, Home};
 use super::sql;
@@ -25,11 +26,12 @@ use crate::engine::job::Instance;
 /// "TNCR" in the header of the file.
 const APPLICATION_ID: i64 = 0x544E_4352;
 /// The schema, step by step; a released step is never edited.
-pub(super) const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     include_str!("../schema/0001_initial.sql"),
     include_str!("../schema/0002_hands.sql"),
     include_str!("../schema/0003_log_tail.sql"),
     include_str!("../schema/0004_notices.sql"),
+    include_str!("../schema/0005_retention.sql"),
 ];
 /// The newest schema. `tests/fixtures` holds a database of each one.
 pub const SCHEMA: usize = MIGRATIONS.len();
@@ -88,7 +90,7 @@ impl Holder {
         Holder { pid: std::process::id(), host: host.to_owned(), instance }
     }
 
-    fn since(&self, at: DateTime<Utc>) -> String {
+    pub(super) fn since(&self, at: DateTime<Utc>) -> String {
         let Holder { pid, host, instance } = self;
         let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
         format!("pid {pid} on host {host} (instance {instance}) since {at}")
@@ -203,21 +205,8 @@ pub(super) fn open_with(
     let lock = lock(path, &holder.since(at))?;
     refuse_a_log_alone(path)?;
     make_file(path)?;
-    let failed = |doing: &'static str| {
-        move |error: rusqlite::Error| {
-            let path = path.to_owned();
-            if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) {
-                return OpenError::NotADatabase { path, found: "a file of another kind" };
-            }
-            let fault = fault::examined(&path, error.into());
-            let kind = fault::kind(&fault);
-            let source = fault::advised(&path, fault);
-            match kind {
-                Kind::Damage => OpenError::Damaged { path, doing, source },
-                Kind::Passing | Kind::Severed | Kind::Mistake => OpenError::Database { path, doing, source },
-            }
-        }
-    };
+    copy::sweep(path);
+    let failed = |doing| failed(doing, path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut writer = connect(path, flags).map_err(failed("open the file"))?;
     // Closing would fold a log that a killed process left into the database, and so change a file that is refused.
@@ -233,6 +222,23 @@ pub(super) fn open_with(
     let home =
         Home::of(path).map_err(|source| OpenError::NotWritable { path: path.to_owned(), doing: "look at", source })?;
     Ok(Opened { writer, reader, lock, home, term })
+}
+
+/// What SQLite said, as an error of opening.
+pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    move |error| {
+        if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) {
+            return OpenError::NotADatabase { path, found: "a file of another kind" };
+        }
+        let fault = fault::examined(&path, error.into());
+        let kind = fault::kind(&fault);
+        let source = fault::advised(&path, fault);
+        match kind {
+            Kind::Damage => OpenError::Damaged { path, doing, source },
+            Kind::Passing | Kind::Severed | Kind::Mistake => OpenError::Database { path, doing, source },
+        }
+    }
 }
 
 pub(super) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
@@ -255,7 +261,7 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Takes the lock, or says who has it. The lock ends with the process, however that ends.
-fn lock(path: &Path, holder: &str) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path, holder: &str) -> Result<File, OpenError> {
     // Two links to one database are one database.
     let lock_path = home::beside(&home::behind_links(path), ".lock");
     let refused = |doing| {
@@ -286,7 +292,7 @@ fn lock(path: &Path, holder: &str) -> Result<File, OpenError> {
 }
 
 /// A log whose database is gone holds commits that nothing else does, and SQLite would delete it beside a new database.
-fn refuse_a_log_alone(path: &Path) -> Result<(), OpenError> {
+pub(super) fn refuse_a_log_alone(path: &Path) -> Result<(), OpenError> {
     let len = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     let log = home::beside(&home::behind_links(path), "-wal");
     if len(path) > 0 || len(&log) == 0 {
@@ -309,6 +315,19 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
         doing: "open for writing",
         source,
     })
+}
+
+/// Refuses what another program wrote; of which schema and world ours is does not matter to who copies it.
+pub(super) fn check_is_ours(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    match Found::read(connection).map_err(failed("read the header", path))? {
+        Found::Ours { .. } => Ok(()),
+        Found::Empty => Err(OpenError::NotADatabase { path: path.to_owned(), found: "an empty file" }),
+        Found::AnotherProgram => Err(another_program(path)),
+    }
+}
+
+fn another_program(path: &Path) -> OpenError {
+    OpenError::NotADatabase { path: path.to_owned(), found: "an SQLite database of another program" }
 }
 
 /// What stands in a file before we touch it.
@@ -345,9 +364,7 @@ impl Found {
         };
         let (schema, world) = match self {
             Found::Empty => return Ok(0),
-            Found::AnotherProgram => {
-                return Err(OpenError::NotADatabase { path, found: "an SQLite database of another program" });
-            }
+            Found::AnotherProgram => return Err(another_program(&path)),
             Found::Ours { schema, world } => (schema, world),
         };
         let found = schema.ok_or_else(|| missing("read the schema", "schema_version"))?;

@@ -80,6 +80,24 @@ statements! {
                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
     ADD_EVENT = "INSERT INTO event (run, seq, at, type, detail) VALUES ($1, $2, $3, $4, $5)";
 
+    JOB_AFTER = "SELECT MIN(job) FROM run WHERE job > $1";
+    NTH_NEWEST_OF_JOB = "SELECT seq FROM run WHERE job = $1 ORDER BY seq DESC LIMIT 1 OFFSET $2";
+    ROWS_OF_JOB = "SELECT seq, status, scheduled_at, created_at, finished_at, definition FROM run \
+                   WHERE job = $1 AND seq > $2 ORDER BY seq";
+    NEWEST_IN_STATUS = "SELECT MAX(seq) FROM run WHERE job = $1 AND status = $2";
+    OLD_AUDIT = "SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT $1) AS oldest WHERE at < $2 \
+                 AND seq < (SELECT MAX(seq) FROM audit)";
+    OWES_NOTICE = "SELECT EXISTS (SELECT 1 FROM notice WHERE run = $1 AND state = 'owed')";
+    DROP_NOTICES = "DELETE FROM notice WHERE run = $1";
+    DROP_EVENTS = "DELETE FROM event WHERE run = $1";
+    DROP_LOG_TAILS = "DELETE FROM log_tail WHERE run = $1";
+    DROP_ATTEMPTS = "DELETE FROM attempt WHERE run = $1";
+    DROP_LAUNCHES = "DELETE FROM launch WHERE run = $1";
+    DROP_RUN = "DELETE FROM run WHERE seq = $1";
+    DROP_DEFINITION_UNUSED = "DELETE FROM definition WHERE id = $1 \
+                              AND NOT EXISTS (SELECT 1 FROM run WHERE definition = $1)";
+    DROP_AUDIT = "DELETE FROM audit WHERE seq = $1";
+
     MARKS = "SELECT job, schedule, mark, anchor, failed_in_a_row, ended_badly, left_out FROM mark ORDER BY job";
     PAUSES = "SELECT job, body FROM pause ORDER BY job";
     AUDIT = "SELECT seq, at, actor, action, job, run, detail FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
@@ -191,6 +209,20 @@ mod tests {
             RUN_OF_INSTANT,
             RUNS_ASKED_FOR,
             AUDIT,
+            JOB_AFTER,
+            NTH_NEWEST_OF_JOB,
+            ROWS_OF_JOB,
+            NEWEST_IN_STATUS,
+            OLD_AUDIT,
+            OWES_NOTICE,
+            DROP_NOTICES,
+            DROP_EVENTS,
+            DROP_LOG_TAILS,
+            DROP_ATTEMPTS,
+            DROP_LAUNCHES,
+            DROP_RUN,
+            DROP_DEFINITION_UNUSED,
+            DROP_AUDIT,
             NOTICE,
             NOTICES_OF_RUN,
             NOTICES,

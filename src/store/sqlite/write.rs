@@ -23,6 +23,7 @@ use super::super::row::{self, DefinitionIds, EventRow, Extent, Fault, Misfit};
 use super::super::{Audit, Batch, Mark, RunSave, StoreError, Term};
 use super::fault;
 use super::home::{Astray, Home};
+use super::prune::{self, Prune};
 use super::{read, sql};
 use crate::engine::job::JobName;
 use crate::engine::launch::Launch;
@@ -42,6 +43,8 @@ pub(super) type Saved = Result<BTreeSet<RunId>, StoreError>;
 pub(super) enum Request {
     /// Save a batch.
     Commit(Commit),
+    /// Delete what the reader found.
+    Prune(Prune),
     /// End, and answer when the lock is free.
     Close(oneshot::Sender<()>),
 }
@@ -75,16 +78,24 @@ impl Writer {
                 break;
             }
             let mut group = Vec::new();
+            let mut prunes = Vec::new();
             while let Some(request) = next.take() {
                 match request {
                     Request::Commit(commit) => group.push(commit),
+                    Request::Prune(prune) => prunes.push(prune),
                     Request::Close(done) => closing = Some(done),
                 }
                 if closing.is_none() && group.len() < GROUP_MAX {
                     next = requests.try_recv().ok();
                 }
             }
-            save_group(&mut self.connection, &self.home, group, &mut definitions);
+            if !group.is_empty() {
+                save_group(&mut self.connection, &self.home, group, &mut definitions);
+            }
+            // Behind the batches that came with them.
+            for asked in prunes {
+                prune::answer(asked, &mut self.connection, &self.home, &mut definitions);
+            }
         }
         // Whoever still waits in the queue learns that the store is closed.
         drop(requests);
@@ -144,7 +155,7 @@ pub(super) enum Severed {
 
 /// Fails if the database or its log is not the file that was opened. Of a log that is gone, what it holds is at once moved
 /// to the database: it ends with this process, and that may be killed.
-fn check_home(connection: &Connection, home: &Home) -> Result<(), Fault> {
+pub(super) fn check_home(connection: &Connection, home: &Home) -> Result<(), Fault> {
     match home.check() {
         Ok(()) => Ok(()),
         Err(gone @ Astray::LogGone { .. }) => Err(match fold(connection) {

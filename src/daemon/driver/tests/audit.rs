@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    /// One end of each run, and each attempt once; again, if a task was found of one that had been given up.
+    /// One end of each run, and each attempt once for each time it was over.
     fn metrics_count_what_was(&self, run: &Run) {
         let counts = &self.shelf.counts[&run.id];
         let ended: Vec<(Status, u64)> = counts.runs.iter().collect();
@@ -115,11 +115,9 @@ impl World {
         demand_eq(ended, expected, || format!("the ends that are counted of {}", run.id));
         let attempts: u64 = counts.attempts.iter().map(|(_, count)| count).sum();
         let retries: u64 = counts.retries.iter().map(|(_, count)| count).sum();
-        let was_adopted =
-            self.shelf.entries[&run.id].iter().any(|entry| matches!(entry.event, HistoryEvent::TaskAdopted { .. }));
-        let (had, used) = (run.attempts.len() as u64, run.retries_used.iter().copied().map(u64::from).sum());
-        let is_exact = attempts == had && retries == used;
-        let is_so = is_exact || (was_adopted && attempts >= had && retries >= used) || !run.is_finished();
+        let (had, used) = (run.attempts.len() as u64, run.retries_used.iter().copied().map(u64::from).sum::<u64>());
+        // A retry that was granted and given back counts, and what became of its attempt after all counts again.
+        let is_so = !run.is_finished() || (attempts >= had && attempts - had == retries - used);
         demand(is_so, || {
             format!("{}: {attempts} of {had} attempts and {retries} of {used} retries are counted", run.id)
         });

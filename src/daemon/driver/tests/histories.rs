@@ -19,6 +19,9 @@ use crate::engine::run::Status;
 const HISTORIES: u64 = 10_000;
 /// How many of them are played on SQLite as well.
 const HISTORIES_ON_DISK: u64 = 50;
+/// How many are played on a store whose past is deleted, and how many of them on SQLite.
+const HISTORIES_PRUNED: u64 = 300;
+const HISTORIES_PRUNED_ON_DISK: u64 = 14;
 /// How many histories of jumps ahead are played beside them.
 const HISTORIES_OF_JUMPS: u64 = 200;
 /// Within how many histories a broken build must be caught.
@@ -30,11 +33,16 @@ fn history(seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String
 }
 
 fn history_on(shelf: Shelf, seed: u64, flaw: Option<Flaw>, is_told: bool) -> Result<World, String> {
+    history_of(shelf, seed, flaw, |world| world.is_told = is_told)
+}
+
+fn history_of(shelf: Shelf, seed: u64, flaw: Option<Flaw>, prepare: impl FnOnce(&mut World)) -> Result<World, String> {
     let mut random = random::Random::new(seed ^ 0x5EED);
     let kind = Kind::of_seed(seed);
     let (jobs, room) = plan::configuration(&mut random, kind);
     let mut world = World::with(seed, jobs, shelf, flaw);
-    (world.is_told, world.room) = (is_told, room);
+    world.room = room;
+    prepare(&mut world);
     let played = catch_unwind(AssertUnwindSafe(|| {
         world.restart();
         plan::play(&mut world, kind);
@@ -128,6 +136,58 @@ fn sqlite_keeps_what_random_histories_save() {
     if let Err(why) = played {
         panic!("{why}");
     }
+}
+
+/// Rows that are a minute old are deleted, and the daemon never misses them. Where the clock is set back and jobs begin anew,
+/// rows stay for as long as all its steps together.
+#[test]
+fn histories_whose_past_is_deleted_launch_nothing_twice_and_lose_nothing() {
+    let pruned = AtomicU64::new(0);
+    let play = |shelf: Shelf, seed| {
+        let beyond = match Kind::of_seed(seed) {
+            Kind::Returns => TimeDelta::minutes(20),
+            _ => TimeDelta::minutes(1),
+        };
+        let world = history_of(shelf, seed, None, |world| world.prunes_beyond = Some(beyond))?;
+        pruned.fetch_add(world.pruned as u64, Ordering::Relaxed);
+        Ok(())
+    };
+    let in_memory = play_all(1..HISTORIES_PRUNED + 1, |seed| play(Shelf::in_memory(), seed));
+    let on_disk =
+        in_memory.and_then(|()| play_all(1..HISTORIES_PRUNED_ON_DISK + 1, |seed| play(Shelf::on_disk(), seed)));
+    if let Err(why) = on_disk {
+        panic!("{why}");
+    }
+    let pruned = pruned.load(Ordering::Relaxed);
+    assert!(pruned > HISTORIES_PRUNED, "hardly anything was deleted: {pruned}");
+}
+
+/// Jobs that begin anew on a clock that was set back meet the rows of instants that have run. `beyond` is how old a row must
+/// be to have been deleted by then.
+fn comes_back_on_an_earlier_clock(beyond: TimeDelta) -> Result<(), String> {
+    let each_minute = job("skip", "* * * * *", Overlap::Skip, Catchup::All, limits(Some(90), None));
+    let mut world = World::new(3, vec![each_minute]);
+    world.prunes_beyond = Some(beyond);
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        world.restart();
+        world.run_until(world.real + TimeDelta::minutes(30));
+        world.shelf.forget_marks(world.wall());
+        world.clock_was_changed = true;
+        world.skew -= TimeDelta::minutes(10);
+        world.restart();
+        world.run_until(world.real + TimeDelta::minutes(12));
+        world.settle();
+        world.audit(&world.people.known);
+    }));
+    assert!(world.pruned > 5, "{} rows were deleted", world.pruned);
+    played.map_err(|why| told(&*why))
+}
+
+#[test]
+fn a_row_is_needed_for_as_long_as_a_clock_may_be_set_back() {
+    comes_back_on_an_earlier_clock(TimeDelta::minutes(11)).unwrap();
+    let why = comes_back_on_an_earlier_clock(TimeDelta::minutes(2)).unwrap_err();
+    assert!(why.contains("a finished run changed"), "{why}");
 }
 
 #[test]

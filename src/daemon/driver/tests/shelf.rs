@@ -16,12 +16,13 @@ use super::told::Told;
 use super::{demand, demand_eq};
 use crate::engine::job::{Instance, JobName};
 use crate::engine::pause::{Pause, Scope};
+use crate::engine::retention::Retention;
 use crate::engine::run::{Entry, Run, RunId};
 use crate::engine::schedule::Schedule;
 use crate::observe::Counts;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Holder, SqliteStore, World};
-use crate::store::{Audit, Batch, Loaded, Mark, NOTICE_PAUSE_MAX, OwedNotice, Store as _, StoreError, Term};
+use crate::store::{Audit, Batch, Loaded, Mark, NOTICE_PAUSE_MAX, OwedNotice, Position, Store as _, StoreError, Term};
 
 /// Where runs are kept.
 #[derive(Debug)]
@@ -163,6 +164,22 @@ impl Shelf {
         let pauses: BTreeMap<Scope, Pause> = loaded.pauses.iter().cloned().collect();
         demand_eq(&pauses, &self.pauses, || "the store gives back other pauses".to_owned());
         loaded
+    }
+
+    /// Deletes what is kept no longer where one run of each job is; says how many went.
+    pub(super) fn prune(&self, now: DateTime<Utc>) -> usize {
+        let rules = Retention { max_age: None, max_runs: Some(1) };
+        let (mut runs, mut from) = (0, Some(Position::first()));
+        while let Some(position) = from {
+            let pruned = match &self.kept {
+                Kept::Memory(store) => at_once(store.prune(rules, position, now)),
+                Kept::Disk(disk) => disk.runtime.block_on(disk.store().prune(rules, position, now)),
+            };
+            let pruned = pruned.unwrap_or_else(|error| super::violated(format!("the store can't be pruned: {error}")));
+            runs += pruned.runs;
+            from = pruned.next;
+        }
+        runs
     }
 
     /// What people did, as the store has it, is what was saved.

@@ -83,6 +83,11 @@ pub(super) struct World {
     pub(super) clock_was_changed: bool,
     /// Whether the daemon was ever away for longer than ECS remembers.
     pub(super) was_away_for_long: bool,
+    /// How old a row must be at least to be deleted, where the store is pruned now and then; a day of the daemon's.
+    pub(super) prunes_beyond: Option<TimeDelta>,
+    /// How many rows were.
+    pub(super) pruned: usize,
+    turns: u32,
     /// Whether the history is printed as it goes.
     pub(super) is_told: bool,
     /// What a broken build saves with the next batch.
@@ -136,6 +141,9 @@ impl World {
             clock_may_change: false,
             clock_was_changed: false,
             was_away_for_long: false,
+            prunes_beyond: None,
+            pruned: 0,
+            turns: 0,
             is_told: false,
             late_notices: Vec::new(),
         }
@@ -198,6 +206,7 @@ impl World {
 
     /// One turn of the daemon's loop; false if it died in it.
     pub(super) fn turn(&mut self, is_leaving: bool) -> bool {
+        self.prune();
         self.ecs.arrive(&mut self.random, self.real);
         let mut reports = self.inbox.take_aside();
         reports.extend(self.arrived());
@@ -247,6 +256,14 @@ impl World {
             }
         }
         true
+    }
+
+    /// Deletes old rows at some turns. The store is told of a later time, so that what is a day to it is shorter.
+    fn prune(&mut self) {
+        self.turns += 1;
+        if let Some(beyond) = self.prunes_beyond.filter(|_| self.turns.is_multiple_of(PRUNED_EACH)) {
+            self.pruned += self.shelf.prune(self.wall() + TimeDelta::days(1) - beyond);
+        }
     }
 
     fn acts_before_its_save(&self) -> bool {
@@ -388,6 +405,9 @@ impl World {
 
 /// With many runs in flight a daemon dies at nearly every start, and the history would never go on.
 const DEATHS_MAX: u32 = 40;
+
+/// How many turns there are between two prunings.
+const PRUNED_EACH: u32 = 5;
 
 /// As `daemon/mod.rs`.
 const HEARTBEAT: TimeDelta = TimeDelta::seconds(60);
