@@ -4,7 +4,7 @@
 //! failures too, with the exit code of the attempt that decided and with the task as Step Functions writes one: keys in
 //! PascalCase. The others are ours. Eight attributes pass SQS's raw delivery, which takes ten.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::channel::Topic;
 use super::{subject, text};
@@ -62,9 +62,9 @@ fn in_pascal_case(value: Value) -> Value {
             let renamed = entries.map(|(key, value)| {
                 let mut rest = key.chars();
                 let first = rest.next().map(|first| first.to_ascii_uppercase());
-                let millis =
-                    value.as_f64().filter(|_| key.ends_with("At")).map(|seconds| json!((seconds * 1e3).round() as i64));
-                let value = millis.unwrap_or_else(|| in_pascal_case(value));
+                let seconds = value.as_f64().filter(|_| key.ends_with("At"));
+                let millis = seconds.and_then(|seconds| format!("{:.0}", seconds * 1e3).parse::<i64>().ok());
+                let value = millis.map(Value::from).unwrap_or_else(|| in_pascal_case(value));
                 (first.into_iter().chain(rest).collect::<String>(), value)
             });
             Value::Object(renamed.collect::<Map<_, _>>())
