@@ -53,4 +53,5 @@ mod systemd;
 mod tap;
 mod targets;
 mod tidy;
+mod told;
 mod wire;

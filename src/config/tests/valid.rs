@@ -150,7 +150,7 @@ fn what_is_kept_is_an_age_or_for_ever_and_a_number() {
     let kept = |text: &str| clean(&format!("{text}\n{}", job_with(""))).retention;
     let days = |days: u64| Some(Duration::from_secs(days * 86_400));
     assert_eq!(kept(""), Retention { max_age: days(400), max_runs: None });
-    assert_eq!(kept("[retention]\nmax_age = '90d'"), Retention { max_age: days(90), max_runs: None });
+    assert_eq!(kept("retention.max_age = '90d'"), Retention { max_age: days(90), max_runs: None });
     let both = "retention = { max_age = 'forever', max_runs_per_job = 7 }";
     assert_eq!(kept(both), Retention { max_age: None, max_runs: Some(7) });
 }
