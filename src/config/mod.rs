@@ -23,6 +23,7 @@ mod capacity;
 mod check;
 mod conceal;
 mod exit_codes;
+mod field;
 mod file;
 mod hidden;
 mod http;

@@ -13,7 +13,6 @@ use crate::observe::Metrics;
 use super::changes::{Gallery, Watching};
 use super::clock;
 use super::driver::{Command, Declined, Done, Driver, JobView, LaunchQueue};
-use super::notices::NoticeTally;
 use super::reach::{Reach, SiteHealth};
 
 /// How many letters may wait.
@@ -85,6 +84,9 @@ impl Tray {
 /// How the daemon is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Health {
+    /// Version and commit of the daemon, which need not be those of the program that asks.
+    #[serde(default)]
+    pub version: String,
     /// When the loop began; a start on an empty state looks for tasks of an earlier one before the first turn.
     #[serde(default)]
     pub began_at: Option<DateTime<Utc>>,
@@ -198,18 +200,13 @@ pub struct Mailbox {
     reach: Reach,
     metrics: Metrics,
     gallery: Gallery,
-    tally: Arc<NoticeTally>,
 }
 
-pub(super) fn open(
-    reach: Reach,
-    metrics: Metrics,
-    gallery: Gallery,
-    tally: Arc<NoticeTally>,
-) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
+pub(super) fn open(reach: Reach, metrics: Metrics, gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
-    let pulse = Arc::new(Pulse(Mutex::new(Health::default())));
-    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery, tally }, letters, pulse)
+    let version = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ")").to_owned();
+    let pulse = Arc::new(Pulse(Mutex::new(Health { version, ..Health::default() })));
+    (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery }, letters, pulse)
 }
 
 impl Mailbox {
@@ -250,11 +247,6 @@ impl Mailbox {
     /// Begins to watch what changes; none if the loop has ended.
     pub fn watch(&self) -> Option<Watching> {
         self.gallery.watch()
-    }
-
-    /// What came of tries to deliver notices.
-    pub fn notice_tally(&self) -> &NoticeTally {
-        &self.tally
     }
 
     /// Tells what came of a new configuration, for whoever asks how the daemon is.

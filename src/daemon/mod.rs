@@ -56,7 +56,6 @@ use self::log_tail::Fetcher;
 pub use self::mailbox::{Health, Mailbox, NextFiring, ReloadState};
 use self::mailbox::{Letter, Pulse, Tray};
 use self::notices::Courier;
-pub use self::notices::NoticeTally;
 use self::perform::Performer;
 use self::pruner::Pruner;
 use self::reach::Reach;
@@ -156,7 +155,7 @@ pub struct Daemon<S, E> {
     /// They begin after the first turn.
     listeners: Option<Vec<Listener>>,
     log_tails: mpsc::UnboundedSender<Wanted>,
-    /// Wakes the courier.
+    /// Wakes the courier: something is owed, or owed again.
     owed: Arc<Notify>,
     /// It begins after the first turn.
     courier: Option<Courier<S, Counted<E>>>,
@@ -189,10 +188,10 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         let (changes, gallery) = changes::open(instance.clone());
         let driver = Driver::new(Setup { instance, term: store.term(), jobs, quotas, slots }, loaded, now);
         let (sender, inbox) = inbox::open();
+        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone(), gallery);
         let (tracker, pollers) = (TaskTracker::new(), CancellationToken::new());
-        let (courier, owed, tally) =
-            Courier::new(store.clone(), ecs.clone(), settings.outlets.clone(), pollers.clone());
-        let (mailbox, letters, pulse) = mailbox::open(reach.clone(), metrics.clone(), gallery, tally);
+        let latest = settings.outlets.clone();
+        let (courier, owed) = Courier::new(store.clone(), ecs.clone(), latest, metrics.clone(), pollers.clone());
         let beating = heartbeat::beat(mailbox.clone(), settings.outlets);
         tracker.spawn(pollers.clone().run_until_cancelled_owned(beating));
         let pace = Pace { poll_interval, describe_rate };
@@ -268,13 +267,11 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
         self.leave(arrived, &stop).await
     }
 
-    /// After the first turn: begins to deliver notices, to listen to the queues, to ask whether ECS answers, and to remember how
+    /// After the first turn: begins to listen to the queues, to deliver notices, to ask whether ECS answers, and to remember how
     /// runs of earlier daemons ended. What was in flight is followed by then; an event of any other task is not kept.
     fn begin_beside(&mut self) {
-        if let Some(courier) = self.courier.take() {
-            self.delivering = Some(tokio::spawn(courier.run()));
-        }
         let Some(listeners) = self.listeners.take() else { return };
+        self.delivering = self.courier.take().map(|courier| tokio::spawn(courier.run()));
         for listener in listeners {
             self.tracker.spawn(self.pollers.clone().run_until_cancelled_owned(listener.run()));
         }
@@ -328,7 +325,7 @@ impl<S: Store, E: Ecs> Daemon<S, E> {
             }
             batch.audit.iter().for_each(observe::carried_out);
             self.changes.tell(&batch, &duplicates);
-            if !batch.notices.is_empty() {
+            if !batch.notices.is_empty() || !batch.notice_moves.is_empty() {
                 self.owed.notify_one();
             }
         }

@@ -14,7 +14,7 @@ mod tests;
 mod way;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, watch};
@@ -27,8 +27,8 @@ pub(super) use self::way::call;
 use super::{LEAVE_WITHIN, clock};
 use crate::ecs::Ecs;
 use crate::engine::notice::ChannelId;
-use crate::notify::{Outlets, kind_of};
-use crate::observe;
+use crate::notify::Outlets;
+use crate::observe::{self, Metrics};
 use crate::store::{NOTICE_PAUSE_MAX, Store};
 
 /// How many channels are called at once.
@@ -39,26 +39,6 @@ const LOOK_EACH: TimeDelta = TimeDelta::seconds(1);
 const STORE_PAUSE: TimeDelta = TimeDelta::seconds(5);
 /// How long until a channel that is not in the configuration is looked at again; a reload is heeded at once.
 const MISSING_PAUSE: TimeDelta = TimeDelta::minutes(5);
-
-/// How often tries ended in which way, by kind of channel.
-#[derive(Debug, Default)]
-pub struct NoticeTally(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
-
-impl NoticeTally {
-    const KINDS: [&str; 3] = ["sns", "webhook", "ping"];
-    const RESULTS: [&str; 3] = ["delivered", "failed", "dead"];
-
-    fn add(&self, channel: &ChannelId, result: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry((kind_of(channel), result)).or_default() += 1;
-    }
-
-    /// Kind, result and how often, also of what has not happened yet.
-    pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = Self::KINDS.into_iter().flat_map(|kind| Self::RESULTS.map(|result| (kind, result)));
-        all.map(|(kind, result)| (kind, result, counted.get(&(kind, result)).copied().unwrap_or_default())).collect()
-    }
-}
 
 /// What is known of a channel beside what it is owed.
 #[derive(Debug, Default)]
@@ -86,7 +66,7 @@ pub(super) struct Courier<S, E> {
     way: Way<E>,
     outlets: watch::Receiver<Arc<Outlets>>,
     pokes: Arc<Notify>,
-    tally: Arc<NoticeTally>,
+    metrics: Metrics,
     lanes: BTreeMap<ChannelId, Lane>,
     /// Channels whose turn it is, those that have waited longest first.
     ready: VecDeque<ChannelId>,
@@ -102,22 +82,23 @@ impl<S: Store, E: Ecs> Courier<S, E> {
         store: S,
         ecs: E,
         outlets: watch::Receiver<Arc<Outlets>>,
+        metrics: Metrics,
         stop: CancellationToken,
-    ) -> (Courier<S, E>, Arc<Notify>, Arc<NoticeTally>) {
-        let (pokes, tally) = (Arc::<Notify>::default(), Arc::<NoticeTally>::default());
+    ) -> (Courier<S, E>, Arc<Notify>) {
+        let pokes = Arc::<Notify>::default();
         let courier = Courier {
             store,
             way: Way::new(ecs),
             outlets,
             pokes: Arc::clone(&pokes),
-            tally: Arc::clone(&tally),
+            metrics,
             lanes: BTreeMap::new(),
             ready: VecDeque::new(),
             under_way: JoinSet::new(),
             rounds: HashMap::new(),
             stop,
         };
-        (courier, pokes, tally)
+        (courier, pokes)
     }
 
     /// Delivers until it is told to stop; then tries that are under way have a moment to end.
@@ -199,7 +180,7 @@ impl<S: Store, E: Ecs> Courier<S, E> {
             let round = Round {
                 store: self.store.clone(),
                 way: self.way.clone(),
-                tally: Arc::clone(&self.tally),
+                metrics: self.metrics.clone(),
                 stop: self.stop.clone(),
                 failures: lane.failures,
                 missing_since,

@@ -34,6 +34,15 @@ pub(crate) const LIST_TASKS: &str = "ListTasks";
 pub(crate) const STOP_TASK: &str = "StopTask";
 const OPERATIONS: [&str; 4] = [RUN_TASK, DESCRIBE_TASKS, LIST_TASKS, STOP_TASK];
 
+/// What came of a try to deliver a notice.
+pub(crate) const DELIVERED: &str = "delivered";
+pub(crate) const FAILED: &str = "failed";
+pub(crate) const DEAD: &str = "dead";
+/// The kinds of channels, as the configuration names them.
+const CHANNELS: [&str; 3] = ["sns", "webhook", "ping"];
+
+/// The tries of a kind of channel by what came of them.
+type NoticeLabels = [(&'static str, &'static str); 2];
 /// A call of ECS by its name and how it came to nothing.
 type CallLabels = [(&'static str, &'static str); 2];
 type OperationLabel = [(&'static str, &'static str); 1];
@@ -53,6 +62,7 @@ struct Numbers {
     call_time: Family<OperationLabel, Histogram>,
     sweep: Histogram,
     commit: Histogram,
+    notices: Family<NoticeLabels, Counter>,
     /// Of jobs that have had a run.
     jobs: Mutex<HashMap<JobName, Counts>>,
     /// Of all jobs together that the configuration no longer has.
@@ -85,6 +95,13 @@ impl Metrics {
         }
         let call_time = Family::new_with_constructor((|| Histogram::new(CALL)) as fn() -> Histogram);
         registry.register("tenacron_ecs_call_seconds", "How long calls of ECS took", call_time.clone());
+        let notices = Family::<NoticeLabels, Counter>::default();
+        registry.register("tenacron_notices", "Tries to deliver notices, and notices given up", notices.clone());
+        for kind in CHANNELS {
+            for result in [DELIVERED, FAILED, DEAD] {
+                drop(notices.get_or_create(&[("kind", kind), ("result", result)]));
+            }
+        }
         let (jobs, gone) = (Mutex::default(), Mutex::default());
         Metrics(Arc::new(Numbers {
             started_at,
@@ -95,6 +112,7 @@ impl Metrics {
             call_time,
             sweep,
             commit,
+            notices,
             jobs,
             gone,
         }))
@@ -161,6 +179,11 @@ impl Metrics {
     /// A look at tasks came back, and the oldest look that it renewed was so old.
     pub(crate) fn swept(&self, age: Duration) {
         self.0.sweep.observe(age.as_secs_f64());
+    }
+
+    /// A try to deliver a notice came to this, or a notice was given up.
+    pub(crate) fn told(&self, kind: &'static str, result: &'static str) {
+        self.0.notices.get_or_create(&[("kind", kind), ("result", result)]).inc();
     }
 
     /// A commit was saved.

@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use self::counts::{Counts, LastSuccess, Tally};
 pub use self::log::start_logging;
 pub use self::metrics::Metrics;
-pub(crate) use self::metrics::{DESCRIBE_TASKS, LIST_TASKS, RUN_TASK, STOP_TASK};
+pub(crate) use self::metrics::{DEAD, DELIVERED, DESCRIBE_TASKS, FAILED, LIST_TASKS, RUN_TASK, STOP_TASK};
 pub use self::process::Process;
 use crate::store::{Audit, RunSave};
 

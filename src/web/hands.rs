@@ -284,7 +284,7 @@ fn pause_of(done: &Done) -> Option<&Pause> {
     match done {
         Done::Paused(pause) => Some(pause),
         Done::Resumed { lifted, .. } => lifted.as_ref(),
-        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Noted | Done::Revived(_) => None,
+        Done::Recorded(_) | Done::Cancelling(..) | Done::Reloaded(_) | Done::Revived(_) | Done::Noted => None,
     }
 }
 

@@ -77,15 +77,15 @@ pub enum Command {
         /// What they do that meet a living run.
         overlap: Overlap,
     },
-    /// That a backup is on record, before it is made.
-    Backup {
-        /// Who and why.
-        asker: Asker,
-    },
     /// That notices which were given up are owed again.
     Revive {
         /// Their names. One that is not a dead letter stays as it is.
         notices: Vec<String>,
+        /// Who and why.
+        asker: Asker,
+    },
+    /// That a backup is on record, before it is made.
+    Backup {
         /// Who and why.
         asker: Asker,
     },
@@ -163,10 +163,10 @@ pub enum Done {
     },
     /// What the new configuration changed.
     Reloaded(Changes),
-    /// It is on record.
-    Noted,
     /// So many notices are owed again.
     Revived(usize),
+    /// It is on record.
+    Noted,
 }
 
 impl Done {

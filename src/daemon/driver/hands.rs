@@ -54,16 +54,16 @@ impl Driver {
                 let request = Request { asker, overlap: Some(overlap), retry_of: None };
                 self.backfill(&job, (from, until), &request, now)
             }
-            Command::Backup { asker } => {
-                self.note("backup", &asker, None, None, None, now);
-                Ok(Done::Noted)
-            }
             Command::Revive { notices, asker } => {
                 let revived = notices.len();
                 let moved = |id| NoticeMove { id, at: now, tries: 0, turn: NoticeTurn::Revived };
                 self.revived.extend(notices.into_iter().map(moved));
                 self.note("notices", &asker, None, None, Some(format!("{revived} dead letters are owed again")), now);
                 Ok(Done::Revived(revived))
+            }
+            Command::Backup { asker } => {
+                self.note("backup", &asker, None, None, None, now);
+                Ok(Done::Noted)
             }
             Command::Reload { new, asker } => {
                 let changes = self.reload(new, now);

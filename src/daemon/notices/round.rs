@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::clock;
 use super::way::{Untaken, Way};
-use super::{MISSING_PAUSE, NoticeTally, STORE_PAUSE};
+use super::{MISSING_PAUSE, STORE_PAUSE};
 use crate::ecs::Ecs;
 use crate::engine::notice::{ChannelId, Notice, delivery};
 use crate::engine::run::in_words;
-use crate::notify::Channel;
-use crate::observe;
+use crate::notify::{Channel, kind_of};
+use crate::observe::{self, DEAD, DELIVERED, FAILED, Metrics};
 use crate::store::{Batch, NoticeMove, NoticeTurn, OwedNotice, Store, StoreError};
 
 /// How many notices of a channel are read at once.
@@ -31,7 +31,7 @@ const MISSING: &str = "the channel is no longer in the configuration";
 pub(super) struct Round<S, E> {
     pub(super) store: S,
     pub(super) way: Way<E>,
-    pub(super) tally: Arc<NoticeTally>,
+    pub(super) metrics: Metrics,
     pub(super) stop: CancellationToken,
     pub(super) id: ChannelId,
     /// None if the configuration does not have it.
@@ -171,7 +171,7 @@ impl<S: Store, E: Ecs> Round<S, E> {
         let result = match &moved.turn {
             NoticeTurn::Delivered => {
                 tracing::info!(job, run, on, channel, notice = notice_id, tries, "notice delivered");
-                "delivered"
+                DELIVERED
             }
             NoticeTurn::Again { error, .. } => {
                 tracing::warn!(
@@ -184,16 +184,16 @@ impl<S: Store, E: Ecs> Round<S, E> {
                     error,
                     "notice could not be delivered; trying again"
                 );
-                "failed"
+                FAILED
             }
             NoticeTurn::Dead { error } => {
                 let owed_at = in_words(notice.at);
                 tracing::error!(job, run, on, channel, notice = notice_id, tries, owed_at, error, "notice given up");
-                "dead"
+                DEAD
             }
             NoticeTurn::Revived => return,
         };
-        self.tally.add(&notice.channel, result);
+        self.metrics.told(kind_of(&notice.channel), result);
     }
 }
 

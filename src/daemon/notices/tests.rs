@@ -54,9 +54,7 @@ impl Ecs for Topics {
         let does = self.does.lock().unwrap().get(&*message.topic.arn).copied().unwrap_or(Does::Take);
         match does {
             Does::Take => Ok(()),
-            Does::Refuse => {
-                Err(CallError { fault: CallFault::Refused, message: "Publish was refused: NotFound".into() })
-            }
+            Does::Refuse => Err(CallError { fault: CallFault::Refused, message: REFUSED.into() }),
             Does::Panic => panic!("with a s3cr3t"),
             Does::Hang => std::future::pending().await,
         }
@@ -131,7 +129,7 @@ impl Scene {
         Round {
             store: self.store.clone(),
             way: Way::new(self.topics.clone()),
-            tally: Arc::default(),
+            metrics: Metrics::new(clock::now()),
             stop: CancellationToken::new(),
             id: channel.id(),
             channel: Some(Arc::new(channel)),
@@ -150,6 +148,12 @@ impl Scene {
         kept.sort_by(|(one, ..), (other, ..)| one.cmp(other));
         kept
     }
+}
+
+fn told(metrics: &Metrics) -> String {
+    let mut text = String::new();
+    metrics.encode(&mut text).unwrap();
+    text
 }
 
 const REFUSED: &str = "Publish was refused: NotFound";
@@ -203,7 +207,7 @@ async fn after_a_day_a_notice_is_a_dead_letter_with_all_that_are_as_old() {
     owed.extend(many.iter().map(|id| (id.as_str(), On::Failed, DAY + 5)));
     scene.owe(&topic("a"), &owed).await;
     let round = scene.round(topic("a"));
-    let tally = Arc::clone(&round.tally);
+    let metrics = round.metrics.clone();
     assert_eq!(round.go().await.failures, 1);
     assert_eq!(scene.topics.published(), ["n1"], "one try is enough");
     let kept = scene.kept().await;
@@ -211,7 +215,8 @@ async fn after_a_day_a_notice_is_a_dead_letter_with_all_that_are_as_old() {
     assert_eq!(kept[1], refused("n2", NoticeState::Dead, 0));
     assert!(kept[2..302].iter().all(|(_, state, ..)| *state == NoticeState::Dead));
     assert_eq!(kept[302], plain("young", NoticeState::Owed, 0));
-    assert!(tally.counts().contains(&("sns", "dead", 302)), "{:?}", tally.counts());
+    let told = told(&metrics);
+    assert!(told.contains("tenacron_notices_total{kind=\"sns\",result=\"dead\"} 302\n"), "{told}");
 }
 
 #[tokio::test]
@@ -320,7 +325,9 @@ async fn one_channel_that_hangs_holds_up_no_other_and_a_reload_brings_a_channel(
     scene.owe(&topic("new"), &[("n1", On::Failed, 5)]).await;
     let (configured, latest) = watch::channel(outlets(&[topic("hangs"), topic("good")]));
     let stop = CancellationToken::new();
-    let (courier, pokes, tally) = Courier::new(scene.store.clone(), scene.topics.clone(), latest, stop.clone());
+    let metrics = Metrics::new(clock::now());
+    let (courier, pokes) =
+        Courier::new(scene.store.clone(), scene.topics.clone(), latest, metrics.clone(), stop.clone());
     let running = tokio::spawn(courier.run());
     came(&scene.topics, 1).await;
     scene.owe(&topic("good"), &[("g1", On::Failed, 0), ("g2", On::Failed, 0)]).await;
@@ -334,5 +341,5 @@ async fn one_channel_that_hangs_holds_up_no_other_and_a_reload_brings_a_channel(
     let states: Vec<NoticeState> = scene.kept().await.into_iter().map(|(_, state, ..)| state).collect();
     // The last one was sent, and may have been cut off before that was saved.
     assert_eq!(states[..3], [NoticeState::Delivered, NoticeState::Delivered, NoticeState::Owed]);
-    assert!(tally.counts().iter().any(|(kind, result, count)| (*kind, *result) == ("sns", "delivered") && *count >= 2));
+    assert!(told(&metrics).contains("tenacron_notices_total{kind=\"sns\",result=\"delivered\"}"));
 }

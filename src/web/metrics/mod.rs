@@ -62,8 +62,6 @@ struct Scrape {
     term: u64,
     /// None if the store did not answer.
     notices: Option<NoticeCounts>,
-    /// What became of tries to deliver them: kind of channel, result, how often.
-    delivered: Vec<(&'static str, &'static str, u64)>,
     process: Process,
 }
 
@@ -92,8 +90,7 @@ impl Scrape {
             None => None,
         };
         let (health, term, process) = (mailbox.health(), sources.store.term().0, Process::look());
-        let delivered = mailbox.notice_tally().counts();
-        Scrape { now, health, metrics, counts, jobs, in_flight, term, notices, delivered, process }
+        Scrape { now, health, metrics, counts, jobs, in_flight, term, notices, process }
     }
 }
 

@@ -169,8 +169,6 @@ impl Scrape {
     }
 
     fn of_notices(&self, page: &mut Page<'_>) -> fmt::Result {
-        let tries = self.delivered.iter().map(|(kind, result, count)| ([("kind", *kind), ("result", *result)], *count));
-        page.counters("tenacron_notices", "Tries to deliver notices by what came of them", tries)?;
         let Some(counts) = self.notices else { return Ok(()) };
         page.gauge("tenacron_notices_waiting", "Notices that are owed", counts.owed)?;
         page.gauge("tenacron_notices_dead", "Notices that nobody will get", counts.dead)

@@ -10,6 +10,7 @@ use super::*;
 use crate::engine::notice::{ChannelId, Notice, NotifyRule, On, Repeat};
 use crate::engine::pause::Scope;
 use crate::engine::run::Status::{Failed, Missed, Skipped, Succeeded};
+use crate::store::NoticeTurn;
 
 const BAD: [On; 6] = [On::Failed, On::TimedOut, On::Missed, On::Skipped, On::Unknown, On::Recovered];
 
@@ -143,7 +144,7 @@ fn a_run_tells_how_it_ended_though_its_job_is_gone_or_tells_nobody_any_more() {
         world.ecs.end_all(world.real);
         world.ecs.tasks[0].exit_code = 1;
         world.run_until(minute(0) + TimeDelta::seconds(50));
-        let facts = notices(&world).remove(0).facts.clone();
+        let facts = Arc::clone(&notices(&world).remove(0).facts);
         assert_eq!((facts.on, facts.timezone.as_deref()), (On::Failed, zone));
     }
 }
@@ -159,4 +160,19 @@ fn a_job_that_tells_nobody_owes_nothing_and_keeps_nothing() {
     assert_eq!(stands, [crate::engine::notice::Before::default()]);
     assert!(world.shelf.runs.len() > 20);
     assert_eq!(told(&world), []);
+}
+
+#[test]
+fn dead_letters_are_owed_again_because_somebody_wants_it_and_that_is_recorded() {
+    let mut world = healthy(vec![every_minute(Overlap::Skip, Catchup::None)]);
+    world.turn(false);
+    let asker = crate::engine::run::Asker { by: "ada".into(), reason: Some("it listens now".into()) };
+    world.driver.order(Command::Revive { notices: vec!["n1".into(), "n2".into()], asker });
+    let now = world.wall();
+    let batch = world.driver.turn(vec![], now, false).unwrap();
+    let revived = |id: &str| NoticeMove { id: id.into(), at: now, tries: 0, turn: NoticeTurn::Revived };
+    assert_eq!(batch.notice_moves, [revived("n1"), revived("n2")]);
+    let audit = &batch.audit[0];
+    assert_eq!((audit.by.as_str(), audit.action.as_str()), ("ada", "notices"));
+    assert_eq!(world.driver.answers(), [Ok(Done::Revived(2))]);
 }
