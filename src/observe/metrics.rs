@@ -64,7 +64,7 @@ struct Numbers {
     commit: Histogram,
     notices: Family<NoticeLabels, Counter>,
     /// Of jobs that have had a run.
-    jobs: Mutex<HashMap<JobName, Counts>>,
+    jobs: Mutex<HashMap<JobName, Arc<Mutex<Counts>>>>,
     /// Of all jobs together that the configuration no longer has.
     gone: Mutex<Counts>,
 }
@@ -133,9 +133,11 @@ impl Metrics {
 
     /// The counts of each job that has had a run, by name, and those of all that are gone.
     pub fn jobs(&self) -> (Vec<(JobName, Counts)>, Counts) {
-        let mut jobs: Vec<(JobName, Counts)> =
-            lock(&self.0.jobs).iter().map(|(name, counts)| (name.clone(), counts.clone())).collect();
+        // The loop must not wait for a copy of them all.
+        let mut jobs: Vec<(JobName, Arc<Mutex<Counts>>)> =
+            lock(&self.0.jobs).iter().map(|(name, counts)| (name.clone(), Arc::clone(counts))).collect();
         jobs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let jobs = jobs.into_iter().map(|(name, counts)| (name, lock(&counts).clone())).collect();
         (jobs, lock(&self.0.gone).clone())
     }
 
@@ -143,7 +145,7 @@ impl Metrics {
     pub(super) fn count(&self, save: &RunSave, offset: Option<TimeDelta>, sent_at: DateTime<Utc>) {
         match offset {
             Some(offset) => {
-                lock(&self.0.jobs).entry(save.run.job.clone()).or_default().count(save);
+                lock(&self.of(&save.run.job)).count(save);
                 if let Some(lag) = start_lag(save, offset, sent_at) {
                     self.0.start_lag.observe(lag);
                 }
@@ -157,10 +159,13 @@ impl Metrics {
 
     /// Takes in how runs of earlier daemons ended.
     pub(crate) fn remember(&self, ended: &[RunSummary], is_known: impl Fn(&JobName) -> bool) {
-        let mut jobs = lock(&self.0.jobs);
         for run in ended.iter().filter(|run| is_known(&run.job)) {
-            jobs.entry(run.job.clone()).or_default().remember(run);
+            lock(&self.of(&run.job)).remember(run);
         }
+    }
+
+    fn of(&self, job: &JobName) -> Arc<Mutex<Counts>> {
+        Arc::clone(lock(&self.0.jobs).entry(job.clone()).or_default())
     }
 
     /// Forgets the jobs that left the configuration.
