@@ -220,7 +220,6 @@ fn alerts_and_dashboard_ask_for_what_there_is() {
 }
 
 /// Prometheus's own tool, where it is installed; Debian's package `prometheus` has it.
-#[expect(clippy::print_stdout, reason = "what was not looked at is worth a line")]
 fn promtool(arguments: &[&str], folder: &Path) {
     let Ok(ran) = Command::new("promtool").args(arguments).current_dir(folder).output() else {
         let told =
