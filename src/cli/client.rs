@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 
 use super::exit::{Exit, Failed};
 use super::remote::Remote;
+use crate::daemon::Health;
 use crate::web::objects::ErrorObject;
 use crate::web::peer::ON_BEHALF_OF;
 use crate::web::socket;
@@ -56,6 +57,40 @@ impl Client {
         Err(Failed::new(Exit::NoDaemon, message))
     }
 
+    /// Where it listens.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Client::Socket(path) => path.display().to_string(),
+            Client::Url(remote) => remote.base().to_owned(),
+        }
+    }
+
+    /// The process that listens, as this one sees it; none if it can't, as from outside the daemon's container.
+    pub(super) async fn process(&self) -> Option<i32> {
+        let Client::Socket(path) = self else { return None };
+        open(path).await.ok()?.peer_cred().ok()?.pid().filter(|pid| *pid > 0)
+    }
+
+    /// Whether the daemon says of this path that all is well there, and how it is, if it tells those who show no token.
+    pub(super) async fn health(&self, path: &str) -> Result<(bool, Option<Health>), Failed> {
+        let (status, body) = self.answer(Ask { method: "GET", path, body: None }).await?;
+        match status {
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => {
+                Ok((status == StatusCode::OK, serde_json::from_slice(&body).ok()))
+            }
+            _ => Err(Failed::new(Exit::Failed, format!("the answer to {path} is {status}"))),
+        }
+    }
+
+    /// Sends GET and gives the text.
+    pub(super) async fn text(&self, path: &str) -> Result<String, Failed> {
+        let (status, body) = self.answer(Ask { method: "GET", path, body: None }).await?;
+        match String::from_utf8(body.into()) {
+            Ok(text) if status.is_success() => Ok(text),
+            Ok(_) | Err(_) => Err(Failed::new(Exit::Failed, format!("the answer to {path} is {status}"))),
+        }
+    }
+
     /// Sends GET and reads the object.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
         self.ask(Ask { method: "GET", path, body: None }).await
@@ -80,11 +115,15 @@ impl Client {
         Err(refusal(status, &body))
     }
 
+    async fn answer(&self, ask: Ask<'_>) -> Result<(StatusCode, Bytes), Failed> {
+        match self {
+            Client::Url(remote) => remote.ask(ask).await,
+            Client::Socket(path) => in_time(ANSWER_WITHIN, async { whole(send(path, ask).await?).await }).await,
+        }
+    }
+
     async fn ask<T: DeserializeOwned>(&self, ask: Ask<'_>) -> Result<T, Failed> {
-        let (status, body) = match self {
-            Client::Url(remote) => remote.ask(ask).await?,
-            Client::Socket(path) => in_time(ANSWER_WITHIN, async { whole(send(path, ask).await?).await }).await?,
-        };
+        let (status, body) = self.answer(ask).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|error| Failed::new(Exit::Failed, format!("failed to read the daemon's answer: {error}")));

@@ -7,11 +7,13 @@ mod audit;
 mod backup;
 mod client;
 mod completion;
+mod doctor;
 pub mod exit;
 mod explain;
 mod follow;
 mod gate;
 mod hands;
+mod healthcheck;
 mod iam_policy;
 mod jobs;
 mod local;
@@ -46,8 +48,8 @@ use crate::config::{self, Config, Finding};
 const DEFAULT_CONFIG: &str = "/etc/tenacron/tenacron.toml";
 /// How many jobs an unknown one is answered with.
 const JOBS_SHOWN: usize = 20;
-/// Version, commit and time zone database.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ", time zones ");
+/// Version and commit, as the daemon says them too.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ")");
 
 /// A self-hosted scheduler for Amazon ECS and Fargate tasks.
 #[derive(Debug, Parser)]
@@ -104,6 +106,10 @@ enum Command {
     Notices(notices::Arguments),
     /// Read the configuration anew; SIGHUP and a change of the files do the same
     Reload(reload::Arguments),
+    /// Say whether the daemon is well, in one line and by the exit code
+    Healthcheck(healthcheck::Arguments),
+    /// Show one page about daemon, configuration and state; needs no daemon
+    Doctor(doctor::Arguments),
     /// Copy the state to a file, while the daemon runs or not
     Backup(backup::Arguments),
     /// Show what a job does about a failure; needs no daemon
@@ -137,7 +143,8 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
     if arguments.version {
-        output::print(&format!("tenacron {VERSION}{})\n", chrono_tz::IANA_TZDB_VERSION))?;
+        let version = VERSION.trim_end_matches(')');
+        output::print(&format!("tenacron {version}, time zones {})\n", chrono_tz::IANA_TZDB_VERSION))?;
         return Ok(Exit::Ok);
     }
     let context = Context {
@@ -164,6 +171,8 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failed> {
         Some(Command::Audit(audit)) => audit::run(&context, &audit).await,
         Some(Command::Notices(notices)) => notices::run(&context, notices).await,
         Some(Command::Reload(reload)) => reload::run(&context, &reload).await,
+        Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&context, &healthcheck).await,
+        Some(Command::Doctor(doctor)) => doctor::run(&context, &doctor).await,
         Some(Command::Backup(backup)) => backup::run(&context, backup).await,
         Some(Command::Explain(explain)) => explain::run(&context, &explain),
         Some(Command::IamPolicy(policy)) => iam_policy::run(&context, &policy).await,

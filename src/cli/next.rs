@@ -14,7 +14,9 @@ use serde::Serialize;
 use super::exit::{Exit, Failed};
 use super::output::{or_dash, print_json, print_table};
 use super::{Context, no_such_job};
+use crate::config::Config;
 use crate::daemon::clock;
+use crate::engine::job::Job;
 use crate::engine::schedule::{Bounds, Dst, Exceptions, Gap, Moment, Overlap, Schedule, ScheduleError, parse_zone};
 use crate::web::objects::JobObject;
 
@@ -137,6 +139,15 @@ async fn of_configuration(context: &Context, job: Option<&str>, from: DateTime<U
         Asked { job: Some(job.name.to_string()), schedule: job.schedule.clone(), anchor }
     });
     Ok(asked.collect())
+}
+
+/// The next instants of a configuration with their jobs, rates counted from `from`.
+pub(super) fn firings(config: &Config, from: DateTime<Utc>, count: usize) -> Vec<(DateTime<Utc>, String)> {
+    let of_job =
+        |job: &Arc<Job>| Asked { job: Some(job.name.to_string()), schedule: job.schedule.clone(), anchor: from };
+    let asked: Vec<Asked> = config.jobs.values().map(of_job).collect();
+    let firings = merge(&asked, from, None, count).into_iter();
+    firings.filter_map(|firing| Some((firing.scheduled_at, firing.job?))).collect()
 }
 
 /// Schedule and anchor of the running daemon's jobs; none without a daemon.

@@ -23,31 +23,38 @@ pub(super) struct Places {
 impl Places {
     /// For a daemon of this configuration.
     pub(super) fn of(config: &Config, is_local: bool) -> Places {
+        Places::told(&config.path, config.state.as_deref(), config.control_socket.as_deref(), is_local)
+    }
+
+    /// Those of a real daemon and of a local one. A configuration that is broken now still says where: whoever mends it
+    /// wants to ask the daemon that goes on with the one before.
+    pub(super) fn both(path: &Path, loaded: &Loaded) -> [Places; 2] {
+        [false, true]
+            .map(|is_local| Places::told(path, loaded.state.as_deref(), loaded.control_socket.as_deref(), is_local))
+    }
+
+    fn told(path: &Path, state: Option<&Path>, control_socket: Option<&Path>, is_local: bool) -> Places {
+        let or = |told: Option<&Path>, default: PathBuf| told.map_or(default, Path::to_owned);
         if is_local {
-            let folder = local_folder(&config.path, config.state.as_deref());
+            let folder = local_folder(path, state);
             Places {
-                state: config.state.clone().unwrap_or_else(|| folder.join("state.db")),
+                state: or(state, folder.join("state.db")),
                 control_socket: folder.join("control.sock"),
                 journal: Some(folder.join("tasks.jsonl")),
             }
         } else {
             Places {
-                state: config.state.clone().unwrap_or_else(|| config::DEFAULT_STATE.into()),
-                control_socket: config.control_socket.clone().unwrap_or_else(|| config::DEFAULT_CONTROL_SOCKET.into()),
+                state: or(state, config::DEFAULT_STATE.into()),
+                control_socket: or(control_socket, config::DEFAULT_CONTROL_SOCKET.into()),
                 journal: None,
             }
         }
     }
 }
 
-/// Where a daemon of this configuration may listen: a real one first, then a local one. A configuration that is broken now
-/// still says where: whoever mends it wants to ask the daemon that goes on with the one before.
+/// Where a daemon of this configuration may listen: a real one first, then a local one.
 pub(super) fn control_sockets(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
-    let configured = loaded.control_socket.clone();
-    vec![
-        configured.unwrap_or_else(|| config::DEFAULT_CONTROL_SOCKET.into()),
-        local_folder(path, loaded.state.as_deref()).join("control.sock"),
-    ]
+    Places::both(path, loaded).into_iter().map(|places| places.control_socket).collect()
 }
 
 /// Where the state of a daemon of this configuration may be, in the same order.

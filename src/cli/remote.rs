@@ -82,6 +82,11 @@ impl Remote {
         Ok(Some(Remote { base, authorization, caller: Caller::default() }))
     }
 
+    /// Its URL.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<(StatusCode, Bytes), Failed> {
         let url = format!("{}{}", self.base, ask.path);
         let mut headers = Vec::new();

@@ -38,10 +38,6 @@ const SHOWN: [&str; 11] = [
     "url_file",
     "interval",
 ];
-/// Headers that are ours, or the connection's.
-const RESERVED_HEADERS: [&str; 8] =
-    ["host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "expect"];
-const OWN_HEADERS: &str = "tenacron-";
 const HEARTBEAT_PRESET: Duration = Duration::from_secs(60);
 const HEARTBEAT_MIN: Duration = Duration::from_secs(10);
 
@@ -262,10 +258,9 @@ fn headers(value: &Value<'_>, read: impl Fn(&Value<'_>) -> Option<String>) -> Op
 fn is_header_name(report: &Report, place: Place, name: &str) -> bool {
     let is_token =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-    let lower = name.to_ascii_lowercase();
     let mistake = if !is_token {
         "is no name of a header"
-    } else if RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with(OWN_HEADERS) {
+    } else if Webhook::sets(name) {
         "is set by Tenacron"
     } else {
         return true;

@@ -4,9 +4,11 @@
 //! list and the nearest of its names; no second list has to be kept. A reader is a function from a [`Value`] to an option:
 //! `None` means "wrong, and already reported". Readers of lists and tables read on after a wrong item.
 
+mod secrets;
+
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -234,40 +236,6 @@ impl<'v> Value<'v> {
     pub(super) fn string(&self) -> Option<String> {
         let text = self.text()?;
         if text.trim().is_empty() { self.refuse("bad-value", "is empty") } else { Some(text.to_owned()) }
-    }
-
-    /// A string that is a secret, with something in it; of anything else nothing is quoted.
-    pub(super) fn secret(&self) -> Option<&'v str> {
-        let Some(text) = self.node.as_str() else { return self.expected("a string", None) };
-        if text.trim().is_empty() { self.refuse("bad-value", "is empty") } else { Some(text) }
-    }
-
-    /// Lets nobody see what stands here, but for the values of these keys of a table.
-    pub(super) fn conceal(&self, but: &[&str]) {
-        match self.node {
-            DeValue::Table(entries) => {
-                for (_, node) in entries.iter().filter(|(key, _)| !but.contains(&key.get_ref().as_ref())) {
-                    let place = Place::new(self.origin.source, node.span());
-                    Value { place, node: node.get_ref(), ..*self }.conceal(&[]);
-                }
-            }
-            DeValue::Array(items) => {
-                for node in items.iter() {
-                    let place = Place::new(self.origin.source, node.span());
-                    Value { place, node: node.get_ref(), ..*self }.conceal(but);
-                }
-            }
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_) => self.report().conceal(self.place, self.node.as_str()),
-        }
-    }
-
-    /// The path of a file that is named here.
-    pub(super) fn path_of_file(&self) -> Option<PathBuf> {
-        Some(self.origin.folder.join(self.string()?))
     }
 
     /// `true` or `false`.

@@ -84,6 +84,9 @@ impl Tray {
 /// How the daemon is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Health {
+    /// Version and commit of the daemon, which need not be those of the program that asks.
+    #[serde(default)]
+    pub version: String,
     /// When the loop began; a start on an empty state looks for tasks of an earlier one before the first turn.
     #[serde(default)]
     pub began_at: Option<DateTime<Utc>>,
@@ -201,7 +204,8 @@ pub struct Mailbox {
 
 pub(super) fn open(reach: Reach, metrics: Metrics, gallery: Gallery) -> (Mailbox, mpsc::Receiver<Letter>, Arc<Pulse>) {
     let (sender, letters) = mpsc::channel(LETTERS_MAX);
-    let pulse = Arc::new(Pulse(Mutex::new(Health::default())));
+    let version = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TENACRON_COMMIT"), ")").to_owned();
+    let pulse = Arc::new(Pulse(Mutex::new(Health { version, ..Health::default() })));
     (Mailbox { letters: sender, pulse: Arc::clone(&pulse), reach, metrics, gallery }, letters, pulse)
 }
 

@@ -17,6 +17,7 @@ mod changes;
 pub mod clock;
 mod counted;
 pub mod driver;
+mod error;
 mod events;
 mod heartbeat;
 mod inbox;
@@ -49,6 +50,7 @@ use self::changes::Changes;
 pub use self::changes::{Change, Watching, What};
 use self::counted::Counted;
 use self::driver::{Done, Driver, Pace, Report, Setup};
+pub use self::error::DaemonError;
 use self::events::Listener;
 use self::inbox::Inbox;
 use self::lag::Lag;
@@ -110,29 +112,6 @@ pub struct Settings {
     pub outlets: Receiver<Arc<Outlets>>,
     /// How long what is over is kept, as the configuration in force says.
     pub retention: Receiver<Retention>,
-}
-
-/// Why the daemon ended other than by being told to.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// What was in flight could not be read.
-    #[error("failed to read what is in flight")]
-    Load(#[source] StoreError),
-    /// Another daemon took over.
-    #[error("failed to go on")]
-    Deposed(#[source] StoreError),
-    /// What is in memory does not continue what is stored, or the store is closed; a restart begins from what is stored.
-    #[error("failed to go on")]
-    Inconsistent(#[source] StoreError),
-    /// The store can save nothing more in this process; a restart goes on from what is stored.
-    #[error("failed to go on")]
-    Severed(#[source] StoreError),
-    /// What is stored is damaged; a restart would meet the same.
-    #[error("failed to go on")]
-    Damaged(#[source] StoreError),
-    /// The daemon was told to stop while its store failed: the newest decisions were neither saved nor performed.
-    #[error("stopped while the state could not be saved")]
-    StoppedUnsaved(#[source] StoreError),
 }
 
 /// A daemon that is about to run.

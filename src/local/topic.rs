@@ -32,11 +32,11 @@ pub(super) fn serve(body: &[u8]) -> Response<Full<Bytes>> {
     if said("Action") != Some("Publish") {
         return xml(StatusCode::BAD_REQUEST, &error("InvalidAction", "only Publish is served here"));
     }
-    let (Some(topic), Some(message)) = (said("TopicArn"), said("Message").filter(|text| !text.is_empty())) else {
+    let (Some(topic), Some(text)) = (said("TopicArn"), said("Message").filter(|text| !text.is_empty())) else {
         return xml(StatusCode::BAD_REQUEST, &error("InvalidParameter", "TopicArn and Message are needed"));
     };
     let attributes = attributes(&form);
-    tracing::info!(target: "local", topic, subject = said("Subject"), message, attributes, "message published");
+    tracing::info!(target: "local", topic, subject = said("Subject"), text, attributes, "message published");
     let (message, request) = (Uuid::new_v4(), Uuid::new_v4());
     let answer = format!(
         "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>{message}</MessageId>\

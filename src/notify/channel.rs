@@ -16,6 +16,10 @@ use super::hex;
 use crate::engine::notice::{ChannelId, On};
 use crate::outbound;
 
+/// Headers that are ours, or the connection's.
+const RESERVED_HEADERS: [&str; 8] =
+    ["host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "expect"];
+const OWN_HEADERS: &str = "tenacron-";
 /// How many bytes of the hash of an address stand in the name of its channel.
 const HASHED: usize = 5;
 
@@ -193,6 +197,14 @@ pub struct Webhook {
     pub secret: Option<Secret>,
     /// Further headers.
     pub headers: BTreeMap<String, Secret>,
+}
+
+impl Webhook {
+    /// Whether a header of this name is ours to set, or the connection's.
+    pub fn sets(name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with(OWN_HEADERS)
+    }
 }
 
 /// What a webhook is sent.

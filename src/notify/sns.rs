@@ -4,6 +4,8 @@
 //! failures too, with the exit code of the attempt that decided and with the task as Step Functions writes one: keys in
 //! PascalCase. The others are ours. Eight attributes pass SQS's raw delivery, which takes ten.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::channel::Topic;
@@ -53,6 +55,12 @@ fn size(name: &str, value: &str) -> usize {
     name.len() + "String".len() + value.len()
 }
 
+/// Seconds since 1970 as milliseconds, to the nearest.
+fn in_millis(seconds: f64) -> Option<u64> {
+    let since = Duration::try_from_secs_f64(seconds).ok()? + Duration::from_micros(500);
+    u64::try_from(since.as_millis()).ok()
+}
+
 /// The same as Step Functions writes it: keys begin with a capital letter, what is null is left out, and instants are in
 /// milliseconds, where ECS's own JSON has seconds.
 fn in_pascal_case(value: Value) -> Value {
@@ -62,9 +70,8 @@ fn in_pascal_case(value: Value) -> Value {
             let renamed = entries.map(|(key, value)| {
                 let mut rest = key.chars();
                 let first = rest.next().map(|first| first.to_ascii_uppercase());
-                let millis =
-                    value.as_f64().filter(|_| key.ends_with("At")).map(|seconds| json!((seconds * 1e3).round() as i64));
-                let value = millis.unwrap_or_else(|| in_pascal_case(value));
+                let millis = value.as_f64().filter(|_| key.ends_with("At")).and_then(in_millis);
+                let value = millis.map_or_else(|| in_pascal_case(value), |millis| json!(millis));
                 (first.into_iter().chain(rest).collect::<String>(), value)
             });
             Value::Object(renamed.collect::<Map<_, _>>())

@@ -62,7 +62,7 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("get", "/api/v1/runs/{run}", get(run::<S>)),
         ("get", "/api/v1/events", get(events::<S>)),
         ("get", "/api/v1/openapi.json", get(openapi)),
-        ("get", "/metrics", get(metrics::<S>)),
+        ("get", "/metrics", metrics()),
         ("get", "/healthz", get(healthz::<S>)),
         ("get", "/readyz", get(readyz::<S>)),
     ];

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::python;
 
 /// One version, so that the same test passes tomorrow.
-const BOTO3: &str = "boto3==1.44.5";
+pub(crate) const BOTO3: &str = "boto3==1.44.5";
 
 fn troubled(family: &str, outcome: Outcome) -> TaskDefinition {
     TaskDefinition {

@@ -5,12 +5,13 @@
 //! If COMMIT itself fails, for instance because the disk does, this process takes the batch as not saved, while a restart
 //! may find it: both are states from which the run goes on safely.
 //!
-//! `fault.rs` tells which faults can pass and which are damage, `home.rs` whether the files are still those that were
+//! `about.rs` looks at a database from outside. `fault.rs` tells which faults can pass and which are damage, `home.rs` whether the files are still those that were
 //! opened.
 //!
 //! Under a paused tokio clock use [`super::memory::MemoryStore`]: tokio does not know that a thread is about to answer and
 //! moves its clock on.
 
+mod about;
 mod copy;
 mod fault;
 mod home;
@@ -33,6 +34,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use self::about::About;
 pub use self::copy::copy_at_rest;
 pub use self::open::{Holder, OpenError, SCHEMA, World};
 use self::write::Writer;

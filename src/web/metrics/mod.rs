@@ -4,16 +4,20 @@
 //! It answers also while the loop stands still, without what only the loop knows.
 
 mod page;
+mod periods;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::periods::Periods;
 use super::api::{Problem, Sources};
 use crate::daemon::driver::JobView;
 use crate::daemon::{Health, clock};
@@ -26,10 +30,16 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// How long loop and store may take to answer until a scrape does without them; Prometheus itself waits for 10 seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How many jobs are looked at in one go; then others have their turn.
-const JOBS_IN_A_GO: usize = 256;
+const JOBS_IN_A_GO: usize = 64;
 
-pub(super) async fn metrics<S: Store>(State(sources): State<Sources<S>>) -> Result<Response, Problem> {
-    let scrape = Scrape::of(&sources).await;
+/// The route.
+pub(super) fn metrics<S: Store>() -> MethodRouter<Sources<S>> {
+    let periods = Arc::new(Periods::default());
+    get(move |State(sources): State<Sources<S>>| async move { answer(&sources, &periods).await })
+}
+
+async fn answer<S: Store>(sources: &Sources<S>, periods: &Periods) -> Result<Response, Problem> {
+    let scrape = Scrape::of(sources, periods).await;
     // Ten thousand jobs are megabytes of text, and the loop must not wait for a thread meanwhile.
     let written = tokio::task::spawn_blocking(move || page::text(scrape)).await;
     let failed = |why: String| Problem(StatusCode::INTERNAL_SERVER_ERROR, why);
@@ -65,7 +75,7 @@ struct JobNow {
 }
 
 impl Scrape {
-    async fn of<S: Store>(sources: &Sources<S>) -> Scrape {
+    async fn of<S: Store>(sources: &Sources<S>, periods: &Periods) -> Scrape {
         let mailbox = &sources.mailbox;
         let of_loop = async { (mailbox.jobs().await, mailbox.in_flight().await) };
         let (of_loop, of_store) = tokio::join!(
@@ -76,7 +86,7 @@ impl Scrape {
         let (metrics, now) = (mailbox.metrics().clone(), clock::now());
         let counts = metrics.jobs();
         let jobs = match views {
-            Some(views) => Some(jobs(&views, &counts.0, now).await),
+            Some(views) => Some(jobs(&views, &counts.0, periods).await),
             None => None,
         };
         let (health, term, process) = (mailbox.health(), sources.store.term().0, Process::look());
@@ -84,34 +94,22 @@ impl Scrape {
     }
 }
 
-async fn jobs(views: &[JobView], counts: &[(JobName, Counts)], now: DateTime<Utc>) -> Vec<JobNow> {
+async fn jobs(views: &[JobView], counts: &[(JobName, Counts)], periods: &Periods) -> Vec<JobNow> {
     let mut jobs = Vec::with_capacity(views.len());
     for some in views.chunks(JOBS_IN_A_GO) {
         jobs.extend(some.iter().map(|view| {
             let found = counts.binary_search_by(|(name, _)| name.cmp(&view.job.name)).ok();
             let counts = found.and_then(|place| counts.get(place)).map(|(_, counts)| counts);
+            let succeeded = counts.and_then(|counts| counts.last_success).map(|last| last.scheduled_at);
             JobNow {
                 name: view.job.name.clone(),
                 next_at: view.next_at,
                 is_paused: view.paused.is_some(),
-                period: period(view, counts.and_then(|counts| counts.last_success).map(|last| last.scheduled_at), now),
+                period: periods.of(view, succeeded),
             }
         }));
         tokio::task::yield_now().await;
     }
+    periods.keep(views);
     jobs
-}
-
-/// How far the instants of a job lie apart: half the way from its newest success to the second instant after it, so that
-/// two periods without a success are over exactly then, be it a schedule of working days. Before its first success, the way
-/// between its next two instants.
-fn period(view: &JobView, succeeded: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<TimeDelta> {
-    let next = |after| view.job.schedule.next(after, view.anchor);
-    match succeeded {
-        Some(succeeded) => Some((next(next(succeeded)?)? - succeeded) / 2),
-        None => {
-            let first = next(now)?;
-            Some(next(first)? - first)
-        }
-    }
 }

@@ -117,18 +117,26 @@ fn a_loop_and_a_store_that_do_not_answer_cost_only_what_they_know() {
 
 #[test]
 fn two_periods_end_with_the_second_instant_after_a_success() {
-    let on_working_days = samples::job("0 3 * * MON-FRI");
-    let view = |job| JobView {
-        job: std::sync::Arc::new(job),
-        next_at: None,
+    let instant = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let monday = instant("2026-01-19T03:00:00Z");
+    let view = |schedule: &str| JobView {
+        job: Arc::new(samples::job(schedule)),
+        next_at: Some(monday + TimeDelta::minutes(2)),
         anchor: at(0),
         paused: None,
-        offset: TimeDelta::zero(),
+        offset: TimeDelta::minutes(2),
     };
-    let instant = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let periods = Periods::default();
+    let working_days = view("0 3 * * MON-FRI");
+    assert_eq!(periods.of(&working_days, None), Some(TimeDelta::days(1)), "from Monday to Tuesday");
     let friday = instant("2026-01-16T03:00:00Z");
-    let of = |succeeded| period(&view(on_working_days.clone()), succeeded, friday).unwrap();
-    assert_eq!(friday + of(Some(friday)) * 2, instant("2026-01-20T03:00:00Z"), "Monday's and Tuesday's are missed");
-    assert_eq!(of(None), TimeDelta::days(1), "from Monday to Tuesday");
-    assert_eq!(period(&view(samples::job("at(2026-01-15T03:00:00)")), None, friday), None);
+    for _ in 0..2 {
+        let period = periods.of(&working_days, Some(friday)).unwrap();
+        assert_eq!(friday + period * 2, instant("2026-01-20T03:00:00Z"), "Monday's and Tuesday's are missed");
+    }
+    assert_eq!(periods.of(&working_days, Some(monday)), Some(TimeDelta::days(1)), "another success");
+    assert_eq!(periods.of(&view("@weekly"), Some(monday)), Some(TimeDelta::minutes(9_270)), "another schedule");
+    assert_eq!(periods.of(&view("at(2026-01-19T03:00:00)"), None), None);
+    periods.keep(&[]);
+    assert_eq!(periods.of(&working_days, None), Some(TimeDelta::days(1)));
 }

@@ -144,7 +144,7 @@ fn a_run_tells_how_it_ended_though_its_job_is_gone_or_tells_nobody_any_more() {
         world.ecs.end_all(world.real);
         world.ecs.tasks[0].exit_code = 1;
         world.run_until(minute(0) + TimeDelta::seconds(50));
-        let facts = notices(&world).remove(0).facts.clone();
+        let facts = Arc::clone(&notices(&world).remove(0).facts);
         assert_eq!((facts.on, facts.timezone.as_deref()), (On::Failed, zone));
     }
 }
