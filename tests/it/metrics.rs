@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -219,10 +220,11 @@ fn alerts_and_dashboard_ask_for_what_there_is() {
 }
 
 /// Prometheus's own tool, where it is installed; Debian's package `prometheus` has it.
-#[expect(clippy::print_stdout, reason = "what was not looked at is worth a line")]
 fn promtool(arguments: &[&str], folder: &Path) {
     let Ok(ran) = Command::new("promtool").args(arguments).current_dir(folder).output() else {
-        println!("promtool is not installed, so Prometheus's own opinion of {arguments:?} is not asked for");
+        let told =
+            format!("promtool is not installed, so Prometheus's own opinion of {arguments:?} is not asked for\n");
+        io::stderr().write_all(told.as_bytes()).unwrap();
         return;
     };
     let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
