@@ -16,6 +16,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use super::client::Client;
 use super::exit::{Exit, Failed};
 use super::output::{print, print_error};
 use super::signals::outlive_full_files;
@@ -28,10 +29,14 @@ use crate::store::sqlite::{Holder, copy_at_rest};
 use crate::web::backup::{PATH, SHA256};
 use crate::web::hands::Plain;
 
+/// How long the daemon may take to answer at all.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long the daemon may take for the next bytes.
 const BYTES_WITHIN: Duration = Duration::from_secs(60);
 /// Standard output.
 const STDOUT: &str = "-";
+/// What lies beside the database of a daemon, by its name and these.
+const BESIDE: [&str; 3] = [".lock", "-wal", "-shm"];
 /// Who holds the lock, if the configuration does not say.
 const NO_INSTANCE: &str = "default";
 
@@ -55,7 +60,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
         return Err(Failed::new(Exit::Usage, "standard output is a terminal; give a file, or send it somewhere"));
     }
     let mut draft = if is_stdout { None } else { Some(Draft::of(&path, force)?) };
-    match (context.daemon().await, &mut draft) {
+    match (answering(context).await, &mut draft) {
         (Ok(client), draft) => {
             let response = client.post_for_file(PATH, &Plain { reason }).await?;
             match draft {
@@ -76,6 +81,15 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
         None => print_error("the backup is complete"),
     }
     Ok(Exit::Ok)
+}
+
+/// The daemon, if it answers anything at all: a copy may take it long, so one that hangs is to be found out before.
+async fn answering(context: &Context) -> Result<Client, Failed> {
+    let client = context.daemon().await?;
+    match tokio::time::timeout(ANSWER_WITHIN, client.get::<serde_json::Value>("/healthz")).await {
+        Ok(_whatever) => Ok(client),
+        Err(_elapsed) => Err(Failed::new(Exit::NoDaemon, "the daemon does not answer; it hangs")),
+    }
 }
 
 /// Copies a database that no daemon has open.
@@ -141,6 +155,11 @@ impl Draft {
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => return Err(refused("what stands there is no file; nothing was written")),
             Ok(_) if !may_replace => return Err(refused("is there already; --force replaces it")),
+            Ok(_) if is_of_a_state(path, &name.to_string_lossy()) => {
+                return Err(refused(
+                    "is a state, or belongs to one, and a daemon may be at work on it; nothing was written",
+                ));
+            }
             Ok(_) | Err(_) => {}
         }
         let partial = path.with_file_name(format!(".{}.{}.partial", name.to_string_lossy(), std::process::id()));
@@ -178,6 +197,15 @@ impl Draft {
             renamed => Ok(renamed?),
         }
     }
+}
+
+/// Whether a file is a database with what a daemon puts beside it, or one of those files. A backup has none of them.
+fn is_of_a_state(path: &Path, name: &str) -> bool {
+    BESIDE.iter().any(|suffix| {
+        let database = name.strip_suffix(suffix).filter(|database| !database.is_empty());
+        let is_there = |name: String| path.with_file_name(name).exists();
+        is_there(format!("{name}{suffix}")) || database.is_some_and(|database| is_there(database.to_owned()))
+    })
 }
 
 impl Drop for Draft {

@@ -126,6 +126,25 @@ fn a_file_that_is_there_is_replaced_only_if_told() {
 }
 
 #[test]
+fn a_state_is_never_written_over_and_a_daemon_that_hangs_is_told() {
+    let site = site();
+    let daemon = site.daemon(&["run", "--local"]);
+    for part in ["state.db", "state.db.lock", "state.db-wal"] {
+        let refused = site.run(&["backup", "--force", site.path(part).to_str().unwrap()]);
+        assert_eq!(refused.code, Some(1), "{part}");
+        assert!(refused.stderr.contains("is a state, or belongs to one"), "{}", refused.stderr);
+    }
+    daemon.wait_for_job("often", "run succeeded");
+    daemon.signal(Signal::STOP);
+    let hung = backup(&site, &[]);
+    daemon.signal(Signal::CONT);
+    assert_eq!(hung.code, Some(75), "{}", hung.stderr);
+    assert!(hung.stderr.contains("it hangs"), "{}", hung.stderr);
+    assert!(!site.path("copy.db").exists());
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
+}
+
+#[test]
 fn a_backup_goes_to_standard_output_and_a_full_disk_is_told() {
     let site = site();
     let daemon = large(&site);
