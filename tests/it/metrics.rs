@@ -222,7 +222,8 @@ fn alerts_and_dashboard_ask_for_what_there_is() {
 #[expect(clippy::print_stdout, reason = "what was not looked at is worth a line")]
 fn promtool(arguments: &[&str], folder: &Path) {
     let Ok(ran) = Command::new("promtool").args(arguments).current_dir(folder).output() else {
-        let told = format!("promtool is not installed, so Prometheus's own opinion of {arguments:?} is not asked for\n");
+        let told =
+            format!("promtool is not installed, so Prometheus's own opinion of {arguments:?} is not asked for\n");
         io::stderr().write_all(told.as_bytes()).unwrap();
         return;
     };
