@@ -29,7 +29,7 @@ pub(super) fn parse<'t>(text: &'t str, source: u32, report: &Report) -> DeTable<
     if text.len() > RECOVER_MAX {
         report.set_broken(source);
         let help = "of a file over 1 MiB only the first syntax mistake is listed";
-        let note = note(&first, text, source, &DeTable::new(), &headers);
+        let note = note(&first, text, source, &DeTable::new(), &headers, report);
         report.add(
             note.unwrap_or_else(|| Note::error("syntax", Place::new(source, 0..0), first.message()))
                 .help(help.to_owned()),
@@ -41,7 +41,7 @@ pub(super) fn parse<'t>(text: &'t str, source: u32, report: &Report) -> DeTable<
         report.set_broken(source);
     }
     for mistake in mistakes.iter().take(LISTED_MAX) {
-        note(mistake, text, source, tree.get_ref(), &headers).into_iter().for_each(|note| report.add(note));
+        note(mistake, text, source, tree.get_ref(), &headers, report).into_iter().for_each(|note| report.add(note));
     }
     if let Some(more) = mistakes.len().checked_sub(LISTED_MAX).filter(|more| *more > 0) {
         report.add(Note::on_file(
@@ -55,16 +55,30 @@ pub(super) fn parse<'t>(text: &'t str, source: u32, report: &Report) -> DeTable<
 }
 
 /// The finding of a mistake of the parser; none if another one says it.
-fn note(mistake: &toml::de::Error, text: &str, source: u32, tree: &DeTable<'_>, headers: &Headers) -> Option<Note> {
+fn note(
+    mistake: &toml::de::Error,
+    text: &str,
+    source: u32,
+    tree: &DeTable<'_>,
+    headers: &Headers,
+    report: &Report,
+) -> Option<Note> {
     let span = mistake.span().unwrap_or(text.len()..text.len());
     if mistake.message() == DUPLICATE {
-        return duplicate(text, source, span, tree, headers);
+        return duplicate(text, source, span, tree, headers, report);
     }
     Some(Note::error("syntax", Place::new(source, span), mistake.message()))
 }
 
 /// The finding of a key that is there twice; none if its whole table is, because then that is the finding.
-fn duplicate(text: &str, source: u32, span: Range<usize>, tree: &DeTable<'_>, headers: &Headers) -> Option<Note> {
+fn duplicate(
+    text: &str,
+    source: u32,
+    span: Range<usize>,
+    tree: &DeTable<'_>,
+    headers: &Headers,
+    report: &Report,
+) -> Option<Note> {
     let key = text.get(span.clone()).unwrap_or_default();
     let (path, first) = match headers.at(span.start) {
         Some(header) if header.key == span => (Some(header.path.clone()), headers.first(&header.path)),
@@ -73,6 +87,9 @@ fn duplicate(text: &str, source: u32, span: Range<usize>, tree: &DeTable<'_>, he
         None => (None, first_key(tree, &[], span.clone(), key)),
     };
     let first = first.filter(|first| first.start < span.start).map(|first| Place::new(source, first));
+    // Only the first of two values is in the tree, where a secret is known by its key.
+    let line_end = text.get(span.end..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| span.end + length);
+    report.conceal(Place::new(source, span.end..line_end), None);
     let place = Place::new(source, span);
     let note = match path.as_deref() {
         Some([table, name]) if table == "jobs" => {

@@ -29,11 +29,9 @@ pub(super) async fn publish(config: &SdkConfig, message: &TopicMessage) -> Resul
         .operation_attempt_timeout(CALL_WITHIN)
         .operation_timeout(CALL_WITHIN)
         .build();
-    let mut builder = Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
-    if config.endpoint_url().is_none() {
-        builder = builder.region(Region::new(message.topic.region.clone()));
-    }
-    let client = Client::from_conf(builder.build());
+    let builder = Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+    let region = Region::new(message.topic.region.clone());
+    let client = Client::from_conf(builder.region(region).build());
     let mut call = client.publish().topic_arn(&*message.topic.arn).subject(&message.subject).message(&message.text);
     for (name, value) in &message.attributes {
         let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build();

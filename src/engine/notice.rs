@@ -263,6 +263,14 @@ pub struct NoticeFacts {
     pub task: Option<serde_json::Value>,
 }
 
+impl NoticeFacts {
+    /// The exit code for programs that look at nothing else: the 0 of a task that was stopped or taken away is no success.
+    pub fn telling_exit_code(&self) -> Option<i32> {
+        let is_well = matches!(self.on, On::Started | On::Succeeded | On::Recovered | On::Skipped);
+        self.exit_code.filter(|code| *code != 0 || is_well)
+    }
+}
+
 /// One attempt in a notice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFacts {

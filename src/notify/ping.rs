@@ -83,7 +83,7 @@ fn cronitor(ping: &Ping, facts: &NoticeFacts, signal: Signal) -> Option<Wire> {
         encoded(facts.instance.as_str()),
         encoded(&subject(facts))
     );
-    if let Some(code) = facts.exit_code.filter(|_| signal != Signal::Start) {
+    if let Some(code) = facts.telling_exit_code().filter(|_| signal != Signal::Start) {
         let _infallible = write!(url, "&status_code={code}");
     }
     let headers = vec![("User-Agent".to_owned(), Wire::user_agent())];

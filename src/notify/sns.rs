@@ -42,7 +42,7 @@ pub(super) fn message(topic: &Topic, notice: &Notice) -> TopicMessage {
         ("Instance", facts.instance.to_string()),
         ("NoticeId", notice.id.clone()),
     ];
-    attributes.extend(facts.exit_code.map(|code| ("ExitCode", code.to_string())));
+    attributes.extend(facts.telling_exit_code().map(|code| ("ExitCode", code.to_string())));
     let text = text(facts);
     let so_far: usize = attributes.iter().map(|(name, value)| size(name, value)).sum();
     let task = facts.task.clone().map(|task| ("FullTaskResult", in_pascal_case(task).to_string()));

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use crate::engine::failure::ErrorName;
 use crate::engine::notice::{AttemptFacts, Notice, NoticeFacts, On};
 use crate::engine::run::Trigger;
 
@@ -181,6 +182,8 @@ fn newest(facts: &NoticeFacts) -> Option<&AttemptFacts> {
 /// A failure in a few words: its exit code, else its name.
 fn reason(exit_code: Option<i32>, error: Option<&str>) -> String {
     match (exit_code, error) {
+        // The code is only how the program took our stop.
+        (_, Some(error)) if error == ErrorName::TIMEOUT.as_str() => "a limit of time was reached".to_owned(),
         (Some(code), _) if code != 0 => format!("exit code {code}"),
         (_, Some(error)) => name(error),
         (Some(code), None) => format!("exit code {code}"),

@@ -12,6 +12,8 @@ use super::limit::Limiter;
 const LOG_VARIABLE: &str = "TENACRON_LOG";
 /// The one that chooses how: `json` or `text`.
 const FORMAT_VARIABLE: &str = "TENACRON_LOG_FORMAT";
+/// Whatever is asked for: below this level it writes whole URLs, and those of webhooks are secrets.
+const CAREFUL: &str = "aws_smithy_http_client=info";
 
 /// Starts logging to standard error. `TENACRON_LOG` takes `tracing-subscriber`'s filter syntax; default `info`, with what
 /// `quiet` says in that syntax of libraries that repeat us. `TENACRON_LOG_FORMAT` is `json` or `text`; default text on a
@@ -23,6 +25,7 @@ pub fn start_logging(quiet: &str) {
     let parsed = wanted.as_deref().map(EnvFilter::try_new);
     let mistake = parsed.as_ref().and_then(|parsed| parsed.as_ref().err().map(ToString::to_string));
     let filter = parsed.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(format!("info,{quiet}")));
+    let filter = CAREFUL.parse().into_iter().fold(filter, EnvFilter::add_directive);
     let format = variable(FORMAT_VARIABLE);
     let is_json = match format.as_deref() {
         Some("json") => true,

@@ -293,6 +293,40 @@ fn where_there_is_nothing_to_copy_that_is_told() {
 }
 
 #[test]
+fn whoever_holds_a_full_token_may_fetch_one_and_a_reader_may_not() {
+    let http = "[http]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"full\"\nread_token_file = \"readers\"\n";
+    let site = Site::new(&format!("{SETTINGS}\n{http}{OFTEN}"));
+    site.write("full", "a-full-token-of-this-test");
+    site.write("readers", "a-read-token-of-this-test");
+    let (daemon, address) = site.daemon_on_http(&["run", "--local"]);
+    let ask = |token: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let head = format!("POST /api/v1/backup HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n");
+        let rest = "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+        stream.write_all(format!("{head}{rest}").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        let body = answer.split_off(end + 4);
+        (String::from_utf8(answer).unwrap(), body)
+    };
+    assert!(ask("a-read-token-of-this-test").0.starts_with("HTTP/1.1 403 "));
+    let (head, bytes) = ask("a-full-token-of-this-test");
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("tenacron-sha256: "), "{head}");
+    fs::write(site.path("copy.db"), bytes).unwrap();
+    let copy = reading(&site.path("copy.db"));
+    assert_eq!(text(&copy, "PRAGMA quick_check"), "ok");
+    let by = text(&copy, "SELECT actor FROM audit WHERE action = 'backup'");
+    assert_eq!(by, "HTTP from 127.0.0.1 with a full token");
+    // The command line does not fetch files over a URL.
+    let url = format!("http://{address}");
+    let remote = site.run(&["backup", site.path("far.db").to_str().unwrap(), "--url", &url]);
+    assert_eq!(remote.code, Some(2), "{}", remote.stderr);
+    assert!(remote.stderr.contains("this goes over the daemon's control socket"), "{}", remote.stderr);
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
+}
+
+#[test]
 fn whoever_reaches_the_port_gets_no_backup() {
     let site = Site::new(&format!("{SETTINGS}\n[http]\nlisten = \"127.0.0.1:0\"\n{OFTEN}"));
     let (daemon, address) = site.daemon_on_http(&["run", "--local"]);

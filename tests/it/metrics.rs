@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -219,7 +220,6 @@ fn alerts_and_dashboard_ask_for_what_there_is() {
 }
 
 /// Prometheus's own tool, where it is installed; Debian's package `prometheus` has it.
-#[expect(clippy::print_stdout, reason = "what was not looked at is worth a line")]
 fn promtool(arguments: &[&str], folder: &Path) {
     let Ok(ran) = Command::new("promtool").args(arguments).current_dir(folder).output() else {
         let told =

@@ -154,6 +154,7 @@ fn every_endpoint_answers_as_it_is_described() {
     post(&mut had, "/api/v1/resume", "", "");
     post(&mut had, &run_path("/cancel"), &slow, r#"{"reason": "enough"}"#);
     post(&mut had, "/api/v1/notices/retry", "", "{}");
+    post(&mut had, "/api/v1/backup", "", r#"{"reason": "before the upgrade"}"#);
     post(&mut had, "/api/v1/reload", "", "{}");
     site.write("jobs.d/wrong.toml", "[jobs.wrong]\n");
     post(&mut had, "/api/v1/reload", "", "{}");

@@ -188,6 +188,9 @@ fn no_finding_tells_a_secret_that_stands_in_the_file() {
         "ping = 'https://example.com/CANARY', style = 'cronitr'",
         "webhook = 'https://example.com/CANARY', secret = 'x",
         "secret = 'CANARY', webhook = ",
+        "webhook = 'https://example.com/', webhook = 'https://example.com/CANARY'",
+        "webhook = 'https://example.com/', secret = 'x', secret = 'CANARY'",
+        "webhook = 'https://example.com/', headers = { X-A = 'x', X-A = 'CANARY' }",
     ] {
         let keys = wrong.replace("CANARY", CANARY);
         let texts = [

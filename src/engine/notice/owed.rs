@@ -279,7 +279,10 @@ impl<'a> Draft<'a> {
             cause: failure.map(|failure| failure.cause.as_str()).or(cause).map(str::to_owned),
             hint: failure.and_then(hint).map(|hint| hint.text.to_owned()),
             exit_code,
-            exit_code_meaning: exit_code.and_then(|code| run.definition.exit_codes.meaning(code)),
+            exit_code_meaning: match (exit_code, failure) {
+                (Some(0), Some(_)) => Some("its program ended well, but that is not what ended the task".to_owned()),
+                (code, _) => code.and_then(|code| run.definition.exit_codes.meaning(code)),
+            },
             retry_at: if let News::Retrying { until, .. } = news { Some(*until) } else { None },
             next_at: job.next_at,
             paused: job.paused,
