@@ -51,6 +51,7 @@ mod watch;
 mod when;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,5 +168,10 @@ pub const SCHEMA: &str = include_str!("schema.json");
 
 /// Reads `path` and `jobs.d/*.toml` beside it, with the variables of this process.
 pub fn load(path: &Path) -> Loaded {
-    load::load(path, &|name| std::env::var_os(name))
+    load_with(path, &|name| std::env::var_os(name))
+}
+
+/// The same with the variables of another process.
+pub fn load_with(path: &Path, lookup: &dyn Fn(&str) -> Option<OsString>) -> Loaded {
+    load::load(path, lookup)
 }

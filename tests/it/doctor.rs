@@ -46,6 +46,10 @@ fn troubles(report: &Value) -> Vec<&str> {
 #[test]
 fn a_daemon_that_is_well_is_told_with_all_that_matters_and_without_a_secret() {
     let site = site(r#""true""#);
+    // What the daemon has and a shell has not.
+    let job = fs::read_to_string(site.path("jobs.d/a.toml")).expect("written");
+    let told_by_variable = "[[jobs.a.container]]\nname = \"app\"\nenvironment = { WORD = \"${WORD}\" }\n";
+    site.write("jobs.d/a.toml", job + told_by_variable);
     let certificates = site.path("certificates.pem");
     let environment = [
         ("SSL_CERT_FILE", certificates.to_str().expect("UTF-8")),
@@ -53,6 +57,7 @@ fn a_daemon_that_is_well_is_told_with_all_that_matters_and_without_a_secret() {
         ("AWS_SECRET_ACCESS_KEY", "canary-key"),
         ("HTTPS_PROXY", "http://user:canary-word@127.0.0.1:1"),
         ("AWS_REGION", "eu-north-1"),
+        ("WORD", "canary"),
     ];
     let daemon = site.daemon_with(&environment, &["run", "--local"]);
     is_ready(&site);

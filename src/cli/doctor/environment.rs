@@ -38,7 +38,7 @@ const CERTIFICATES: [&str; 5] = [
 /// Variables of a process.
 #[derive(Debug)]
 pub(super) struct Variables {
-    of_daemon: bool,
+    pub(super) of_daemon: bool,
     values: BTreeMap<OsString, OsString>,
 }
 
@@ -52,8 +52,13 @@ impl Variables {
         }
     }
 
+    /// The value of one; not to be told.
+    pub(super) fn value(&self, name: &str) -> Option<OsString> {
+        self.values.get(&OsString::from(name)).cloned()
+    }
+
     fn is_set(&self, name: &str) -> bool {
-        self.values.get(&OsString::from(name)).is_some_and(|value| !value.is_empty())
+        self.value(name).is_some_and(|value| !value.is_empty())
     }
 
     fn set<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
@@ -61,7 +66,7 @@ impl Variables {
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
-        self.values.get(&OsString::from(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+        self.value(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 }
 

@@ -35,6 +35,14 @@ pub(super) async fn gather(context: &Context) -> Report {
     let now = clock::now();
     let loaded = config::load(&context.config);
     let (client, places, silence) = find(context, &loaded).await;
+    let pid = match &client {
+        Some(client) => client.process().await,
+        None => None,
+    };
+    // The daemon reads its files with its own variables, which are a service's and not a shell's.
+    let variables = Variables::of(pid);
+    let loaded =
+        if variables.of_daemon { config::load_with(&context.config, &|name| variables.value(name)) } else { loaded };
     let mut report = Report {
         at: now,
         version: VERSION,
@@ -42,17 +50,17 @@ pub(super) async fn gather(context: &Context) -> Report {
         schema: SCHEMA,
         needs_a_person: Vec::new(),
         configuration: configuration(context, &loaded),
-        daemon: Daemon { place: None, pid: None, silence, ready: false, health: None },
+        daemon: Daemon { place: None, pid, silence, ready: false, health: None },
         state: places.map(|places| About::of(&places.state)),
         next: Vec::new(),
         in_flight: Vec::new(),
         failures: Vec::new(),
         paused: Vec::new(),
         notices: None,
-        environment: Environment::of(&Variables::of(None), loaded.config.as_ref()),
+        environment: Environment::of(&variables, loaded.config.as_ref()),
     };
     if let Some(client) = &client {
-        ask(client, &loaded, &mut report).await;
+        ask(client, &mut report).await;
     }
     if report.next.is_empty() && report.daemon.health.is_none() {
         // What a daemon of this configuration would fire, rates counted from now.
@@ -99,10 +107,8 @@ fn configuration(context: &Context, loaded: &Loaded) -> Configuration {
 }
 
 /// What only the daemon knows. An answer that fails to come is a trouble, and the others are asked for all the same.
-async fn ask(client: &Client, loaded: &Loaded, report: &mut Report) {
+async fn ask(client: &Client, report: &mut Report) {
     report.daemon.place = Some(client.place());
-    report.daemon.pid = client.process().await;
-    report.environment = Environment::of(&Variables::of(report.daemon.pid), loaded.config.as_ref());
     match tokio::time::timeout(HEALTH_WITHIN, client.health("/readyz")).await {
         Ok(Ok((is_ready, Some(health)))) => (report.daemon.ready, report.daemon.health) = (is_ready, Some(health)),
         Ok(Ok((_, None))) => report.daemon.silence = Some("it tells no more to whoever shows no token".to_owned()),
