@@ -112,7 +112,9 @@ impl Told {
         for save in saved {
             let (ends, others) = events.entry(&save.run.job).or_default();
             *ends += usize::from(save.run.is_finished() && !(save.is_new && was_left_out(save)));
-            *others += usize::from(save.is_new);
+            // Whether a retry came before the end of another run is not told either.
+            let is_retried = !save.run.is_finished() && save.entries.iter().any(|entry| retried(entry).is_some());
+            *others += usize::from(save.is_new) + usize::from(is_retried);
         }
         for audit in batch.audit.iter().filter(|audit| audit.action == "resume") {
             let resumed = audit.job.as_ref().and_then(|job| events.get_mut(job));
