@@ -60,6 +60,10 @@ pub fn subject(facts: &NoticeFacts) -> String {
             0 => "recovered".to_owned(),
             count => format!("recovered after {}", of(u64::from(count), "failure")),
         },
+        // The exit code is only how the program took our stop.
+        On::Failed if facts.error.as_deref() == Some(ErrorName::TIMEOUT.as_str()) => {
+            format!("failed: a limit of time was reached{attempts}{in_a_row}")
+        }
         On::Failed => {
             let why = reason(last.and_then(|attempt| attempt.exit_code).or(facts.exit_code), facts.error.as_deref());
             format!("failed: {why}{attempts}{in_a_row}")
@@ -182,8 +186,6 @@ fn newest(facts: &NoticeFacts) -> Option<&AttemptFacts> {
 /// A failure in a few words: its exit code, else its name.
 fn reason(exit_code: Option<i32>, error: Option<&str>) -> String {
     match (exit_code, error) {
-        // The code is only how the program took our stop.
-        (_, Some(error)) if error == ErrorName::TIMEOUT.as_str() => "a limit of time was reached".to_owned(),
         (Some(code), _) if code != 0 => format!("exit code {code}"),
         (_, Some(error)) => name(error),
         (Some(code), None) => format!("exit code {code}"),
