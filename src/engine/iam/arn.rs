@@ -50,7 +50,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A place, with [`REGION`] and [`ACCOUNT`] for what is not known. `partition` is what a region that is not known
+    /// A place, with `REGION` and `ACCOUNT` for what is not known. `partition` is what a region that is not known
     /// leaves open.
     pub fn new(partition: Option<&str>, region: Option<&str>, account: Option<&str>) -> Place {
         Place {

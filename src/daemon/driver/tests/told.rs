@@ -118,7 +118,8 @@ impl Told {
         }
         for audit in batch.audit.iter().filter(|audit| audit.action == "resume") {
             let resumed = audit.job.as_ref().and_then(|job| events.get_mut(job));
-            resumed.into_iter().for_each(|(_, others)| *others += 1);
+            // It changes how the job stands, as an end does.
+            resumed.into_iter().for_each(|(ends, _)| *ends += 1);
         }
         let is_unclear = |(ends, others): &(usize, usize)| *ends > 0 && ends + others > 1;
         unclear.extend(events.into_iter().filter(|(_, events)| is_unclear(events)).map(|(job, _)| job.clone()));
