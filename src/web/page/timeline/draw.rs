@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{Markup, html};
 
-use super::super::parts::{self, Look, count, lasting, words};
+use super::super::parts::{Look, count, lasting, words};
 use super::layout::{Group, Lane, Lanes};
 use super::marks::Mark;
 use super::window::{PARTS, WIDTH, Window};

@@ -227,7 +227,8 @@ fn controls(window: &Window, q: &str) -> Markup {
 
 fn chart(window: &Window, quota: Quota, computed: &Computed, seen: &Seen) -> Markup {
     let gone = density::gone(&seen.launches, window);
-    let most = gone.iter().zip(&computed.coming.parts).map(|(gone, coming)| gone + coming).max().unwrap_or(0);
+    let all = gone.iter().zip(&computed.coming.parts).map(|(gone, coming)| gone + coming).enumerate();
+    let (most_at, most) = all.rev().max_by_key(|(_, count)| *count).unwrap_or_default();
     let marks_titled = computed.marks.iter().map(Vec::len).sum::<usize>() <= layout::LINKED_MAX;
     let chart = draw::Chart { window, lanes: &seen.lanes, attempts: &seen.attempts, marks_titled };
     let is_empty = seen.spans.is_empty() && computed.marks.iter().all(Vec::is_empty);
@@ -240,7 +241,10 @@ fn chart(window: &Window, quota: Quota, computed: &Computed, seen: &Seen) -> Mar
                 div .lane .head {
                     span .name {
                         "Launches of all jobs" br;
-                        span .muted { "at most " (most) " in " (lasting(window.part())) }
+                        span .muted {
+                            "at most " (most) " in " (lasting(window.part()))
+                            @if most > 0 { ", from " (moment(window.begin_of(most_at))) }
+                        }
                     }
                     (draw::density(window, &gone, &computed.coming.parts, quota.rate))
                 }

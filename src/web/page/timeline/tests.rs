@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use serde_json::json;
 
 use super::*;
 use crate::engine::job::Job;
@@ -111,10 +112,13 @@ fn attempts_and_waits_are_seen_where_there_is_room() {
     let mut page = page_of(vec![view("flaky", "@yearly")], &[run.clone()], 12, "");
     let jobs = [run.job.clone()];
     assert_eq!(told_apart(&jobs, &page.seen.spans, &page.seen.lanes), [id.clone()]);
-    let attempt = |number: u32, from: i64, until: i64| Attempt {
-        launched_at: Some(run.created_at + TimeDelta::minutes(from)),
-        stopped_at: Some(run.created_at + TimeDelta::minutes(until)),
-        ..samples::attempt(number)
+    let attempt = |attempt: u32, from: i64, until: i64| {
+        let (from, until) = (TimeDelta::minutes(from), TimeDelta::minutes(until));
+        let stored = json!({
+            "attempt": attempt, "generation": attempt, "launched_at": run.created_at + from,
+            "stopped_at": run.created_at + until, "containers": [],
+        });
+        serde_json::from_value::<Attempt>(stored).unwrap()
     };
     page.seen.attempts.insert(id, vec![attempt(1, 0, 120), attempt(2, 240, 480)]);
     let html = page.html();
