@@ -32,6 +32,7 @@ mod metrics;
 mod notices;
 mod online;
 mod openapi;
+mod page_timeline;
 mod push;
 mod python;
 mod reload;
