@@ -166,7 +166,7 @@ impl Store for MemoryStore {
         self.data().owed_channels().map_err(|source| row::told("read which channels are owed notices", source))
     }
 
-    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+    async fn notices(&self, query: NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, StoreError> {
         self.data().notices(&query).map_err(|source| row::told("list notices", source))
     }
 
@@ -281,19 +281,21 @@ impl Data {
         }))
     }
 
-    fn notices(&self, query: &NoticeQuery) -> Result<Vec<NoticeSummary>, Fault> {
+    fn notices(&self, query: &NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, Fault> {
         let end = match &query.before {
-            None => self.notices.len(),
-            Some(id) => self.notices.iter().position(|(_, notice)| notice.id == *id).unwrap_or_default(),
+            None => Some(self.notices.len()),
+            Some(id) => self.notices.iter().position(|(_, notice)| notice.id == *id),
         };
+        let Some(end) = end else { return Ok(None) };
         let state = query.state.map(NoticeState::as_str);
         let newest_first = self.notices.iter().take(end).rev();
-        newest_first
+        let listed = newest_first
             .filter(|(_, notice)| query.job.as_ref().is_none_or(|job| job.as_str() == notice.job))
+            .filter(|(_, notice)| query.channel.as_ref().is_none_or(|channel| *channel.0 == *notice.channel))
             .filter(|(_, notice)| state.is_none_or(|state| state == notice.state))
             .take(query.limit)
-            .map(|(run, notice)| notice.clone().into_summary(run.clone()))
-            .collect()
+            .map(|(run, notice)| notice.clone().into_summary(run.clone()));
+        listed.collect::<Result<_, _>>().map(Some)
     }
 
     fn owed(&self) -> impl Iterator<Item = (&str, i64, &NoticeRow)> {

@@ -374,11 +374,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The database failed.
     fn owed_channels(&self) -> impl Future<Output = Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError>> + Send;
 
-    /// Lists notices, newest first.
+    /// Lists notices, newest first; none if there is no notice before which to list.
     ///
     /// # Errors
     /// The database failed.
-    fn notices(&self, query: NoticeQuery) -> impl Future<Output = Result<Vec<NoticeSummary>, StoreError>> + Send;
+    fn notices(
+        &self,
+        query: NoticeQuery,
+    ) -> impl Future<Output = Result<Option<Vec<NoticeSummary>>, StoreError>> + Send;
 
     /// How many notices are owed, and how many were given up.
     ///

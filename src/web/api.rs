@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -12,6 +11,7 @@ use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::asked::{Asked, Named};
 use super::events::{Streams, events};
 use super::hands::{self, ReloadAsk};
 use super::metrics::metrics;
@@ -31,8 +31,6 @@ pub const RUNS_DEFAULT: usize = 20;
 /// How many runs one answer holds at most.
 pub const RUNS_MAX: usize = 1_000;
 
-/// The largest body that is read.
-const BODY_MAX: usize = 64 << 10;
 /// How long the loop may take to answer; it stands still only while one batch is being written.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -72,8 +70,7 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
 /// Every route, and what answers where there is none.
 pub fn router<S: Store>(sources: Sources<S>) -> Router {
     let all = routes().into_iter().fold(Router::new(), |router, (_, path, answers)| router.route(path, answers));
-    all.layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(Extension(Streams::default()))
+    all.layer(Extension(Streams::default()))
         .fallback(|| async { Problem::not_found("there is no such path") })
         .method_not_allowed_fallback(|| async {
             Problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method".into())
@@ -132,10 +129,7 @@ async fn jobs<S: Store>(State(sources): State<Sources<S>>) -> Result<Json<Vec<Jo
     Ok(Json(views.iter().map(|view| JobObject::new(view, last.remove(&view.job.name))).collect()))
 }
 
-async fn job<S: Store>(
-    State(sources): State<Sources<S>>,
-    Path(name): Path<String>,
-) -> Result<Json<JobObject>, Problem> {
+async fn job<S: Store>(State(sources): State<Sources<S>>, Named(name): Named) -> Result<Json<JobObject>, Problem> {
     let views = views(&sources.mailbox).await?;
     let view = views.iter().find(|view| view.job.name.as_str() == name);
     let view = view.ok_or_else(|| Problem::not_found(format!("there is no job `{name}`")))?;
@@ -156,9 +150,8 @@ struct RunsQuery {
 
 async fn runs<S: Store>(
     State(sources): State<Sources<S>>,
-    query: Result<Query<RunsQuery>, QueryRejection>,
+    Asked(query): Asked<RunsQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let job = query.job.map(|job| JobName::new(&job)).transpose();
     let status = query.status.map(|text| text.parse::<Status>().map_err(|()| text)).transpose();
     let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
@@ -210,7 +203,7 @@ pub fn statuses() -> String {
     Status::ALL.map(Status::as_str).join(", ")
 }
 
-async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>) -> Result<Json<RunObject>, Problem> {
+async fn run<S: Store>(State(sources): State<Sources<S>>, Named(id): Named) -> Result<Json<RunObject>, Problem> {
     let story = sources.store.story(RunId::from_text(&id)).await?;
     let story = story.ok_or_else(|| Problem::no_run(&RunId::from_text(&id)))?;
     let waits_for = waits_for(&sources, &story.summary).await;
@@ -234,9 +227,8 @@ struct AuditQuery {
 
 async fn audit<S: Store>(
     State(sources): State<Sources<S>>,
-    query: Result<Query<AuditQuery>, QueryRejection>,
+    Asked(query): Asked<AuditQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
     let mut rows: Vec<AuditRow> = sources.store.audit(query.before, limit + 1).await?;
     let more = rows.len() > limit;

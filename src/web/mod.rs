@@ -6,6 +6,7 @@
 //! reached from elsewhere. What strangers can make either of them hold has a limit (`serve.rs`).
 
 pub mod api;
+mod asked;
 pub mod backup;
 mod events;
 pub mod gate;

@@ -178,6 +178,9 @@ async fn connection(
     let stream = TokioIo::new(Patient::new(stream, limits.take_within));
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
+    // Whoever has asked may say that it asks no more (`nc -N`) and still wants its answer. So a connection whose other end is
+    // gone is known by what is written to it, or by the end of what it waits for.
+    protocol.half_close(true);
     protocol.max_header_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX).max_buf_size(2 * HEAD_BYTES_MAX);
     let mut connection = pin!(protocol.serve_connection(stream, service));
     let ended = tokio::select! {
@@ -256,11 +259,20 @@ mod tests {
     async fn server(limits: Limits) -> Server {
         let endless =
             || async { Body::from_stream(stream::repeat(Ok::<_, std::convert::Infallible>(vec![b'x'; 64 << 10]))) };
+        // Some bytes at a time, as events are.
+        let drip = || async {
+            let pieces = stream::unfold((), |()| async {
+                tokio::task::yield_now().await;
+                Some((Ok::<_, std::convert::Infallible>("x"), ()))
+            });
+            Body::from_stream(pieces)
+        };
         let router = Router::new()
             .route("/", get(|| async { "hello" }))
             .route("/said", post(|_said: Said<Plain>| async { "done" }))
             .route("/never", get(std::future::pending::<&'static str>))
-            .route("/endless", get(endless));
+            .route("/endless", get(endless))
+            .route("/drip", get(drip));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         Server { address, serving: tokio::spawn(serve(listener, router, limits, stop.clone())), stop }
@@ -363,17 +375,49 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_asks_no_more_gets_its_answer() {
+        let server = server(Limits { connections: 1, answer_within: SHORT, ..ample() }).await;
+        for (request, status) in [
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200"),
+            ("POST /said HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", "200"),
+            ("GET /never HTTP/1.1\r\nHost: x\r\n\r\n", "503"),
+        ] {
+            let mut stream = server.connect().await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let answer = rest(&mut stream).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        }
+    }
+
+    #[tokio::test]
     async fn whoever_closes_half_of_a_connection_holds_nothing() {
-        let server = server(Limits { connections: 1, ..ample() }).await;
-        for request in
-            ["GET /never HTTP/1.1\r\nHost: x\r\n\r\n", "POST /said HTTP/1.1\r\nContent-Length: 9\r\n\r\n{", ""]
-        {
+        let server = server(Limits { connections: 1, answer_within: SHORT, take_within: SHORT, ..ample() }).await;
+        for request in [
+            "GET /never HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST /said HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+            "POST /said HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+            "GET / HTTP/1.1\r\nHo",
+            "",
+        ] {
             let mut stream = server.connect().await;
             stream.write_all(request.as_bytes()).await.unwrap();
             stream.shutdown().await.unwrap();
             server.gets_through().await;
             drop(stream);
         }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_gone_is_noticed_by_what_is_written_to_it() {
+        let server = server(Limits { connections: 1, ..ample() }).await;
+        let mut reader = server.connect().await;
+        reader.write_all(b"GET /drip HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answered = [0; 12];
+        reader.read_exact(&mut answered).await.unwrap();
+        drop(reader);
+        server.gets_through().await;
     }
 
     #[tokio::test]

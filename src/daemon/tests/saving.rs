@@ -248,7 +248,7 @@ impl Store for Moody {
         self.store.owed_channels().await
     }
 
-    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+    async fn notices(&self, query: NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, StoreError> {
         self.store.notices(query).await
     }
 

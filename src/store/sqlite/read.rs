@@ -363,25 +363,29 @@ fn notices_of_run(connection: &Connection, place: i64, run: &RunId) -> Result<Ve
     summaries_of_notices(connection, sql::NOTICES_OF_RUN, [place], Some(run))
 }
 
-pub(super) fn notices(connection: &Connection, query: &NoticeQuery) -> Result<Vec<NoticeSummary>, Fault> {
+pub(super) fn notices(connection: &Connection, query: &NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, Fault> {
     let before = match &query.before {
         None => Some(i64::MAX),
         Some(id) => connection.prepare_cached(sql::NOTICE)?.query_row([id], |row| row.get(0)).optional()?,
     };
-    let Some(before) = before else { return Ok(Vec::new()) };
+    let Some(before) = before else { return Ok(None) };
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let (job, state) = (query.job.as_ref().map(JobName::as_str), query.state.map(NoticeState::as_str));
-    match (job, state) {
-        (None, None) => summaries_of_notices(connection, sql::NOTICES, params![before, limit], None),
-        (Some(job), None) => summaries_of_notices(connection, sql::NOTICES_OF_JOB, params![job, before, limit], None),
+    let channel = query.channel.as_ref().map(|channel| &*channel.0);
+    let listed = match (job, state) {
+        (None, None) => summaries_of_notices(connection, sql::NOTICES, params![before, channel, limit], None),
+        (Some(job), None) => {
+            summaries_of_notices(connection, sql::NOTICES_OF_JOB, params![job, before, channel, limit], None)
+        }
         (None, Some(state)) => {
-            summaries_of_notices(connection, sql::NOTICES_IN_STATE, params![state, before, limit], None)
+            summaries_of_notices(connection, sql::NOTICES_IN_STATE, params![state, before, channel, limit], None)
         }
         (Some(job), Some(state)) => {
-            let params = params![job, state, before, limit];
+            let params = params![job, state, before, channel, limit];
             summaries_of_notices(connection, sql::NOTICES_OF_JOB_IN_STATE, params, None)
         }
-    }
+    };
+    listed.map(Some)
 }
 
 pub(super) fn owed_channels(connection: &Connection) -> Result<Vec<(ChannelId, DateTime<Utc>)>, Fault> {
