@@ -26,7 +26,7 @@ use crate::store::{RunSummary, Store};
 
 /// How many streams there are at once.
 const STREAMS_MAX: usize = 64;
-/// How often a quiet stream says that it lives; also how soon a reader that went away is noticed.
+/// How often a quiet stream says that it lives. A reader that is gone is noticed by the second thing that is written to it.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// Keeps a reverse proxy (nginx) from collecting events.
 const UNBUFFERED: (HeaderName, HeaderValue) =

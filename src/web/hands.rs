@@ -19,7 +19,6 @@ use super::api::{ANSWER_WITHIN, Problem, Route, Sources};
 use super::asked::{self, Named};
 use super::backup;
 use super::notices;
-use super::objects::ErrorObject;
 use super::peer::Peer;
 use crate::daemon::driver::{Changes, Command, Declined, Done};
 use crate::engine::job::{JobName, Overlap};
@@ -33,8 +32,23 @@ use crate::store::Store;
 pub struct ReloadAsk {
     /// Who.
     pub asker: Asker,
-    /// What changed, or every mistake for a person to read.
-    pub answer: oneshot::Sender<Result<Changes, String>>,
+    /// What changed, or why nothing did.
+    pub answer: oneshot::Sender<Result<Changes, NotTaken>>,
+}
+
+/// Why a configuration was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It has mistakes, or what a running daemon can't change: every one, for a person to read.
+    Refused(String),
+    /// Nothing is wrong with it: the daemon is about to end and takes no other.
+    Declined(String),
+}
+
+impl From<String> for NotTaken {
+    fn from(mistakes: String) -> NotTaken {
+        NotTaken::Refused(mistakes)
+    }
 }
 
 /// Every route that does something.
@@ -327,6 +341,7 @@ async fn reload<S: Store>(
     sources.reloads.send(ReloadAsk { asker, answer }).await.map_err(|_| leaving())?;
     match answered.await.map_err(|_| leaving())? {
         Ok(changes) => Ok(Json(changes).into_response()),
-        Err(error) => Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorObject { error })).into_response()),
+        Err(NotTaken::Refused(why)) => Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, why)),
+        Err(NotTaken::Declined(why)) => Err(Problem::unavailable(&why)),
     }
 }

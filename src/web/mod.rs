@@ -11,6 +11,7 @@ pub mod backup;
 mod events;
 pub mod gate;
 pub mod hands;
+mod heads;
 pub mod listen;
 mod metrics;
 pub mod notices;
