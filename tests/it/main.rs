@@ -11,6 +11,7 @@ mod aws;
 mod backup;
 mod bad_input;
 mod boto3;
+mod browser;
 mod classification;
 mod commands;
 mod container;
