@@ -174,7 +174,10 @@ impl Gate {
             } else {
                 "this token is not known"
             };
-            if said.is_none() && is_reading(request.method()) && page::wants_a_page(request.headers()) {
+            if said.is_none() && page::wants_a_page(request.headers()) {
+                if !is_reading(request.method()) {
+                    return Err(Box::new(page::signed_out()));
+                }
                 let asked_for = request.uri().path_and_query().map_or("/", |asked_for| asked_for.as_str());
                 return Err(Box::new(page::lead_to_sign_in(asked_for)));
             }

@@ -40,6 +40,7 @@ mod restart;
 mod retry_vectors;
 mod schema;
 mod service;
+mod session;
 mod several;
 mod slots;
 mod state_faults;
