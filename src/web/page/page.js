@@ -17,9 +17,9 @@
 
   // Makes `old` look like `fresh` and keeps what a person does with it: what is open, filled in, or in focus.
   // What has another name is another thing: a form that is open must not become one that does something else.
-  const name = (node) => node.id || node.dataset?.key || "";
+  const called = (node) => node.id || node.dataset?.key || "";
   const morph = (old, fresh) => {
-    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || name(old) !== name(fresh)) { old.replaceWith(fresh.cloneNode(true)); return; }
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || called(old) !== called(fresh)) { old.replaceWith(fresh.cloneNode(true)); return; }
     if (old.nodeType !== Node.ELEMENT_NODE) { if (old.data !== fresh.data) old.data = fresh.data; return; }
     if (old.isEqualNode(fresh)) return;
     for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
@@ -71,7 +71,7 @@
       setTimeout(soon, 5000);
     } finally { busy = false; if (again) { again = false; soon(); } }
   };
-  const soon = () => { if (!timer) timer = setTimeout(refresh, 700); };
+  const soon = () => { if (!timer) timer = setTimeout(refresh, 1000); };
   const lost = (why) => say(byId("connection"), why);
 
   let source = null;
