@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::api::Problem;
 
 /// The largest body that is read.
-const BODY_MAX: usize = 64 << 10;
+pub(super) const BODY_MAX: usize = 64 << 10;
 
 /// The name that stands in the path: of a job or of a run.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Problem, RUNS_DEFAULT, RUNS_MAX, Sources, page};
+use super::api::{Problem, RUNS_DEFAULT, RUNS_MAX, Sources, page_of};
 use super::asked::Asked;
 use super::hands::{Reasoned, Said, carry_out, reasoned};
 use crate::daemon::driver::{Command, Done};
@@ -61,7 +61,7 @@ pub(super) async fn notices<S: Store>(
     let job = query.job.as_ref().map(JobName::as_str);
     let channel = query.channel.as_ref().map(|channel| in_a_link(&channel.0));
     let kept = [("job", job), ("channel", channel.as_deref()), ("state", query.state.map(NoticeState::as_str))];
-    Ok(page("/api/v1/notices", &notices, limit, last, &kept))
+    Ok(page_of("/api/v1/notices", &notices, limit, last, &kept))
 }
 
 fn named(job: Option<String>) -> Result<Option<JobName>, Problem> {
@@ -90,21 +90,47 @@ pub struct RetryNotices {
 
 reasoned!(RetryNotices);
 
+fn dead(meant: RetryNotices) -> Result<NoticeQuery, Problem> {
+    Ok(NoticeQuery {
+        state: Some(NoticeState::Dead),
+        job: named(meant.job)?,
+        channel: meant.channel.map(|channel| ChannelId(channel.into())),
+        before: None,
+        limit: RUNS_MAX,
+    })
+}
+
 /// Owes the newest dead letters again, as many as a listing shows.
 pub(super) async fn retry<S: Store>(
     State(sources): State<Sources<S>>,
     Said { asker, body }: Said<RetryNotices>,
 ) -> Result<Json<Revived>, Problem> {
-    let dead = NoticeQuery {
-        state: Some(NoticeState::Dead),
-        job: named(body.job)?,
-        channel: body.channel.map(|channel| ChannelId(channel.into())),
-        before: None,
-        limit: RUNS_MAX,
-    };
-    let notices = sources.store.notices(dead).await?.into_iter().flatten().map(|notice| notice.id).collect();
+    let notices = sources.store.notices(dead(body)?).await?.into_iter().flatten().map(|notice| notice.id).collect();
     match carry_out(&sources, Command::Revive { notices, asker }).await? {
         Done::Revived(revived) => Ok(Json(Revived { revived })),
         _ => Err(Problem::unavailable("the daemon answered something else")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_is_of_dead_letters_and_of_those_alone_that_it_names() {
+        let meant = |job: Option<&str>, channel: Option<&str>| {
+            dead(RetryNotices { reason: None, job: job.map(str::to_owned), channel: channel.map(str::to_owned) })
+        };
+        let all = meant(None, None).ok().unwrap();
+        assert_eq!((all.state, all.job, all.channel, all.limit), (Some(NoticeState::Dead), None, None, RUNS_MAX));
+        let some = meant(Some("billing"), Some("webhook:hooks.example#1a2b")).ok().unwrap();
+        assert_eq!(some.job.as_ref().map(JobName::as_str), Some("billing"));
+        assert_eq!(some.channel, Some(ChannelId("webhook:hooks.example#1a2b".into())));
+        assert!(meant(Some("no job"), None).is_err(), "a name that is misspelt must not mean all");
+    }
+
+    #[test]
+    fn the_name_of_a_channel_stands_in_a_link() {
+        assert_eq!(in_a_link("webhook:hooks.example#1a&b=c"), "webhook:hooks.example%231a%26b%3Dc");
     }
 }
