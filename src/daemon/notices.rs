@@ -48,7 +48,7 @@ struct Lane {
     /// How many tries failed since one did not.
     failures: u32,
     paused_until: Option<DateTime<Utc>>,
-    /// Since when the configuration does not have it.
+    /// Since when the configuration does not have it, once that was told.
     missing_since: Option<DateTime<Utc>>,
 }
 
@@ -56,6 +56,13 @@ impl Lane {
     /// When it may be tried: a pause that lies further ahead than any was planned on a clock that was set back since.
     fn free_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.paused_until.filter(|until| *until > now && *until <= now + NOTICE_PAUSE_MAX)
+    }
+
+    /// Forgets what went wrong before; a round that is under way says how it ended.
+    fn go_on(&mut self) {
+        if !self.is_busy {
+            (self.failures, self.paused_until) = (0, None);
+        }
     }
 }
 
@@ -125,8 +132,8 @@ impl<S: Store, E: Ecs> Courier<S, E> {
                     poked = true;
                 }
                 () = changed(&mut self.outlets) => {
-                    // Another secret, or a channel that is back: no pause holds for them.
-                    self.lanes.retain(|_, lane| lane.is_busy);
+                    // Another secret, or a channel that is back: no pause holds for them. One that is missing still was told.
+                    self.lanes.values_mut().for_each(Lane::go_on);
                     poked = true;
                 }
                 () = clock::nap_until(next) => {}
@@ -172,18 +179,16 @@ impl<S: Store, E: Ecs> Courier<S, E> {
         while self.under_way.len() < CHANNELS_MAX
             && let Some(id) = self.ready.pop_front()
         {
-            let now = clock::now();
             let channel = self.outlets.borrow().channels.get(&id).cloned();
             let lane = self.lanes.entry(id.clone()).or_default();
-            let missing_since = channel.is_none().then(|| lane.missing_since.unwrap_or(now));
-            (lane.is_busy, lane.missing_since) = (true, missing_since);
+            lane.is_busy = true;
             let round = Round {
                 store: self.store.clone(),
                 way: self.way.clone(),
                 metrics: self.metrics.clone(),
                 stop: self.stop.clone(),
                 failures: lane.failures,
-                missing_since,
+                missing_since: lane.missing_since,
                 channel,
                 id,
             };
@@ -204,9 +209,10 @@ impl<S: Store, E: Ecs> Courier<S, E> {
         };
         let Some(id) = self.rounds.remove(&task) else { return };
         let lane = self.lanes.entry(id).or_default();
-        let aborted = || Ended { failures: lane.failures, free_at: Some(clock::now() + STORE_PAUSE) };
-        let Ended { failures, free_at } = ended.unwrap_or_else(aborted);
-        (lane.is_busy, lane.failures, lane.paused_until) = (false, failures, free_at);
+        let (failures, missing_since) = (lane.failures, lane.missing_since);
+        let aborted = || Ended { failures, free_at: Some(clock::now() + STORE_PAUSE), missing_since };
+        let Ended { failures, free_at, missing_since } = ended.unwrap_or_else(aborted);
+        *lane = Lane { is_busy: false, failures, paused_until: free_at, missing_since };
     }
 }
 

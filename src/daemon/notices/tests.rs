@@ -295,11 +295,34 @@ async fn a_channel_that_left_the_configuration_is_waited_for_for_an_hour() {
     };
     let ended = missing(58).go().await;
     assert!(ended.free_at.unwrap() - clock::now() <= TimeDelta::minutes(2));
+    assert!(ended.missing_since.is_some());
     assert_eq!(scene.kept().await, [plain("n1", NoticeState::Owed, 0)]);
     missing(60).go().await;
     let told = "the channel is no longer in the configuration".to_owned();
     assert_eq!(scene.kept().await, [("n1".into(), NoticeState::Dead, 0, Some(told))]);
     assert!(scene.topics.published().is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_channel_is_told_once_and_keeps_nothing_for_more_than_a_day() {
+    const DAY: i64 = 86_400;
+    let scene = Scene::new().await;
+    scene.owe(&topic("a"), &[("old", On::Failed, DAY + 5), ("young", On::Failed, 5)]).await;
+    let missing = |missing_since| Round { channel: None, missing_since, ..scene.round(topic("a")) };
+    let (lines, logged) = crate::observe::captured();
+    let first = missing(None).go().with_subscriber(logged.clone()).await;
+    assert!(first.missing_since.is_some() && first.free_at.is_some());
+    missing(first.missing_since).go().with_subscriber(logged).await;
+    let lines = lines.text();
+    let told = lines.lines().filter(|line| line.contains("wait for a channel that is not in the configuration"));
+    let told: Vec<&str> = told.collect();
+    assert!(told.len() == 1 && told[0].contains("waiting=\"2\"") && told[0].contains("kept_until"), "{lines}");
+    let why = || Some("the channel is no longer in the configuration".to_owned());
+    let expected =
+        [("old".into(), NoticeState::Dead, 0, why()), ("young".into(), NoticeState::Owed, 0, why())];
+    assert_eq!(scene.kept().await, expected);
+    scene.round(topic("a")).go().await;
+    assert_eq!(scene.topics.published(), ["young"], "it is back, and what waited is due");
 }
 
 fn outlets(channels: &[Channel]) -> Arc<Outlets> {

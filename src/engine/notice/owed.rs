@@ -151,8 +151,8 @@ impl<'a> News<'a> {
             News::Started => true,
             News::Retrying { attempt, .. } => failed_in_a_row == 0 && attempt == 1,
             News::Ended(outcome) => match LeftOut::of(outcome, happened.run) {
-                Some(left_out) => standing.left_out != Some(left_out),
-                None => outcome.failure().is_none() || failed_in_a_row == 0,
+                LeftOut::NONE => outcome.failure().is_none() || failed_in_a_row == 0,
+                left_out => !standing.left_out.has(left_out),
             },
         }
     }
