@@ -57,13 +57,6 @@ impl Lane {
     fn free_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.paused_until.filter(|until| *until > now && *until <= now + NOTICE_PAUSE_MAX)
     }
-
-    /// Forgets what went wrong before; a round that is under way says how it ended.
-    fn go_on(&mut self) {
-        if !self.is_busy {
-            (self.failures, self.paused_until) = (0, None);
-        }
-    }
 }
 
 /// Delivers notices.
@@ -132,8 +125,7 @@ impl<S: Store, E: Ecs> Courier<S, E> {
                     poked = true;
                 }
                 () = changed(&mut self.outlets) => {
-                    // Another secret, or a channel that is back: no pause holds for them. One that is missing still was told.
-                    self.lanes.values_mut().for_each(Lane::go_on);
+                    self.reloaded();
                     poked = true;
                 }
                 () = clock::nap_until(next) => {}
@@ -141,6 +133,13 @@ impl<S: Store, E: Ecs> Courier<S, E> {
         }
         let leave_at = tokio::time::Instant::now() + LEAVE_WITHIN;
         while let Ok(Some(_)) = tokio::time::timeout_at(leave_at, self.under_way.join_next()).await {}
+    }
+
+    /// Another secret, or a channel that is back: no pause holds for them. How long one is missing is not forgotten.
+    fn reloaded(&mut self) {
+        for lane in self.lanes.values_mut().filter(|lane| !lane.is_busy) {
+            *lane = Lane { missing_since: lane.missing_since, ..Lane::default() };
+        }
     }
 
     /// Asks the store who is owed something, and answers with when to ask again.

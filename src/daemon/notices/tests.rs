@@ -93,6 +93,20 @@ fn ping(url: &str) -> Channel {
     Channel::Ping(Ping { address: Address::parse(url).unwrap(), style: Style::Healthchecks })
 }
 
+/// What was logged.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A store with a run, and topics.
 struct Scene {
     store: MemoryStore,
@@ -309,17 +323,20 @@ async fn a_missing_channel_is_told_once_and_keeps_nothing_for_more_than_a_day() 
     let scene = Scene::new().await;
     scene.owe(&topic("a"), &[("old", On::Failed, DAY + 5), ("young", On::Failed, 5)]).await;
     let missing = |missing_since| Round { channel: None, missing_since, ..scene.round(topic("a")) };
-    let (lines, logged) = crate::observe::captured();
-    let first = missing(None).go().with_subscriber(logged.clone()).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let first = missing(None).go().await;
     assert!(first.missing_since.is_some() && first.free_at.is_some());
-    missing(first.missing_since).go().with_subscriber(logged).await;
-    let lines = lines.text();
-    let told = lines.lines().filter(|line| line.contains("wait for a channel that is not in the configuration"));
-    let told: Vec<&str> = told.collect();
-    assert!(told.len() == 1 && told[0].contains("waiting=\"2\"") && told[0].contains("kept_until"), "{lines}");
+    missing(first.missing_since).go().await;
+    drop(guard);
+    let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let told: Vec<&str> = lines.lines().filter(|line| line.contains(" wait for a channel that is not in ")).collect();
+    assert!(told.len() == 1 && told[0].contains(&arn("a")) && told[0].contains("waiting=\"2\""), "{lines}");
+    assert!(told[0].contains("kept_until="), "{lines}");
     let why = || Some("the channel is no longer in the configuration".to_owned());
-    let expected =
-        [("old".into(), NoticeState::Dead, 0, why()), ("young".into(), NoticeState::Owed, 0, why())];
+    let expected = [("old".into(), NoticeState::Dead, 0, why()), ("young".into(), NoticeState::Owed, 0, why())];
     assert_eq!(scene.kept().await, expected);
     scene.round(topic("a")).go().await;
     assert_eq!(scene.topics.published(), ["young"], "it is back, and what waited is due");
@@ -338,6 +355,26 @@ async fn came(topics: &Topics, count: usize) {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("they come");
+}
+
+#[tokio::test]
+async fn a_reload_does_not_begin_the_hour_anew() {
+    let scene = Scene::new().await;
+    scene.owe(&topic("gone"), &[("n1", On::Failed, 5)]).await;
+    let (_configured, latest) = watch::channel(outlets(&[]));
+    let metrics = Metrics::new(clock::now());
+    let (mut courier, _pokes) =
+        Courier::new(scene.store.clone(), scene.topics.clone(), latest, metrics, CancellationToken::new());
+    let mut since = Vec::new();
+    for _reload in 0..3 {
+        courier.look(clock::now()).await;
+        courier.set_out();
+        let ended = courier.under_way.join_next_with_id().await.unwrap();
+        courier.take_back(ended);
+        since.push(courier.lanes[&topic("gone").id()].missing_since);
+        courier.reloaded();
+    }
+    assert!(since[0].is_some() && since.iter().all(|at| *at == since[0]), "{since:?}");
 }
 
 #[tokio::test]
