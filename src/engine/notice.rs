@@ -263,6 +263,9 @@ pub struct NoticeFacts {
     pub attempts: Vec<AttemptFacts>,
     /// The primary error name.
     pub error: Option<String>,
+    /// The most specific name that it answers to; none if that is the primary one.
+    #[serde(default)]
+    pub finer_error: Option<String>,
     /// What happened, for a person.
     pub cause: Option<String>,
     /// What to do about it.
@@ -283,6 +286,9 @@ pub struct NoticeFacts {
     pub others: u64,
     /// The first of them.
     pub others_from: Option<DateTime<Utc>>,
+    /// The run that makes up for what was missed.
+    #[serde(default)]
+    pub made_up_by: Option<RunId>,
     /// The task object that DescribeTasks showed last, as JSON.
     pub task: Option<serde_json::Value>,
 }
@@ -308,6 +314,9 @@ pub struct AttemptFacts {
     pub task_arn: Option<String>,
     /// The primary error name.
     pub error: Option<String>,
+    /// The most specific name that it answers to; none if that is the primary one.
+    #[serde(default)]
+    pub finer_error: Option<String>,
     /// What happened.
     pub cause: Option<String>,
     /// The exit code that stands for the task.

@@ -358,6 +358,23 @@ fn what_is_left_out_together_is_told_together() {
 }
 
 #[test]
+fn what_was_missed_names_the_run_that_makes_up_for_it() {
+    let missed = Scene::left_out(every([On::Missed]), 0, missed(None));
+    let mut catchup = Scene::due(every([On::Missed]));
+    catchup.run.trigger = Trigger::Catchup;
+    catchup.run.id = RunId::from_text("the-last");
+    let made_up_by = |catchup: &Scene| {
+        let notice = owed([missed.after(fine()), catchup.after(fine())], |_| JobNow::default()).remove(0);
+        notice.facts.made_up_by.clone()
+    };
+    assert_eq!(made_up_by(&catchup), Some(RunId::from_text("the-last")));
+    let mut skipped = Scene::left_out(vec![], 60, skipped());
+    skipped.run.trigger = Trigger::Catchup;
+    assert_eq!(made_up_by(&skipped), None, "it did not come to run either");
+    assert_eq!(made_up_by(&catchup.seen()), None, "it makes up for something else");
+}
+
+#[test]
 fn a_name_is_the_same_whenever_it_is_decided_and_of_one_notice_only() {
     let to_two = || vec![rule(On::ALL, Repeat::Every, "a"), rule(On::ALL, Repeat::Every, "b")];
     let notices = Scene::ended(to_two(), 1).owes(fine());
@@ -385,6 +402,8 @@ fn a_notice_says_what_is_known_when_it_is_owed() {
     assert_eq!((facts.attempt_count, facts.attempts.len(), facts.attempts[3].attempt), (4, 4, 4));
     assert_eq!(facts.attempts[0].error.as_deref(), Some("States.TaskFailed"));
     assert_eq!(facts.error.as_deref(), Some("States.TaskFailed"));
+    assert_eq!(facts.finer_error.as_deref(), Some("Task.ExitCode.137"));
+    assert_eq!(facts.attempts[0].finer_error, facts.finer_error);
     assert!(facts.cause.as_ref().unwrap().contains("exited with 137"), "{facts:?}");
     assert!(facts.hint.as_ref().unwrap().contains("it was killed"), "{facts:?}");
     assert_eq!((facts.exit_code, facts.failed_in_a_row), (Some(137), 3));
