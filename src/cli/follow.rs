@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::service::Reload;
 use super::{gate, local, targets};
-use crate::config::{self, Config, Look};
+use crate::config::{self, Config, Look, WrittenAt};
 use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
 use crate::daemon::{Mailbox, ReloadState, clock};
 use crate::ecs::AwsEcs;
-use crate::engine::job::Target;
+use crate::engine::job::{JobName, Target};
 use crate::engine::retention::Retention;
 use crate::engine::run::Asker;
 use crate::local::Handle;
@@ -25,6 +25,7 @@ use crate::notify::Outlets;
 use crate::observe;
 use crate::web::gate::Access;
 use crate::web::hands::ReloadAsk;
+use crate::web::page::Shown;
 
 /// How often the files are looked at. They are read when two looks in a row show the same change.
 const LOOK_EACH: Duration = Duration::from_secs(1);
@@ -76,6 +77,8 @@ pub(super) struct Follower {
     pub(super) read: Look,
     /// For whoever deletes what is kept no longer.
     pub(super) retention: watch::Sender<Retention>,
+    /// For the page.
+    pub(super) shown: watch::Sender<Arc<Shown>>,
 }
 
 impl Follower {
@@ -162,7 +165,7 @@ impl Follower {
             targets::settle(&mut config, self.ecs.own());
         }
         let outlets = outlets(&config);
-        let retention = config.retention;
+        let (retention, shown) = (config.retention, shown(&config));
         let new = NewJobs {
             jobs: config.jobs.into_values().collect(),
             launch_rate: config.ecs.launch_rate,
@@ -176,6 +179,7 @@ impl Follower {
                 self.take_targets(targets);
                 self.outlets.send_if_modified(|before| std::mem::replace(before, Arc::clone(&outlets)) != outlets);
                 self.retention.send_replace(retention);
+                self.shown.send_replace(shown);
                 self.access.set(rules);
                 Ok(changes)
             }
@@ -191,6 +195,17 @@ impl Follower {
             targets::check(&self.ecs, new);
         }
     }
+}
+
+/// What the page shows of a configuration.
+pub(super) fn shown(config: &Config) -> Arc<Shown> {
+    let place = |(job, at): (&JobName, &WrittenAt)| (job.clone(), (Arc::clone(&at.file), at.line));
+    Arc::new(Shown {
+        places: config.places.iter().map(place).collect(),
+        launch_rate: config.ecs.launch_rate,
+        launch_burst: config.ecs.launch_burst,
+        region: config.ecs.region.clone(),
+    })
 }
 
 /// Where notices and the heartbeat go by a configuration.

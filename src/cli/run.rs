@@ -126,6 +126,7 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
     let http = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
     let (path, kept) = (config.path.clone(), Kept::of(&config));
     let (outlets, receiver) = watch::channel(follow::outlets(&config));
+    let (shown, shows) = watch::channel(follow::shown(&config));
     let (own, named) = (ecs.own().clone(), config.targets.keys().cloned().collect::<Vec<_>>());
     let calls = ecs.clone();
     let (retention, rules) = watch::channel(config.retention);
@@ -160,13 +161,14 @@ async fn serve(parts: Parts, stops: Stops) -> Result<Exit, Failed> {
         service,
         read,
         retention,
+        shown,
     };
     let following = tokio::spawn(follower.run(listeners.clone()));
     let telling = tokio::spawn(service::tell(mailbox.clone(), told, stops.asked.clone(), listeners.clone()));
     if stops.drains {
         tokio::spawn(listeners.clone().run_until_cancelled_owned(drain(mailbox.clone(), stops.asked)));
     }
-    let router = api::router(Sources { store, mailbox, reloads });
+    let router = api::router(Sources { store, mailbox, reloads, shown: shows });
     let control = tokio::spawn(control.serve(router.clone(), listeners.clone()));
     let tcp = tcp.map(|tcp| tokio::spawn(listen::serve_tcp(tcp, router, access, listeners.clone())));
     tracing::info!(

@@ -24,9 +24,9 @@ use super::local;
 use super::notify::Channels;
 use super::proofs::Gaps;
 use super::reader::{Field, Origin, Table, Value};
-use super::report::{Level, Note, Place, Report, Source, shown};
+use super::report::{self, Level, Note, Place, Report, Source, shown};
 use super::variables::{self, Lookup};
-use super::{Config, EcsSettings, Loaded};
+use super::{Config, EcsSettings, Loaded, WrittenAt};
 use super::{syntax, targets};
 
 /// The largest file that is read.
@@ -211,7 +211,7 @@ fn assemble(
     }
     let places = [&settings.state, &settings.control_socket].map(|field| field.valid()?.value.clone());
     let channels = frame.channels.into_inner();
-    (settle(path, settings, gathered, channels, report), places)
+    (settle(path, settings, gathered, channels, report, sources), places)
 }
 
 /// The tree of one file, with its variables replaced.
@@ -238,6 +238,7 @@ fn settle(
     gathered: Gathered,
     channels: BTreeMap<ChannelId, Arc<Channel>>,
     report: &Report,
+    sources: &[Source],
 ) -> Option<Config> {
     if settings.instance.is_absent() && !report.is_broken(MAIN) {
         let message = format!(
@@ -254,6 +255,7 @@ fn settle(
     warn_of_groups(&settings, &gathered, report);
     let target_queues = targets::queues(&settings.targets);
     let targets = targets::settle(settings.targets, report);
+    let places = written_at(&gathered, sources);
     Some(Config {
         path: path.to_owned(),
         instance: match settings.instance {
@@ -279,8 +281,21 @@ fn settle(
         channels,
         heartbeat: settings.heartbeat.optional()?,
         jobs: gathered.jobs,
+        places,
         local: gathered.local,
     })
+}
+
+/// Where each job is written.
+fn written_at(gathered: &Gathered, sources: &[Source]) -> BTreeMap<JobName, WrittenAt> {
+    let files: Vec<Arc<Path>> = sources.iter().map(|source| Arc::from(source.file.as_path())).collect();
+    let lines = report::locate(sources, gathered.job_places.values().copied());
+    let at = |place: &Place| {
+        let (line, _) = lines.get(&(place.source, place.start))?;
+        Some(WrittenAt { file: Arc::clone(files.get(place.source as usize)?), line: *line })
+    };
+    let jobs = gathered.jobs.keys();
+    jobs.filter_map(|job| Some((job.clone(), at(gathered.job_places.get(job.as_str())?)?))).collect()
 }
 
 /// A group that is misspelt has no limit, and a limit without a job limits nothing.

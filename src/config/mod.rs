@@ -103,8 +103,19 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// The jobs of all files.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
+    /// Where each of them is written.
+    pub places: BTreeMap<JobName, WrittenAt>,
     /// What `--local` runs.
     pub local: Vec<TaskDefinition>,
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenAt {
+    /// Which file, as it was given or found.
+    pub file: Arc<Path>,
+    /// Which line, from 1.
+    pub line: usize,
 }
 
 /// `[ecs]`.

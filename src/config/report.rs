@@ -269,7 +269,7 @@ fn without_echoes(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// Line and column of the beginning of each place, in one sweep over each text.
-fn locate(sources: &[Source], places: impl Iterator<Item = Place>) -> BTreeMap<(u32, u32), (usize, usize)> {
+pub(super) fn locate(sources: &[Source], places: impl Iterator<Item = Place>) -> BTreeMap<(u32, u32), (usize, usize)> {
     let mut lines: BTreeMap<(u32, u32), (usize, usize)> =
         places.map(|place| ((place.source, place.start), (1, 1))).collect();
     let (mut source, mut at, mut line, mut column) = (u32::MAX, 0, 1, 1);

@@ -107,6 +107,10 @@ fn moved(save: &RunSave) -> Option<What> {
 }
 
 impl Gallery {
+    pub(super) fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
     /// Begins to watch; none if the loop has ended.
     pub(super) fn watch(&self) -> Option<Watching> {
         let changes = self.sender.upgrade()?.subscribe();

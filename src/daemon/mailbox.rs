@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::job::JobName;
+use crate::engine::job::{Instance, JobName};
 use crate::engine::run::{RunId, Status};
 use crate::observe::Metrics;
 
@@ -242,6 +242,11 @@ impl Mailbox {
     pub async fn drain(&self) {
         // A loop that has ended needs no telling.
         drop(self.letters.send(Letter::Drain).await);
+    }
+
+    /// The name of this installation.
+    pub fn instance(&self) -> &Instance {
+        self.gallery.instance()
     }
 
     /// Begins to watch what changes; none if the loop has ended.

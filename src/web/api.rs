@@ -1,16 +1,17 @@
 //! The routes. `docs/` names them; `objects.rs` is what they answer with.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::events::{Streams, events};
 use super::hands::{self, ReloadAsk};
@@ -18,6 +19,7 @@ use super::metrics::metrics;
 use super::notices::notices;
 use super::objects::{ErrorObject, JobObject, RunObject};
 use super::openapi::openapi;
+use super::page::{self, Shown};
 use super::why::why;
 use crate::daemon::driver::JobView;
 use crate::daemon::{Health, Mailbox, clock};
@@ -45,12 +47,14 @@ pub struct Sources<S> {
     pub mailbox: Mailbox,
     /// Whoever reads the configuration anew.
     pub reloads: mpsc::Sender<ReloadAsk>,
+    /// What the page shows of the configuration in force.
+    pub shown: watch::Receiver<Arc<Shown>>,
 }
 
 /// A method in lower case, a path, and what answers.
 pub(super) type Route<S> = (&'static str, &'static str, MethodRouter<Sources<S>>);
 
-/// Every route. `openapi.json` describes each, and `openapi.rs` holds it to that.
+/// Every route of the API. `openapi.json` describes each, and `openapi.rs` holds it to that.
 pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
     let reading = vec![
         ("get", "/api/v1/jobs", get(jobs::<S>)),
@@ -71,14 +75,24 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
 
 /// Every route, and what answers where there is none.
 pub fn router<S: Store>(sources: Sources<S>) -> Router {
-    let all = routes().into_iter().fold(Router::new(), |router, (_, path, answers)| router.route(path, answers));
+    let all = routes().into_iter().chain(page::routes());
+    let all = all.fold(Router::new(), |router, (_, path, answers)| router.route(path, answers));
     all.layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(Extension(Streams::default()))
-        .fallback(|| async { Problem::not_found("there is no such path") })
+        .fallback(nothing_here)
         .method_not_allowed_fallback(|| async {
             Problem(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method".into())
         })
         .with_state(sources)
+}
+
+async fn nothing_here(headers: HeaderMap) -> Response {
+    let what = "there is no such path";
+    if page::wants_a_page(&headers) {
+        page::not_found(what).into_response()
+    } else {
+        Problem::not_found(what).into_response()
+    }
 }
 
 /// An answer that is not what was asked for.
@@ -182,11 +196,11 @@ async fn runs<S: Store>(
     let last = runs.last().filter(|_| more).map(|run| run.run.to_string());
     let job = query.job.as_ref().map(JobName::as_str);
     let kept = [("job", job), ("status", query.status.map(Status::as_str))];
-    Ok(page("/api/v1/runs", &runs, limit, last, &kept))
+    Ok(page_of("/api/v1/runs", &runs, limit, last, &kept))
 }
 
 /// A page of a list, which names the next one if there is one. Source of the header: RFC 8288.
-pub(super) fn page<T: Serialize>(
+pub(super) fn page_of<T: Serialize>(
     path: &str,
     items: &[T],
     limit: usize,
@@ -242,7 +256,7 @@ async fn audit<S: Store>(
     let more = rows.len() > limit;
     rows.truncate(limit);
     let last = rows.last().filter(|_| more).map(|row| row.seq.to_string());
-    Ok(page("/api/v1/audit", &rows, limit, last, &[]))
+    Ok(page_of("/api/v1/audit", &rows, limit, last, &[]))
 }
 
 /// The loop turns.

@@ -14,6 +14,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -21,6 +22,8 @@ use subtle::ConstantTimeEq as _;
 use super::api::Problem;
 use super::peer::Peer;
 use super::seldom::Seldom;
+use super::{page, session};
+use crate::daemon::clock;
 
 /// Answered to everybody, with the details only for whoever may read: load balancers have no token.
 const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
@@ -76,6 +79,20 @@ impl Rules {
         let same = |key: &&Key| bool::from(key.hash.ct_eq(&hash));
         keys.iter().filter(same).fold(None, |first, key| first.or(Some(&key.holder)))
     }
+
+    /// Proof for a browser that whoever shows this token signed in; none if it is not known.
+    pub(super) fn sign_in(&self, secret: &[u8], until: DateTime<Utc>) -> Option<String> {
+        self.holder(secret)?;
+        Some(session::proof(&Sha256::digest(secret).into(), until))
+    }
+
+    /// Who signed in with this proof. It takes the same time for all.
+    fn signed_in(&self, shown: &str, now: DateTime<Utc>) -> Option<&Holder> {
+        let until = session::until(shown, now)?;
+        let keys = self.keys.as_deref().unwrap_or_default();
+        let same = |key: &&Key| bool::from(session::proof(&key.hash, until).as_bytes().ct_eq(shown.as_bytes()));
+        keys.iter().filter(same).fold(None, |first, key| first.or(Some(&key.holder)))
+    }
 }
 
 /// The rules of a server that runs. A reload may set others, for the next request.
@@ -117,6 +134,11 @@ impl Gate {
         if let Some(problem) = refusal(&rules.hosts, gate.is_loopback, request.method(), request.headers()) {
             return problem.into_response();
         }
+        let path = request.uri().path();
+        if rules.keys.is_some() && path == page::SIGN_IN {
+            request.extensions_mut().insert(rules);
+            return pass_on(request, next).await;
+        }
         match gate.holder(&rules, &request) {
             Ok(holder) => {
                 if let Some(Peer::Port { holder: place, .. }) = request.extensions_mut().get_mut::<Peer>() {
@@ -126,12 +148,10 @@ impl Gate {
             Err(_) if OPEN_PATHS.contains(&request.uri().path()) && is_reading(request.method()) => {
                 return without_details(&next.run(request).await);
             }
+            Err(_) if page::is_asset(request.uri().path()) => {}
             Err(refused) => return *refused,
         }
-        match foreign_body(request.method(), request.headers()) {
-            Some(problem) => problem.into_response(),
-            None => next.run(request).await,
-        }
+        pass_on(request, next).await
     }
 
     /// Who asks; nobody where no token is asked for.
@@ -141,7 +161,9 @@ impl Gate {
         }
         let said = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let secret = said.and_then(bearer);
-        let Some(holder) = secret.and_then(|secret| rules.holder(secret)) else {
+        let session = said.is_none().then(|| session::shown(request.headers())).flatten();
+        let signed_in = session.and_then(|shown| rules.signed_in(shown, clock::now()));
+        let Some(holder) = secret.and_then(|secret| rules.holder(secret)).or(signed_in) else {
             let from = request.extensions().get::<Peer>().and_then(Peer::address);
             if let Some(held_back) = said.and_then(|_| self.refusals.now()) {
                 let from = from.map(tracing::field::display);
@@ -152,6 +174,13 @@ impl Gate {
             } else {
                 "this token is not known"
             };
+            if said.is_none() && page::wants_a_page(request.headers()) {
+                if !is_reading(request.method()) {
+                    return Err(Box::new(page::signed_out()));
+                }
+                let asked_for = request.uri().path_and_query().map_or("/", |asked_for| asked_for.as_str());
+                return Err(Box::new(page::lead_to_sign_in(asked_for)));
+            }
             let mut response = Problem(StatusCode::UNAUTHORIZED, why.into()).into_response();
             let challenge = HeaderValue::from_static("Bearer realm=\"tenacron\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -161,7 +190,20 @@ impl Gate {
             let why = "this token may only read";
             return Err(Box::new(Problem(StatusCode::FORBIDDEN, why.into()).into_response()));
         }
+        // A browser shows a session to whoever makes it ask: what does something must come from a page of ours, and say so.
+        let is_of_our_page = request.headers().contains_key(header::ORIGIN);
+        if said.is_none() && !is_reading(request.method()) && !is_of_our_page {
+            let why = "a session does something only from its own page; use a token";
+            return Err(Box::new(Problem(StatusCode::FORBIDDEN, why.into()).into_response()));
+        }
         Ok(Some(holder.clone()))
+    }
+}
+
+async fn pass_on(request: Request, next: Next) -> Response {
+    match foreign_body(request.method(), request.headers()) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
     }
 }
 
@@ -221,15 +263,19 @@ fn is_own(origin: &str, host: &str, hosts: &[String]) -> bool {
     is("http://") || (by_proxy && is("https://"))
 }
 
-/// A body that does something must be JSON: that is what no form of a foreign page can send unasked.
+/// A body that does something must be JSON: that is what no form of a foreign page can send unasked. A form of our own page is
+/// known by its origin, which [`refusal`] has looked at.
 fn foreign_body(method: &Method, headers: &HeaderMap) -> Option<Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let is_empty = length.is_none_or(|length| length == "0") && !headers.contains_key(header::TRANSFER_ENCODING);
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let is_json = kind.eq_ignore_ascii_case("application/json");
+    let is_our_form =
+        kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") && headers.contains_key(header::ORIGIN);
     let message = "the body must be JSON: Content-Type: application/json";
-    (!is_reading(method) && !is_empty && !is_json).then(|| Problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.into()))
+    (!is_reading(method) && !is_empty && !is_json && !is_our_form)
+        .then(|| Problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, message.into()))
 }
 
 #[cfg(test)]
@@ -328,6 +374,27 @@ mod tests {
         }
         assert_eq!(refused(Method::POST, &[("content-length", "0")]), None);
         assert_eq!(refused(Method::POST, &[]), None);
+        let form = [("content-length", "2"), ("content-type", "application/x-www-form-urlencoded")];
+        let of_a_page = [form[0], form[1], ("origin", "http://127.0.0.1:8474")];
+        assert_eq!(refused(Method::POST, &of_a_page), None, "a foreign origin was refused before");
+    }
+
+    #[test]
+    fn a_session_is_known_by_its_token_and_ends_with_it() {
+        let holder = Holder { name: Some("ops".to_owned()), may: May::Act };
+        let rules = |token| Rules::with_tokens(Vec::new(), [(holder.clone(), token)].into_iter());
+        let now = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+        let until = now + session::LASTS;
+        let before = rules("token-of-ops-1");
+        assert_eq!(before.sign_in(b"token-of-ops-2", until), None);
+        let proof = before.sign_in(b"token-of-ops-1", until).unwrap();
+        assert_eq!(before.signed_in(&proof, now), Some(&holder));
+        assert_eq!(before.signed_in(&proof, until), None, "it is over");
+        assert_eq!(rules("token-of-ops-2").signed_in(&proof, now), None, "another token was set");
+        let (_, code) = proof.split_once('-').unwrap();
+        let longer = format!("{}-{code}", (until - chrono::TimeDelta::seconds(1)).timestamp());
+        assert_eq!(before.signed_in(&longer, now), None, "another time needs another proof");
+        assert!(!proof.contains("token-of-ops"));
     }
 
     #[test]

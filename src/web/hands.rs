@@ -25,7 +25,7 @@ use crate::daemon::driver::{Changes, Command, Declined, Done};
 use crate::engine::job::{JobName, Overlap};
 use crate::engine::overrides::Overrides;
 use crate::engine::pause::{Pause, Scope};
-use crate::engine::run::{Asker, RunId};
+use crate::engine::run::{Asker, RunId, Status};
 use crate::store::Store;
 
 /// Somebody wants the configuration read anew; answered when it was taken or refused.
@@ -191,7 +191,7 @@ impl From<Declined> for Problem {
     }
 }
 
-fn job_name(name: &str) -> Result<JobName, Problem> {
+pub(super) fn job_name(name: &str) -> Result<JobName, Problem> {
     JobName::new(name).map_err(|_| Problem::not_found(format!("there is no job `{name}`")))
 }
 
@@ -294,12 +294,22 @@ async fn cancel<S: Store>(
     Said { asker, .. }: Said<Plain>,
 ) -> Result<Response, Problem> {
     let run = RunId::from_text(&run);
-    match carry_out(&sources, Command::Cancel { run: run.clone(), asker }).await {
-        Ok(Done::Cancelling(run, status)) => Ok(Json(json!({ "run": run, "status": status })).into_response()),
+    let (run, status) = ask_to_cancel(&sources, &run, asker).await?;
+    Ok(Json(json!({ "run": run, "status": status })).into_response())
+}
+
+/// Asks a run to end. One that is over is told from one that never was.
+pub(super) async fn ask_to_cancel<S: Store>(
+    sources: &Sources<S>,
+    run: &RunId,
+    asker: Asker,
+) -> Result<(RunId, Status), Problem> {
+    match carry_out(sources, Command::Cancel { run: run.clone(), asker }).await {
+        Ok(Done::Cancelling(run, status)) => Ok((run, status)),
         Ok(_) => Err(Problem::unavailable("the daemon answered something else")),
         Err(Problem(StatusCode::CONFLICT, why)) => match sources.store.story(run.clone()).await? {
             Some(story) => Err(Problem(StatusCode::CONFLICT, format!("{why}: {}", story.summary.status.as_str()))),
-            None => Err(Problem::no_run(&run)),
+            None => Err(Problem::no_run(run)),
         },
         Err(problem) => Err(problem),
     }
@@ -310,16 +320,26 @@ async fn retry<S: Store>(
     Path(run): Path<String>,
     Said { asker, body }: Said<Retry>,
 ) -> Result<Response, Problem> {
-    let run = RunId::from_text(&run);
+    let command = to_retry(&sources, RunId::from_text(&run), body.frozen, asker, body.overlap).await?;
+    carry_out(&sources, command).await.map(receipt)
+}
+
+/// What begins a run once more that is over.
+pub(super) async fn to_retry<S: Store>(
+    sources: &Sources<S>,
+    run: RunId,
+    is_frozen: bool,
+    asker: Asker,
+    overlap: Option<Overlap>,
+) -> Result<Command, Problem> {
     let story = sources.store.story(run.clone()).await?;
     let story = story.ok_or_else(|| Problem::no_run(&run))?;
     if story.summary.finished_at.is_none() {
         return Err(Declined::Alive(run).into());
     }
     let (job, scheduled_at) = (story.summary.job, story.summary.scheduled_at);
-    let frozen = body.frozen.then_some(story.definition);
-    let command = Command::Retry { run, job, scheduled_at, frozen, asker, overlap: body.overlap };
-    carry_out(&sources, command).await.map(receipt)
+    let frozen = is_frozen.then_some(story.definition);
+    Ok(Command::Retry { run, job, scheduled_at, frozen, asker, overlap })
 }
 
 async fn reload<S: Store>(

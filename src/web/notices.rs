@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Problem, RUNS_DEFAULT, RUNS_MAX, Sources, page};
+use super::api::{Problem, RUNS_DEFAULT, RUNS_MAX, Sources, page_of};
 use super::hands::{Plain, Said, carry_out};
 use crate::daemon::driver::{Command, Done};
 use crate::engine::job::JobName;
@@ -55,7 +55,7 @@ pub(super) async fn notices<S: Store>(
     let last = notices.last().filter(|_| more).map(|notice| notice.id.clone());
     let job = query.job.as_ref().map(JobName::as_str);
     let kept = [("job", job), ("state", query.state.map(NoticeState::as_str))];
-    Ok(page("/api/v1/notices", &notices, limit, last, &kept))
+    Ok(page_of("/api/v1/notices", &notices, limit, last, &kept))
 }
 
 /// Owes the newest dead letters again, as many as a listing shows.

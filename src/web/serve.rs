@@ -209,8 +209,7 @@ fn sealed(router: Router, limits: Limits) -> Router {
     ))
 }
 
-/// Nothing of an answer is kept, guessed at, shown in a frame, or given to other pages. The page that shows jobs will have to
-/// say what it loads.
+/// Nothing of an answer is kept, guessed at, shown in a frame, or given to other pages, unless it says otherwise of itself.
 fn seal(response: &mut Response) {
     const SEALS: [(HeaderName, &str); 6] = [
         (header::CACHE_CONTROL, "no-store"),
@@ -221,7 +220,7 @@ fn seal(response: &mut Response) {
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in SEALS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 
