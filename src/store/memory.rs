@@ -340,13 +340,13 @@ impl MarkRow {
             anchor: anchor.timestamp_millis(),
             failed_in_a_row: *failed_in_a_row,
             ended_badly: *ended_badly,
-            left_out: left_out.map(|left_out| left_out.as_str().to_owned()),
+            left_out: row::of_left_out(*left_out),
         }
     }
 
     fn to_mark(&self, job: &JobName) -> Result<Mark, Fault> {
         let named = format!("mark of job {job}");
-        let left_out = self.left_out.as_ref().map(|text| row::to_left_out(text, &named)).transpose()?;
+        let left_out = row::to_left_out(self.left_out.as_deref(), &named)?;
         Ok(Mark {
             job: job.clone(),
             schedule: self.schedule.clone(),

@@ -33,6 +33,7 @@ fn facts(on: On, run: &Run) -> NoticeFacts {
         stopped_at: Some(at(2)),
         task_arn: Some("arn:task/1".into()),
         error: Some("States.TaskFailed".into()),
+        finer_error: None,
         cause: Some("\"é\" \n 🦀".into()),
         exit_code: Some(1),
     };
@@ -49,6 +50,7 @@ fn facts(on: On, run: &Run) -> NoticeFacts {
         attempt_count: 11,
         attempts: vec![attempt; ATTEMPTS_MAX],
         error: Some("States.TaskFailed".into()),
+        finer_error: None,
         cause: Some("it failed".into()),
         hint: Some("look at it".into()),
         exit_code: Some(1),
@@ -59,6 +61,7 @@ fn facts(on: On, run: &Run) -> NoticeFacts {
         failed_in_a_row: 3,
         others: 31_535_940,
         others_from: Some(at(-9)),
+        made_up_by: None,
         task: Some(serde_json::json!({ "taskArn": "arn:task/1", "containers": [{ "exitCode": 1 }] })),
     }
 }

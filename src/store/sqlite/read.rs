@@ -261,7 +261,7 @@ fn marks(connection: &Connection) -> Result<Vec<Mark>, Fault> {
         let job: String = column(row, "job", "a mark")?;
         let named = format!("mark of job {job}");
         let left_out: Option<String> = column(row, "left_out", &named)?;
-        let left_out = left_out.map(|text| row::to_left_out(&text, &named)).transpose()?;
+        let left_out = row::to_left_out(left_out.as_deref(), &named)?;
         marks.push(Mark {
             job: JobName::new(&job).map_err(|source| Damaged::new(&named, "job", source))?,
             schedule: column(row, "schedule", &named)?,
