@@ -7,6 +7,7 @@
 
 mod pruning;
 mod saving;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use super::notice::{NoticeRow, PAUSE_MAX};
 use super::row::{self, DefinitionIds, EventRow, Fault, LaunchRow, Origin, Parts, Progress};
 use super::{
     AuditRow, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, Position, Pruned,
-    RunQuery, RunStory, RunSummary, Snapshot, Store, StoreError, Term,
+    RunQuery, RunStory, RunSummary, Snapshot, Span, Store, StoreError, Term,
 };
 use crate::engine::job::{Definition, JobName};
 use crate::engine::notice::{ChannelId, Standing};
@@ -141,6 +142,28 @@ impl Store for MemoryStore {
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
         self.data().story(&run).map_err(|source| row::told("read a run", source))
+    }
+
+    async fn recent_runs(&self, jobs: Vec<JobName>, per_job: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.data().recent_runs(&jobs, per_job).map_err(|source| row::told("list the newest runs of jobs", source))
+    }
+
+    async fn living(&self, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.data().living(limit).map_err(|source| row::told("list what is in flight", source))
+    }
+
+    async fn bad_since(&self, since: DateTime<Utc>, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.data().bad_since(since, limit).map_err(|source| row::told("list what ended badly", source))
+    }
+
+    async fn spans(
+        &self,
+        jobs: Vec<JobName>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        per_job: usize,
+    ) -> Result<Vec<Span>, StoreError> {
+        self.data().spans(&jobs, from, until, per_job).map_err(|source| row::told("list the runs of a time", source))
     }
 
     async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {

@@ -10,6 +10,7 @@ pub mod memory;
 mod notice;
 mod prune;
 mod row;
+mod span;
 pub mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub use self::notice::{
     PAUSE_MAX as NOTICE_PAUSE_MAX,
 };
 pub use self::prune::{Position, Pruned};
+pub use self::span::Span;
 
 /// One period of leadership; a higher term ends all lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -336,6 +338,45 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// # Errors
     /// The database failed.
     fn story(&self, run: RunId) -> impl Future<Output = Result<Option<RunStory>, StoreError>> + Send;
+
+    /// The newest runs of each of these jobs, at most `per_job` of each; by job, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn recent_runs(
+        &self,
+        jobs: Vec<JobName>,
+        per_job: usize,
+    ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// The newest runs that live.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn living(&self, limit: usize) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// The runs that have ended badly since then, see [`Status::is_bad`]; the last end first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn bad_since(
+        &self,
+        since: DateTime<Utc>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// The runs of each of these jobs that lived at some time from `from` up to `until`, at most the newest `per_job` of each; by
+    /// job, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn spans(
+        &self,
+        jobs: Vec<JobName>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        per_job: usize,
+    ) -> impl Future<Output = Result<Vec<Span>, StoreError>> + Send;
 
     /// What became of an instant of a job: the row that stands for it, and the runs that people asked for it.
     ///

@@ -18,6 +18,7 @@ mod home;
 mod open;
 mod prune;
 mod read;
+mod shown;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ use self::write::Writer;
 use super::row::Fault;
 use super::{
     AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, Position, Pruned, RunQuery,
-    RunStory, RunSummary, Snapshot, Store, StoreError, Term,
+    RunStory, RunSummary, Snapshot, Span, Store, StoreError, Term,
 };
 use crate::engine::job::JobName;
 use crate::engine::notice::ChannelId;
@@ -204,6 +205,30 @@ impl Store for SqliteStore {
 
     async fn story(&self, run: RunId) -> Result<Option<RunStory>, StoreError> {
         self.ask_in_time("read a run", move |connection| read::story(connection, &run)).await
+    }
+
+    async fn recent_runs(&self, jobs: Vec<JobName>, per_job: usize) -> Result<Vec<RunSummary>, StoreError> {
+        let read = move |connection: &Connection| shown::recent_runs(connection, &jobs, per_job);
+        self.ask_in_time("list the newest runs of jobs", read).await
+    }
+
+    async fn living(&self, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.ask_in_time("list what is in flight", move |connection| shown::living(connection, limit)).await
+    }
+
+    async fn bad_since(&self, since: DateTime<Utc>, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.ask_in_time("list what ended badly", move |connection| shown::bad_since(connection, since, limit)).await
+    }
+
+    async fn spans(
+        &self,
+        jobs: Vec<JobName>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        per_job: usize,
+    ) -> Result<Vec<Span>, StoreError> {
+        let read = move |connection: &Connection| shown::spans(connection, &jobs, from, until, per_job);
+        self.ask_in_time("list the runs of a time", read).await
     }
 
     async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {

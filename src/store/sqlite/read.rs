@@ -128,19 +128,19 @@ pub(super) fn story(connection: &Connection, run: &RunId) -> Result<Option<RunSt
     Ok(Some(RunStory { summary, attempts, entries, log_tails, notices, definition }))
 }
 
-fn summaries(stored: Vec<Stored>) -> Result<Vec<RunSummary>, Fault> {
+pub(super) fn summaries(stored: Vec<Stored>) -> Result<Vec<RunSummary>, Fault> {
     stored.into_iter().map(|run| Ok(row::to_summary(run.origin, run.progress)?)).collect()
 }
 
 /// A row of the table `run`.
-struct Stored {
+pub(super) struct Stored {
     place: i64,
     definition: i64,
     origin: Origin,
     progress: Progress,
 }
 
-fn stored_runs(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Stored>, Fault> {
+pub(super) fn stored_runs(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Stored>, Fault> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     let mut stored = Vec::new();
@@ -189,7 +189,7 @@ fn stored_run(row: &Row<'_>) -> Result<Stored, Damaged> {
     })
 }
 
-fn column<T: FromSql>(row: &Row<'_>, name: &'static str, what: &str) -> Result<T, Damaged> {
+pub(super) fn column<T: FromSql>(row: &Row<'_>, name: &'static str, what: &str) -> Result<T, Damaged> {
     row.get(name).map_err(|source| Damaged::new(what, name, source))
 }
 

@@ -21,6 +21,12 @@ macro_rules! run_columns {
     };
 }
 
+macro_rules! span_columns {
+    () => {
+        "id, job, status, trigger, scheduled_at, created_at, finished_at, attempts"
+    };
+}
+
 /// The names of all jobs that have a run.
 macro_rules! leap {
     () => {
@@ -142,6 +148,17 @@ statements! {
     RUNS_IN_STATUS = "SELECT ", run_columns!(), " FROM run WHERE status = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
     RUNS_OF_JOB_IN_STATUS = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND status = $2 AND seq < $3 \
                              ORDER BY seq DESC LIMIT $4";
+    LIVING = "SELECT ", run_columns!(), " FROM run WHERE finished_at IS NULL ORDER BY seq DESC LIMIT $1";
+    /// Said as the index `run_bad` says it: by what they are, `run_in_status` would find all that ever ended so.
+    BAD_SINCE = "SELECT ", run_columns!(), " FROM run WHERE status NOT IN ('succeeded', 'cancelled', 'skipped') \
+                 AND finished_at >= $1 ORDER BY finished_at DESC, seq DESC LIMIT $2";
+    LIVING_SPANS = "SELECT ", span_columns!(), " FROM run WHERE finished_at IS NULL AND created_at <= $1 \
+                    ORDER BY seq DESC";
+    SPANS = "SELECT ", span_columns!(), " FROM run WHERE job = $1 AND created_at >= $2 AND created_at <= $3 \
+             AND finished_at >= $4 ORDER BY created_at DESC, seq DESC LIMIT $5";
+    /// Those that began before the ones above. The first term is the one of the index `run_long`.
+    LONG_SPANS = "SELECT ", span_columns!(), " FROM run WHERE finished_at - created_at > 3600000 AND job = $1 \
+                  AND finished_at >= $2 AND created_at < $3 ORDER BY finished_at, seq LIMIT $4";
     /// Leaps from job to job: as many look-ups as there are jobs, however many runs they have.
     LAST_RUNS = leap!(), "SELECT ", run_columns!(), " FROM leap JOIN run ON seq = \
                  (SELECT newest.seq FROM run AS newest WHERE newest.job = leap.name ORDER BY newest.seq DESC LIMIT 1) \
@@ -206,6 +223,11 @@ mod tests {
             RUNS_OF_JOB,
             RUNS_IN_STATUS,
             RUNS_OF_JOB_IN_STATUS,
+            LIVING,
+            BAD_SINCE,
+            LIVING_SPANS,
+            SPANS,
+            LONG_SPANS,
             LAST_RUNS,
             LAST_RUNS_IN_STATUS,
             RUN_EXTENT,
@@ -253,6 +275,24 @@ mod tests {
             let sorts = |step: &String| step.contains("TEMP B-TREE");
             let may_sort = [LAST_RUNS, LAST_RUNS_IN_STATUS].contains(&sql);
             assert!(may_sort || !plan.iter().any(sorts), "{sql}: {plan:#?}");
+        }
+    }
+
+    #[test]
+    fn what_the_page_shows_of_a_time_is_found_by_the_index_of_that_time() {
+        let connection = with_schema();
+        for (sql, index) in [
+            (BAD_SINCE, "run_bad (finished_at>?)"),
+            (SPANS, "run_since (job=? AND created_at>? AND created_at<?)"),
+            (LONG_SPANS, "run_long (job=? AND finished_at>?)"),
+            (LIVING, "run_unfinished (finished_at=?)"),
+            (LIVING_SPANS, "run_unfinished (finished_at=?)"),
+        ] {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+            let mut plan = statement.query(rusqlite::params_from_iter(nulls)).unwrap();
+            let step: String = plan.next().unwrap().unwrap().get("detail").unwrap();
+            assert_eq!(step, format!("SEARCH run USING INDEX {index}"), "{sql}");
         }
     }
 }

@@ -150,6 +150,8 @@ fn two_periods_end_with_the_second_instant_after_a_success() {
         anchor: at(0),
         paused: None,
         offset: TimeDelta::minutes(2),
+        failing: false,
+        living: 0,
     };
     let periods = Periods::default();
     let working_days = view("0 3 * * MON-FRI");
