@@ -6,7 +6,7 @@ use super::super::parts::Look;
 use super::graph::{Graph, Kind, Node};
 
 /// All in pixels of a picture that is as wide as a phone.
-const WIDTH: i32 = 372;
+const WIDTH: i32 = 380;
 const LEFT: i32 = 22;
 const BOX: i32 = 250;
 const HEIGHT: i32 = 46;
@@ -14,8 +14,8 @@ const PILL: i32 = 40;
 const FOLD: i32 = 40;
 const GAP: i32 = 22;
 const TOP: i32 = 4;
-const ASIDE_LEFT: i32 = 296;
-const ASIDE: i32 = 74;
+const ASIDE_LEFT: i32 = 292;
+const ASIDE: i32 = 86;
 /// Where the line runs that passes over steps.
 const BYPASS: i32 = 8;
 /// How many letters fit.

@@ -181,7 +181,7 @@ fn not_retried(told: &Told) -> String {
     match told.run.summary.status {
         Status::Succeeded | Status::Skipped => "not needed",
         Status::Failed | Status::TimedOut | Status::Unknown | Status::Missed => "none left",
-        Status::Cancelled => "not any more",
+        Status::Cancelled => "cancelled",
         Status::Due | Status::Launching | Status::Running | Status::Stopping | Status::Waiting => "if it fails",
     }
     .to_owned()

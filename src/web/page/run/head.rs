@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::super::parts::{count, deed, lasting, local, moment, status};
+use super::super::parts::{Look, count, deed, lasting, local, moment, status};
 use super::Told;
 use super::graph::capital;
 use crate::engine::run::Status;
@@ -15,8 +15,10 @@ pub(super) fn head(told: &Told) -> Markup {
         h1 { (summary.run) }
         p .lead { (status(summary.status)) " " span { (in_a_line(told)) } }
         @if let Some(cause) = &summary.cause {
-            @if let Some(error) = &summary.error { p .cause { b { (error) } ": " (cause) } }
-            @else { p .cause { (cause) } }
+            p class={ "cause " (Look::of(summary.status).class()) } {
+                @if let Some(error) = &summary.error { b { (error) } ": " }
+                (cause)
+            }
         }
         @if let Some(why) = told.why_no_retry() { p .muted { "Not tried again: " (why) "." } }
         @if let Some(hint) = &told.run.hint { p .hint { "What to do: " (hint) "." } }
@@ -96,7 +98,7 @@ fn facts(told: &Told) -> Markup {
     let is_over = summary.finished_at.is_some();
     let instant = html! {
         (moment(summary.scheduled_at))
-        @if let Some(zone) = told.zone { " " span .muted { "for the job " (local(summary.scheduled_at, zone)) } }
+        @if let Some(zone) = told.zone { " " span .muted { "in the zone of its job: " (local(summary.scheduled_at, zone)) } }
     };
     html! {
         dl .facts {
@@ -109,7 +111,9 @@ fn facts(told: &Told) -> Markup {
                 (fact("For", &html! { (lasting(told.now - summary.created_at)) }))
             }
             @if let Some(what) = &told.run.waits_for { (fact("Waits for", &html! { (what) })) }
-            @if let Some(at) = summary.next_action_at.filter(|_| !is_over) { (fact("Next look", &moment(at))) }
+            @if let Some(at) = summary.next_action_at.filter(|at| !is_over && told.deadline != Some(*at)) {
+                (fact("Next step", &html! { "due at " (moment(at)) }))
+            }
             @if let Some(at) = told.deadline.filter(|_| !is_over) {
                 (fact("Deadline", &html! { (moment(at)) " " span .muted { "then it is stopped" } }))
             }

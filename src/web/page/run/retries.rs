@@ -28,7 +28,6 @@ pub(super) fn used(definition: &Definition, granted: impl Iterator<Item = usize>
 /// Why the last failure of a run that is over was not tried again; none where nobody would ask.
 pub(super) fn why_none(definition: &Definition, used: &[u32], end: Status, failure: &Failure) -> Option<String> {
     match end {
-        Status::Cancelled => return Some("the run was cancelled".to_owned()),
         Status::Failed | Status::TimedOut | Status::Unknown => {}
         Status::Due
         | Status::Launching
@@ -36,6 +35,7 @@ pub(super) fn why_none(definition: &Definition, used: &[u32], end: Status, failu
         | Status::Stopping
         | Status::Waiting
         | Status::Succeeded
+        | Status::Cancelled
         | Status::Skipped
         | Status::Missed => return None,
     }
@@ -79,8 +79,9 @@ mod tests {
         );
         assert_eq!(why(&[0, 0], Status::Failed, "States.Timeout").unwrap(), "no retrier names States.Timeout");
         assert_eq!(why(&[0, 1], Status::TimedOut, "States.TaskFailed").unwrap(), "the time of the run was over");
-        assert_eq!(why(&[0, 1], Status::Cancelled, "States.TaskFailed").unwrap(), "the run was cancelled");
-        assert_eq!(why(&[0, 1], Status::Waiting, "States.TaskFailed"), None);
+        for end in [Status::Waiting, Status::Cancelled] {
+            assert_eq!(why(&[0, 1], end, "States.TaskFailed"), None, "{end:?}");
+        }
     }
 
     #[test]

@@ -172,7 +172,7 @@ fn a_success_is_told_in_a_line_and_may_be_repeated() {
         &page,
         &[
             "It went well after 1 attempt, 16 s in all.",
-            "for the job Sun, 15 Jun 2025, 17:06:40 CEST",
+            "in the zone of its job: Sun, 15 Jun 2025, 17:06:40 CEST",
             "by its schedule",
             "action=\"/runs/nightly-20250615T150640Z/retry\"",
             "name=\"frozen\"",
