@@ -15,12 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::notice::{NoticeRow, PAUSE_MAX};
-use super::row::{self, DefinitionIds, EventRow, Fault, LaunchRow, Origin, Parts, Progress};
+use super::row::{self, Damaged, DefinitionIds, EventRow, Fault, LaunchRow, Origin, Parts, Progress};
 use super::{
     AuditRow, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, Position, Pruned,
     RunQuery, RunStory, RunSummary, Snapshot, Span, Store, StoreError, Term,
 };
 use crate::engine::job::{Definition, JobName};
+use crate::engine::launch::Launch;
 use crate::engine::notice::{ChannelId, Standing};
 use crate::engine::retention::Retention;
 use crate::engine::run::{Run, RunId, Status};
@@ -236,11 +237,10 @@ impl Data {
                 definition
             }
         };
-        let newest = stored.launches.last_key_value().map(|(_, launch)| launch.clone());
         let parts = Parts {
             definition,
             attempts: stored.attempts.iter().map(|body| row::to_attempt(body, id)).collect::<Result<_, _>>()?,
-            launch: newest.map(|launch| launch.into_launch(id)).transpose()?,
+            launch: stored.newest_launch()?,
         };
         Ok(row::to_run(stored.origin.clone(), stored.progress.clone(), parts)?)
     }
@@ -301,6 +301,8 @@ impl Data {
                 .map(|(run, notice)| notice.clone().into_summary(run.clone()))
                 .collect::<Result<_, _>>()?,
             definition: self.definition(stored)?,
+            launch: stored.newest_launch()?,
+            deadline: row::deadline(&stored.progress, run)?,
         }))
     }
 
@@ -384,5 +386,10 @@ impl MarkRow {
 impl Stored {
     fn summary(&self) -> Result<RunSummary, Fault> {
         Ok(row::to_summary(self.origin.clone(), self.progress.clone())?)
+    }
+
+    fn newest_launch(&self) -> Result<Option<Launch>, Damaged> {
+        let newest = self.launches.last_key_value().map(|(_, launch)| launch.clone());
+        newest.map(|launch| launch.into_launch(&self.origin.id)).transpose()
     }
 }

@@ -22,6 +22,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::job::{Definition, JobName};
+use crate::engine::launch::Launch;
 use crate::engine::log_tail::LogTail;
 use crate::engine::notice::{ChannelId, Notice, Standing};
 use crate::engine::pause::{Pause, Scope};
@@ -238,6 +239,10 @@ pub struct RunStory {
     pub notices: Vec<NoticeSummary>,
     /// What it does.
     pub definition: Arc<Definition>,
+    /// Its newest launch; none before the first.
+    pub launch: Option<Launch>,
+    /// When `timeout` is over, counted from its first launch.
+    pub deadline: Option<DateTime<Utc>>,
 }
 
 /// All that was stored at one instant, as a database of its own.

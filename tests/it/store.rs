@@ -137,6 +137,7 @@ async fn every_state_comes_back_as_it_was(bench: impl Bench) {
         assert_eq!(story.summary, summary_of(&life.run), "{name}");
         assert_eq!(story.attempts, life.run.attempts, "{name}");
         assert_eq!(story.entries, life.all_entries, "{name}");
+        assert_eq!((story.launch, story.deadline), (life.run.launch, life.run.deadline), "{name}");
     }
 }
 

@@ -19,6 +19,7 @@ use super::super::{
 };
 use super::sql;
 use crate::engine::job::{Definition, Instance, JobName};
+use crate::engine::launch::Launch;
 use crate::engine::log_tail::LogTail;
 use crate::engine::notice::{ChannelId, Standing};
 use crate::engine::pause::{Pause, Scope};
@@ -124,8 +125,10 @@ pub(super) fn story(connection: &Connection, run: &RunId) -> Result<Option<RunSt
     let log_tails = log_tails(connection, stored.place, run)?;
     let notices = notices_of_run(connection, stored.place, run)?;
     let definition = read_definition(connection, stored.definition, run)?;
+    let launch = newest_launch(connection, stored.place, run)?;
+    let deadline = row::deadline(&stored.progress, run)?;
     let summary = row::to_summary(stored.origin, stored.progress)?;
-    Ok(Some(RunStory { summary, attempts, entries, log_tails, notices, definition }))
+    Ok(Some(RunStory { summary, attempts, entries, log_tails, notices, definition, launch, deadline }))
 }
 
 pub(super) fn summaries(stored: Vec<Stored>) -> Result<Vec<RunSummary>, Fault> {
@@ -209,21 +212,24 @@ fn whole_run(
             }
         },
         attempts: attempts(connection, place, &origin.id)?,
-        launch: connection
-            .prepare_cached(sql::NEWEST_LAUNCH)?
-            .query_row([place], |row| {
-                Ok(LaunchRow {
-                    generation: row.get(0)?,
-                    request: row.get(1)?,
-                    first_sent_at: row.get(2)?,
-                    unresolved: row.get(3)?,
-                })
-            })
-            .optional()?
-            .map(|launch| launch.into_launch(&origin.id))
-            .transpose()?,
+        launch: newest_launch(connection, place, &origin.id)?,
     };
     Ok(row::to_run(origin, progress, parts)?)
+}
+
+fn newest_launch(connection: &Connection, place: i64, run: &RunId) -> Result<Option<Launch>, Fault> {
+    let launch = connection
+        .prepare_cached(sql::NEWEST_LAUNCH)?
+        .query_row([place], |row| {
+            Ok(LaunchRow {
+                generation: row.get(0)?,
+                request: row.get(1)?,
+                first_sent_at: row.get(2)?,
+                unresolved: row.get(3)?,
+            })
+        })
+        .optional()?;
+    Ok(launch.map(|launch| launch.into_launch(run)).transpose()?)
 }
 
 fn read_definition(connection: &Connection, id: i64, run: &RunId) -> Result<Arc<Definition>, Fault> {
