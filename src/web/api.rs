@@ -200,10 +200,7 @@ async fn runs<S: Store>(
 }
 
 /// A page of runs, and after which of them the next one begins if there is one.
-pub(super) async fn listed<S: Store>(
-    store: &S,
-    query: RunQuery,
-) -> Result<(Vec<RunSummary>, Option<RunId>), Problem> {
+pub(super) async fn listed<S: Store>(store: &S, query: RunQuery) -> Result<(Vec<RunSummary>, Option<RunId>), Problem> {
     let (limit, before) = (query.limit, query.before.clone());
     // One more tells whether there is a next page.
     let mut runs = store.runs(RunQuery { limit: limit + 1, ..query }).await?;
