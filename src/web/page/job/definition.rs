@@ -80,7 +80,7 @@ fn when(schedule: &Schedule, admission: &Admission, facts: &mut Vec<Fact>) {
     }
 }
 
-fn meeting(overlap: Overlap) -> &'static str {
+pub(super) fn meeting(overlap: Overlap) -> &'static str {
     match overlap {
         Overlap::Skip => "the firing is skipped",
         Overlap::Allow => "both run",

@@ -24,6 +24,7 @@ use crate::engine::run::{RunId, Status};
 use crate::store::{RunQuery, RunSummary, Store};
 use crate::web::api::{Sources, listed, view_of};
 use crate::web::hands::job_name;
+use crate::web::objects::RunObject;
 
 /// How many runs the history shows at once.
 const HISTORY_SHOWN: usize = 20;
@@ -55,6 +56,8 @@ struct Seen {
     ended: Vec<RunSummary>,
     /// When it last went well, if ever.
     last_good: Option<DateTime<Utc>>,
+    /// What to do about the newest bad end, if it has ended badly since.
+    hint: Option<String>,
     /// The rows of the history, and after which of them there are more.
     rows: Vec<RunSummary>,
     last: Option<RunId>,
@@ -126,9 +129,13 @@ impl Seen {
             None => store.runs(of_job(&[Status::Succeeded], 1)).await?.pop(),
         };
         let last_good = good.and_then(|run| run.finished_at);
+        let hint = match state::row_of_bad_ends(&ended) {
+            Some(bad) => store.story(bad.newest.run.clone()).await?.and_then(|story| RunObject::from(story).hint),
+            None => None,
+        };
         let query = RunQuery { before: filter.before.clone(), ..of_job(&filter.statuses, HISTORY_SHOWN) };
         let (rows, last) = listed(store, query).await?;
-        Ok(Seen { name, view, living, ended, last_good, rows, last })
+        Ok(Seen { name, view, living, ended, last_good, hint, rows, last })
     }
 }
 
@@ -154,20 +161,18 @@ fn history(seen: &Seen, filter: &Filter, now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// What may be done with a job. Each has a key, so that none turns into another while somebody fills it in.
+/// What may be done with a job.
 fn deeds(view: &JobView) -> Markup {
     let path = format!("/jobs/{}", view.job.name);
+    let meets = definition::meeting(view.job.admission.overlap);
+    let trigger = format!("Records a run now, whatever the schedule says. If another one lives: {meets}.");
     let is_paused = matches!(&view.paused, Some((Scope::Job(_), _)));
     html! {
-        div data-key="trigger" {
-            (deed(&format!("{path}/trigger"), "Trigger", "Starts a run now, whatever its schedule says.", &html! {}))
-        }
+        (deed(&format!("{path}/trigger"), "Trigger", &trigger, &html! {}))
         @if is_paused {
-            div data-key="resume" {
-                (deed(&format!("{path}/resume"), "Resume", "From now on it fires again. Nothing of the pause is made up for.", &html! {}))
-            }
+            (deed(&format!("{path}/resume"), "Resume", "It fires again from now on. Nothing of the pause is made up for.", &html! {}))
         } @else {
-            div data-key="pause" { (deed(&format!("{path}/pause"), "Pause", "Its instants are recorded as skipped meanwhile. What runs goes on.", &hours())) }
+            (deed(&format!("{path}/pause"), "Pause", "Its instants are recorded as skipped meanwhile. What runs goes on.", &hours()))
         }
     }
 }
@@ -204,7 +209,7 @@ mod tests {
 
     pub(super) fn seen(view: Option<JobView>, ended: Vec<RunSummary>) -> Seen {
         let name = JobName::new("nightly").unwrap();
-        Seen { name, view, living: Vec::new(), rows: ended.clone(), ended, last_good: None, last: None }
+        Seen { name, view, living: Vec::new(), rows: ended.clone(), ended, last_good: None, hint: None, last: None }
     }
 
     pub(super) fn paused(scope: Scope, reason: &str) -> Option<(Scope, Pause)> {

@@ -1,6 +1,7 @@
 //! What follows on a failure, in words: each retrier with its waits, what is not tried again, the longest that a run can take.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use maud::{Markup, html};
 
@@ -39,26 +40,29 @@ pub(super) fn in_words(definition: &Definition) -> Markup {
 fn waits(retrier: &Retrier) -> String {
     let granted = retrier.max_attempts;
     let told: Vec<String> = (1..=granted.min(WAITS_TOLD)).map(|nth| exactly(delay(retrier, nth))).collect();
-    let (Some(first), Some(last)) = (told.first(), told.last()) else { return "never tried again".to_owned() };
+    let Some(first) = told.first() else { return "never tried again".to_owned() };
+    let last = exactly(last_wait(retrier));
     let retries = count(usize::try_from(granted).unwrap_or(usize::MAX), "retry", "retries");
-    let is_steady = retrier.backoff_rate <= 1.0;
-    let mut text = match granted {
+    let text = match granted {
         1 => format!("{retries} after {first}"),
-        _ if is_steady => format!("{retries}, each after {first}"),
+        _ if *first == last => format!("{retries}, each after {first}"),
         2..=WAITS_TOLD => format!("{retries} after {}", told.join(", ")),
-        _ => {
-            // Asked in closed form: there can be a hundred million.
-            let longest = retrier.waits(granted).saturating_sub(retrier.waits(granted - 1));
-            format!("{retries} after {} and so on, the last after {}", told.join(", "), exactly(longest))
-        }
+        _ => format!("{retries} after {} and so on, the last after {last}", told.join(", ")),
     };
-    if !is_steady && granted > 1 && told.iter().all(|wait| wait == last) {
-        text = format!("{retries}, each after {first}");
-    }
     match retrier.jitter_strategy {
         Jitter::None => text,
         Jitter::Full => format!("{text}, where each wait is drawn between zero and that"),
     }
+}
+
+/// The wait before the last retry. There can be a hundred million, and then it is good to the second.
+fn last_wait(retrier: &Retrier) -> Duration {
+    let granted = retrier.max_attempts;
+    if granted <= WAITS_TOLD {
+        return delay(retrier, granted);
+    }
+    let exact = retrier.waits(granted).saturating_sub(retrier.waits(granted - 1));
+    Duration::from_secs((exact + Duration::from_millis(500)).as_secs())
 }
 
 /// What else there is to know about a failure, a sentence each.
@@ -151,7 +155,6 @@ fn attempts_of(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::engine::exit_codes::ExitCodes;

@@ -8,8 +8,6 @@ use super::super::table::in_one_line;
 use super::{ENDED_SHOWN, Seen, on_both_clocks};
 use crate::daemon::driver::JobView;
 use crate::engine::admit::failed_in_a_row;
-use crate::engine::failure::{ErrorName, Failure};
-use crate::engine::hint::hint;
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::Status;
 use crate::store::RunSummary;
@@ -70,7 +68,7 @@ fn went(seen: &Seen) -> Markup {
                         None => "; no run of it that is kept succeeded.",
                     }
                 }
-                (why(bad.newest))
+                (why(bad.newest, seen.hint.as_deref()))
             },
             (None, Some(at)) => p { (mark(Look::Good, "Well:")) " its last run that ended by itself succeeded, " (moment(at)) "." },
             (None, None) => p { (mark(Look::Gone, "No outcome yet:")) " no run of it has ended by itself." },
@@ -78,32 +76,30 @@ fn went(seen: &Seen) -> Markup {
     }
 }
 
-fn why(run: &RunSummary) -> Markup {
-    let failure =
-        run.error.as_deref().map(|error| Failure::new(ErrorName::new(error), run.cause.as_deref().unwrap_or_default()));
+fn why(newest: &RunSummary, hint: Option<&str>) -> Markup {
     html! {
         p .cause {
-            a href={ "/runs/" (run.run) } { "The newest of them" } ": "
-            @if let Some(error) = &run.error { code { (error) } " " }
-            @match &run.cause { Some(cause) => (in_one_line(cause)), None => (status(run.status)) }
+            a href={ "/runs/" (newest.run) } { "The newest of them" } ": "
+            @if let Some(error) = &newest.error { code { (error) } " " }
+            @match &newest.cause { Some(cause) => (in_one_line(cause)), None => (status(newest.status)) }
         }
-        @if let Some(hint) = failure.as_ref().and_then(hint) { p .hint { (hint.text) } }
+        @if let Some(hint) = hint { p .hint { (hint) } }
     }
 }
 
 /// Runs that ended badly, one after the other, up to the newest.
 #[derive(Debug, PartialEq)]
-struct BadEnds<'r> {
+pub(super) struct BadEnds<'r> {
     count: usize,
     /// Whether there may be more, beyond what was looked at.
     is_at_least: bool,
     /// When the first of them ended.
     since: DateTime<Utc>,
-    newest: &'r RunSummary,
+    pub(super) newest: &'r RunSummary,
 }
 
 /// Of runs that ended, newest first. What somebody cancelled neither counts nor breaks the row.
-fn row_of_bad_ends(ended: &[RunSummary]) -> Option<BadEnds<'_>> {
+pub(super) fn row_of_bad_ends(ended: &[RunSummary]) -> Option<BadEnds<'_>> {
     let since_good = ended.iter().take_while(|run| run.status != Status::Succeeded);
     let bad: Vec<&RunSummary> = since_good.filter(|run| failed_in_a_row(0, run.status) > 0).collect();
     let (newest, first) = (bad.first()?, bad.last()?);
@@ -154,12 +150,13 @@ mod tests {
             cause: Some("CannotPullContainerError: <script>".to_owned()),
             ..run(Status::Failed, 0)
         };
-        let seen = Seen { last_good: Some(at(-600)), ..seen(Some(view("@daily")), vec![failed]) };
+        let hint = Some("look at <i>the image</i>".to_owned());
+        let seen = Seen { last_good: Some(at(-600)), hint, ..seen(Some(view("@daily")), vec![failed]) };
         let shown = lines(&seen, at(60)).into_string();
         assert!(shown.contains("Failing</span> since <time datetime=\"2026-01-01T00:00:10Z\""), "{shown}");
         assert!(shown.contains("its last run ended badly; it last succeeded <time"), "{shown}");
         assert!(shown.contains("<code>States.TaskFailed</code> CannotPullContainerError: &lt;script&gt;"), "{shown}");
-        assert!(shown.contains("<p class=\"hint\">"), "{shown}");
+        assert!(shown.contains("<p class=\"hint\">look at &lt;i&gt;the image"), "{shown}");
     }
 
     #[test]
