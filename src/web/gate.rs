@@ -174,7 +174,10 @@ impl Gate {
             } else {
                 "this token is not known"
             };
-            if said.is_none() && is_reading(request.method()) && page::wants_a_page(request.headers()) {
+            if said.is_none() && page::wants_a_page(request.headers()) {
+                if !is_reading(request.method()) {
+                    return Err(Box::new(page::signed_out()));
+                }
                 let asked_for = request.uri().path_and_query().map_or("/", |asked_for| asked_for.as_str());
                 return Err(Box::new(page::lead_to_sign_in(asked_for)));
             }
@@ -371,6 +374,27 @@ mod tests {
         }
         assert_eq!(refused(Method::POST, &[("content-length", "0")]), None);
         assert_eq!(refused(Method::POST, &[]), None);
+        let form = [("content-length", "2"), ("content-type", "application/x-www-form-urlencoded")];
+        let of_a_page = [form[0], form[1], ("origin", "http://127.0.0.1:8474")];
+        assert_eq!(refused(Method::POST, &of_a_page), None, "a foreign origin was refused before");
+    }
+
+    #[test]
+    fn a_session_is_known_by_its_token_and_ends_with_it() {
+        let holder = Holder { name: Some("ops".to_owned()), may: May::Act };
+        let rules = |token| Rules::with_tokens(Vec::new(), [(holder.clone(), token)].into_iter());
+        let now = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+        let until = now + session::LASTS;
+        let before = rules("token-of-ops-1");
+        assert_eq!(before.sign_in(b"token-of-ops-2", until), None);
+        let proof = before.sign_in(b"token-of-ops-1", until).unwrap();
+        assert_eq!(before.signed_in(&proof, now), Some(&holder));
+        assert_eq!(before.signed_in(&proof, until), None, "it is over");
+        assert_eq!(rules("token-of-ops-2").signed_in(&proof, now), None, "another token was set");
+        let (_, code) = proof.split_once('-').unwrap();
+        let longer = format!("{}-{code}", (until - chrono::TimeDelta::seconds(1)).timestamp());
+        assert_eq!(before.signed_in(&longer, now), None, "another time needs another proof");
+        assert!(!proof.contains("token-of-ops"));
     }
 
     #[test]

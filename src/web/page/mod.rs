@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 
 pub(super) use self::assets::is_asset;
 pub(super) use self::shell::{not_found, wants_a_page};
-pub(super) use self::sign_in::{PATH as SIGN_IN, lead_to_sign_in};
+pub(super) use self::sign_in::{PATH as SIGN_IN, lead_to_sign_in, signed_out};
 use super::api::Route;
 use crate::engine::job::JobName;
 use crate::store::Store;

@@ -155,7 +155,7 @@ pub(super) fn count(number: usize, one: &str, several: &str) -> String {
 /// A form that does something, behind a button that only opens it: doing it takes a second look.
 pub(super) fn deed(path: &str, name: &str, what: &str, more: &Markup) -> Markup {
     html! {
-        details .deed {
+        details .deed data-key=(path) {
             summary { (name) }
             form .stack method="post" action=(path) {
                 p { (what) }
