@@ -271,7 +271,7 @@ impl Data {
             .rev()
             .map(|(_, run)| run)
             .filter(|run| query.job.as_ref().is_none_or(|job| *job == run.origin.job))
-            .filter(|run| query.status.is_none_or(|status| status == run.progress.status))
+            .filter(|run| query.statuses.is_empty() || query.statuses.contains(&run.progress.status))
             .take(query.limit)
             .map(Stored::summary)
             .collect()

@@ -176,8 +176,8 @@ pub struct Loaded {
 pub struct RunQuery {
     /// Of this job only.
     pub job: Option<JobName>,
-    /// In this status only.
-    pub status: Option<Status>,
+    /// In one of these statuses only; in any if none is named.
+    pub statuses: Vec<Status>,
     /// Recorded before this run.
     pub before: Option<RunId>,
     /// At most so many.

@@ -1,6 +1,7 @@
 //! The routes. `docs/` names them; `objects.rs` is what they answer with.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,7 +132,17 @@ impl IntoResponse for Problem {
 
 /// Asks the loop for its jobs.
 pub(super) async fn views(mailbox: &Mailbox) -> Result<Vec<JobView>, Problem> {
-    let answered = tokio::time::timeout(ANSWER_WITHIN, mailbox.jobs()).await;
+    in_time(mailbox.jobs()).await
+}
+
+/// Asks it for one of them; none if the configuration does not have it.
+pub(super) async fn view_of(mailbox: &Mailbox, job: &JobName) -> Result<Option<JobView>, Problem> {
+    in_time(mailbox.job(job.clone())).await
+}
+
+/// What the loop answers.
+async fn in_time<T>(answer: impl Future<Output = Option<T>>) -> Result<T, Problem> {
+    let answered = tokio::time::timeout(ANSWER_WITHIN, answer).await;
     let answered =
         answered.map_err(|_elapsed| Problem::unavailable("the daemon is busy and did not answer in time"))?;
     answered.ok_or_else(|| Problem::unavailable("the daemon is stopping"))
@@ -145,12 +156,12 @@ async fn jobs<S: Store>(State(sources): State<Sources<S>>) -> Result<Json<Vec<Jo
 }
 
 async fn job<S: Store>(State(sources): State<Sources<S>>, Named(name): Named) -> Result<Json<JobObject>, Problem> {
-    let views = views(&sources.mailbox).await?;
-    let view = views.iter().find(|view| view.job.name.as_str() == name);
+    let name = hands::job_name(&name)?;
+    let view = view_of(&sources.mailbox, &name).await?;
     let view = view.ok_or_else(|| Problem::not_found(format!("there is no job `{name}`")))?;
     let newest = RunQuery { job: Some(view.job.name.clone()), limit: 1, ..RunQuery::default() };
     let last_run = sources.store.runs(newest).await?.pop();
-    Ok(Json(JobObject::new(view, last_run)))
+    Ok(Json(JobObject::new(&view, last_run)))
 }
 
 /// The query of `/api/v1/runs`. A key that is misspelt must not list what was not asked for.
@@ -168,18 +179,27 @@ async fn runs<S: Store>(
     Asked(query): Asked<RunsQuery>,
 ) -> Result<Response, Problem> {
     let job = query.job.map(|job| JobName::new(&job)).transpose();
-    let status = query.status.map(|text| text.parse::<Status>().map_err(|()| text)).transpose();
+    let status = query.status.as_deref().map(status).transpose()?;
     let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
     let query = RunQuery {
         job: job.map_err(|error| Problem::bad_request(error.to_string()))?,
-        status: status.map_err(|text| Problem::bad_request(format!("`{text}` is not a status: {}", statuses())))?,
+        statuses: status.into_iter().collect(),
         before: query.before.as_deref().map(RunId::from_text),
-        // One more tells whether there is a next page.
-        limit: limit + 1,
+        limit,
     };
-    let mut runs = sources.store.runs(query.clone()).await?;
-    if let (true, Some(before)) = (runs.is_empty(), &query.before)
-        && sources.store.story(before.clone()).await?.is_none()
+    let job = query.job.clone();
+    let (runs, last) = listed(&sources.store, query).await?;
+    let kept = [("job", job.as_ref().map(JobName::as_str)), ("status", status.map(Status::as_str))];
+    Ok(page_of("/api/v1/runs", &runs, limit, last.map(|run| run.to_string()), &kept))
+}
+
+/// A page of runs, and after which of them the next one begins if there is one.
+pub(super) async fn listed<S: Store>(store: &S, query: RunQuery) -> Result<(Vec<RunSummary>, Option<RunId>), Problem> {
+    let (limit, before) = (query.limit, query.before.clone());
+    // One more tells whether there is a next page.
+    let mut runs = store.runs(RunQuery { limit: limit + 1, ..query }).await?;
+    if let (true, Some(before)) = (runs.is_empty(), &before)
+        && store.story(before.clone()).await?.is_none()
     {
         return Err(Problem::not_found(format!(
             "there is no run `{before}` to list from; begin anew without `before`"
@@ -187,10 +207,13 @@ async fn runs<S: Store>(
     }
     let more = runs.len() > limit;
     runs.truncate(limit);
-    let last = runs.last().filter(|_| more).map(|run| run.run.to_string());
-    let job = query.job.as_ref().map(JobName::as_str);
-    let kept = [("job", job), ("status", query.status.map(Status::as_str))];
-    Ok(page_of("/api/v1/runs", &runs, limit, last, &kept))
+    let last = runs.last().filter(|_| more).map(|run| run.run.clone());
+    Ok((runs, last))
+}
+
+/// The status of this name.
+pub(super) fn status(text: &str) -> Result<Status, Problem> {
+    text.parse().map_err(|()| Problem::bad_request(format!("`{text}` is not a status: {}", statuses())))
 }
 
 /// A page of a list, which names the next one if there is one. Source of the header: RFC 8288.

@@ -5,7 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::api::{Problem, Sources, views, waits_for};
+use super::api::{Problem, Sources, view_of, waits_for};
 use super::asked::{Asked, Named};
 use crate::daemon::clock;
 use crate::daemon::driver::JobView;
@@ -41,7 +41,7 @@ pub(super) async fn why<S: Store>(
     let unknown = || Problem::not_found(format!("there is no job `{name}`"));
     let job = JobName::new(&name).map_err(|_| unknown())?;
     let runs = sources.store.of_instant(job.clone(), at).await?;
-    let views = views(&sources.mailbox).await?;
+    let view = view_of(&sources.mailbox, &job).await?;
     let waits_for = match runs.first() {
         Some(run) => waits_for(&sources, run).await,
         None => None,
@@ -50,9 +50,9 @@ pub(super) async fn why<S: Store>(
         Some(what) => format!("{told}: {what}"),
         None => told,
     });
-    let answer = match (told, views.iter().find(|view| view.job.name == job)) {
+    let answer = match (told, view) {
         (Some(told), _) => told,
-        (None, Some(view)) => untold(view, at, clock::now()),
+        (None, Some(view)) => untold(&view, at, clock::now()),
         (None, None) => return Err(unknown()),
     };
     Ok(Json(WhyObject { job, at, answer, runs }))

@@ -3,6 +3,7 @@
 //! Each query sees one state of the database, that of the last commit when it began, and hinders no commit. A row that
 //! can't be read back fails the query and is named, see [`row::Damaged`].
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -87,15 +88,22 @@ pub(super) fn runs(connection: &Connection, query: &RunQuery) -> Result<Vec<RunS
     let Some(before) = before else { return Ok(Vec::new()) };
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let job = query.job.as_ref().map(JobName::as_str);
-    let status = query.status.map(|status| status.as_str());
-    let stored = match (job, status) {
+    let newest = |status: Option<Status>| match (job, status.map(Status::as_str)) {
         (None, None) => stored_runs(connection, sql::RUNS, params![before, limit]),
         (Some(job), None) => stored_runs(connection, sql::RUNS_OF_JOB, params![job, before, limit]),
         (None, Some(status)) => stored_runs(connection, sql::RUNS_IN_STATUS, params![status, before, limit]),
         (Some(job), Some(status)) => {
             stored_runs(connection, sql::RUNS_OF_JOB_IN_STATUS, params![job, status, before, limit])
         }
-    }?;
+    };
+    // An index leads to the newest of each status, and the newest of all are among them.
+    let mut stored = if query.statuses.is_empty() { newest(None)? } else { Vec::new() };
+    for status in &query.statuses {
+        stored.extend(newest(Some(*status))?);
+    }
+    stored.sort_unstable_by_key(|run| Reverse(run.place));
+    stored.dedup_by_key(|run| run.place);
+    stored.truncate(query.limit);
     summaries(stored)
 }
 
