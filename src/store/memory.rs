@@ -24,7 +24,7 @@ use crate::engine::job::{Definition, JobName};
 use crate::engine::launch::Launch;
 use crate::engine::notice::{ChannelId, Standing};
 use crate::engine::retention::Retention;
-use crate::engine::run::{Run, RunId, Status};
+use crate::engine::run::{Attempt, Run, RunId, Status};
 
 /// A handle on a store in memory; clones share it.
 #[derive(Debug, Clone)]
@@ -171,6 +171,19 @@ impl Store for MemoryStore {
         self.data().of_instant(&job, instant).map_err(|source| row::told("look an instant up", source))
     }
 
+    async fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        Ok(self.data().launches(from, until, limit))
+    }
+
+    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
+        self.data().attempts(runs).map_err(|source| row::told("read the attempts of runs", source))
+    }
+
     async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let data = self.data();
         let older = data.audit.iter().rev().filter(|row| before.is_none_or(|before| row.seq < before));
@@ -257,6 +270,29 @@ impl Data {
         let mut found: Vec<RunSummary> =
             named.into_iter().filter(|run| row::stands_for(run, instant)).take(1).collect();
         found.extend(asked.into_iter().filter(|run| run.scheduled_at == instant));
+        Ok(found)
+    }
+
+    fn launches(&self, from: DateTime<Utc>, until: DateTime<Utc>, limit: usize) -> Vec<DateTime<Utc>> {
+        let all = self.runs.values().flat_map(|run| run.launches.values());
+        let mut sent: Vec<DateTime<Utc>> = all
+            .filter_map(|launch| DateTime::from_timestamp_millis(launch.first_sent_at))
+            .filter(|at| (from..=until).contains(at))
+            .collect();
+        sent.sort_unstable_by(|a, b| b.cmp(a));
+        sent.truncate(limit);
+        sent
+    }
+
+    fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, Fault> {
+        let mut found = Vec::new();
+        for run in runs {
+            if let Some(stored) = self.places.get(&run).and_then(|place| self.runs.get(place)) {
+                let bodies = stored.attempts.iter();
+                let attempts = bodies.map(|body| row::to_attempt(body, &run)).collect::<Result<_, _>>()?;
+                found.push((run, attempts));
+            }
+        }
         Ok(found)
     }
 

@@ -393,6 +393,26 @@ pub trait Store: Clone + Send + Sync + 'static {
         instant: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
 
+    /// When launches were first sent in the range [`from`, `until`], newest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DateTime<Utc>>, StoreError>> + Send;
+
+    /// The attempts of each of these runs, in order; nothing of a run that there is not.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn attempts(
+        &self,
+        runs: Vec<RunId>,
+    ) -> impl Future<Output = Result<Vec<(RunId, Vec<Attempt>)>, StoreError>> + Send;
+
     /// What people did, newest first, before this place in the record.
     ///
     /// # Errors

@@ -311,6 +311,35 @@ pub(super) fn of_instant(
     Ok(found)
 }
 
+pub(super) fn launches(
+    connection: &Connection,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<DateTime<Utc>>, Fault> {
+    let mut statement = connection.prepare_cached(sql::LAUNCHES)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![from.timestamp_millis(), until.timestamp_millis(), limit])?;
+    let mut launches = Vec::new();
+    while let Some(row) = rows.next()? {
+        launches.push(row::instant(column(row, "first_sent_at", "a launch")?, "a launch", "first_sent_at")?);
+    }
+    Ok(launches)
+}
+
+pub(super) fn attempts_of(connection: &Connection, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, Fault> {
+    let mut place_of = connection.prepare_cached(sql::RUN_EXTENT)?;
+    let mut found = Vec::new();
+    for run in runs {
+        let place: Option<i64> = place_of.query_row([run.as_str()], |row| row.get(0)).optional()?;
+        if let Some(place) = place {
+            let attempts = attempts(connection, place, &run)?;
+            found.push((run, attempts));
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn audit(connection: &Connection, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, Fault> {
     let mut statement = connection.prepare_cached(sql::AUDIT)?;
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);

@@ -112,6 +112,9 @@ statements! {
     ATTEMPTS = "SELECT body FROM attempt WHERE run = $1 ORDER BY attempt";
     NEWEST_LAUNCH = "SELECT generation, request, first_sent_at, unresolved FROM launch \
                      WHERE run = $1 ORDER BY generation DESC LIMIT 1";
+    /// Answered by the index alone.
+    LAUNCHES = "SELECT first_sent_at FROM launch WHERE first_sent_at >= $1 AND first_sent_at <= $2 \
+                ORDER BY first_sent_at DESC LIMIT $3";
     EVENTS = "SELECT seq, at, type, detail FROM event WHERE run = $1 ORDER BY seq";
     LOG_TAILS = "SELECT attempt, body FROM log_tail WHERE run = $1 ORDER BY attempt";
     NOTICE = "SELECT seq, ", notice_columns!(), " FROM notice WHERE id = $1";
@@ -233,6 +236,8 @@ mod tests {
             RUN_EXTENT,
             RUN_OF_INSTANT,
             RUNS_ASKED_FOR,
+            LAUNCHES,
+            ATTEMPTS,
             AUDIT,
             JOB_AFTER,
             NTH_NEWEST_OF_JOB,
@@ -266,7 +271,7 @@ mod tests {
                 .unwrap()
                 .map(Result::unwrap)
                 .collect();
-            let is_table = |step: &String| step.starts_with("SCAN run") || step.starts_with("SCAN notice");
+            let is_table = |step: &String| ["SCAN run", "SCAN notice", "SCAN launch"].iter().any(|scan| step.starts_with(scan));
             // Newest first, up to the limit.
             let is_all = |step: &String| sql == AUDIT || step.contains("run_unfinished");
             let scans = |step: &String| is_table(step) && !is_all(step);
