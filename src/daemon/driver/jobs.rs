@@ -238,6 +238,11 @@ impl Driver {
         self.jobs.values().map(|entry| self.view(entry)).collect()
     }
 
+    /// One job; none if the configuration does not have it.
+    pub fn job_view(&self, name: &JobName) -> Option<JobView> {
+        self.jobs.get(name).map(|entry| self.view(entry))
+    }
+
     /// How much later than its instants a job leaves; none if the configuration does not have it.
     pub fn offset_of(&self, name: &JobName) -> Option<TimeDelta> {
         self.jobs.get(name).map(|entry| entry.offset)

@@ -267,7 +267,7 @@ impl Store for SqliteStore {
         self.ask_in_time("read which channels are owed notices", read::owed_channels).await
     }
 
-    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+    async fn notices(&self, query: NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, StoreError> {
         self.ask_in_time("list notices", move |connection| read::notices(connection, &query)).await
     }
 

@@ -120,14 +120,17 @@ statements! {
     NOTICE = "SELECT seq, ", notice_columns!(), " FROM notice WHERE id = $1";
     NOTICES_OF_RUN = "SELECT ", notice_columns!(), ", NULL AS run_id FROM notice WHERE run = $1 ORDER BY seq";
     NOTICES = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-               WHERE notice.seq < $1 ORDER BY notice.seq DESC LIMIT $2";
+               WHERE notice.seq < $1 AND ($2 IS NULL OR notice.channel = $2) ORDER BY notice.seq DESC LIMIT $3";
     NOTICES_OF_JOB = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-                      WHERE notice.job = $1 AND notice.seq < $2 ORDER BY notice.seq DESC LIMIT $3";
+                      WHERE notice.job = $1 AND notice.seq < $2 AND ($3 IS NULL OR notice.channel = $3) \
+                      ORDER BY notice.seq DESC LIMIT $4";
     NOTICES_IN_STATE = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-                        WHERE notice.state = $1 AND notice.seq < $2 ORDER BY notice.seq DESC LIMIT $3";
+                        WHERE notice.state = $1 AND notice.seq < $2 AND ($3 IS NULL OR notice.channel = $3) \
+                        ORDER BY notice.seq DESC LIMIT $4";
     NOTICES_OF_JOB_IN_STATE = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice \
                                JOIN run ON run.seq = notice.run WHERE notice.job = $1 AND notice.state = $2 \
-                               AND notice.seq < $3 ORDER BY notice.seq DESC LIMIT $4";
+                               AND notice.seq < $3 AND ($4 IS NULL OR notice.channel = $4) \
+                               ORDER BY notice.seq DESC LIMIT $5";
     DUE_NOTICES = "SELECT ", notice_columns!(), " FROM notice WHERE notice.state = 'owed' AND channel = $1 \
                    AND next_at > $2 AND next_at <= $3 ORDER BY next_at, seq LIMIT $4";
     /// Leaps from channel to channel, however many notices each is owed.
