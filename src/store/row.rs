@@ -189,7 +189,7 @@ pub(super) fn to_run(origin: Origin, progress: Progress, parts: Parts) -> Result
     let run = Run {
         scheduled_at: instant(scheduled_at, &named, "scheduled_at")?,
         created_at: instant(created_at, &named, "created_at")?,
-        deadline: progress.deadline.map(|at| instant(at, &named, "deadline")).transpose()?,
+        deadline: deadline(&progress, &id)?,
         request: request.map(|text| from_json(&text, &named, "request")).transpose()?,
         retries_used: from_json(&progress.retries_used, &named, "retries_used")?,
         id,
@@ -208,6 +208,11 @@ pub(super) fn to_run(origin: Origin, progress: Progress, parts: Parts) -> Result
         return Err(Damaged::new(&named, "status", format!("it says {told}, and the state is {is}")));
     }
     Ok(run)
+}
+
+/// When a run's `timeout` is over.
+pub(super) fn deadline(progress: &Progress, run: &RunId) -> Result<Option<DateTime<Utc>>, Damaged> {
+    progress.deadline.map(|at| instant(at, &named(run), "deadline")).transpose()
 }
 
 /// The run as listings show it.

@@ -137,6 +137,7 @@ async fn every_state_comes_back_as_it_was(bench: impl Bench) {
         assert_eq!(story.summary, summary_of(&life.run), "{name}");
         assert_eq!(story.attempts, life.run.attempts, "{name}");
         assert_eq!(story.entries, life.all_entries, "{name}");
+        assert_eq!((story.launch, story.deadline), (life.run.launch, life.run.deadline), "{name}");
     }
 }
 
@@ -396,18 +397,24 @@ async fn listings_filter_by_job_and_status(bench: impl Bench) {
     save(&store, lives.iter_mut().map(Life::save).collect()).await;
     let jobs = [None, Some(job("due")), Some(job("nobody"))];
     let before = [None, Some(lives[20].run.id.clone())];
-    for status in Status::ALL.into_iter().map(Some).chain([None]) {
+    let each = Status::ALL.into_iter().map(|status| vec![status]);
+    let several = [vec![], vec![Status::Failed, Status::Running, Status::Succeeded], vec![Status::Due, Status::Due]];
+    for statuses in each.chain(several) {
         for (job, before) in jobs.iter().flat_map(|job| before.iter().map(move |before| (job, before))) {
             let end = if before.is_some() { 20 } else { lives.len() };
             let mut expected: Vec<RunSummary> = lives[..end]
                 .iter()
                 .map(|life| summary_of(&life.run))
-                .filter(|run| status.is_none_or(|status| run.status == status))
+                .filter(|run| statuses.is_empty() || statuses.contains(&run.status))
                 .filter(|run| job.as_ref().is_none_or(|job| run.job == *job))
                 .collect();
             expected.reverse();
-            let query = RunQuery { job: job.clone(), status, before: before.clone(), limit: 100 };
-            assert_eq!(store.runs(query.clone()).await.unwrap(), expected, "{query:?}");
+            for limit in [100, 3] {
+                expected.truncate(limit);
+                let (job, statuses, before) = (job.clone(), statuses.clone(), before.clone());
+                let query = RunQuery { job, statuses, before, limit };
+                assert_eq!(store.runs(query.clone()).await.unwrap(), expected, "{query:?}");
+            }
         }
     }
 }

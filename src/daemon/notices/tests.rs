@@ -158,7 +158,8 @@ impl Scene {
 
     /// All notices by name: where they are, how often they were tried, what went wrong last.
     async fn kept(&self) -> Vec<(String, NoticeState, u32, Option<String>)> {
-        let listed = self.store.notices(NoticeQuery { limit: usize::MAX, ..NoticeQuery::default() }).await.unwrap();
+        let listed =
+            self.store.notices(NoticeQuery { limit: usize::MAX, ..NoticeQuery::default() }).await.unwrap().unwrap();
         let mut kept: Vec<_> = listed
             .into_iter()
             .map(|NoticeSummary { id, state, tries, last_error, .. }| (id, state, tries, last_error))

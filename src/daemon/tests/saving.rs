@@ -22,7 +22,7 @@ use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, T
 use crate::store::memory::MemoryStore;
 use crate::store::{
     AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, Position, Pruned, RunQuery, RunSave,
-    RunStory, RunSummary, Snapshot, Store, StoreError, Term,
+    RunStory, RunSummary, Snapshot, Span, Store, StoreError, Term,
 };
 
 /// More looks than there is room for in the channel of reports.
@@ -233,6 +233,28 @@ impl Store for Moody {
         self.store.story(run).await
     }
 
+    async fn recent_runs(&self, jobs: Vec<JobName>, per_job: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.store.recent_runs(jobs, per_job).await
+    }
+
+    async fn living(&self, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.store.living(limit).await
+    }
+
+    async fn bad_since(&self, since: DateTime<Utc>, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.store.bad_since(since, limit).await
+    }
+
+    async fn spans(
+        &self,
+        jobs: Vec<JobName>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        per_job: usize,
+    ) -> Result<Vec<Span>, StoreError> {
+        self.store.spans(jobs, from, until, per_job).await
+    }
+
     async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {
         self.store.of_instant(job, instant).await
     }
@@ -254,7 +276,7 @@ impl Store for Moody {
         self.store.owed_channels().await
     }
 
-    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+    async fn notices(&self, query: NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, StoreError> {
         self.store.notices(query).await
     }
 
