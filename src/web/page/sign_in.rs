@@ -40,7 +40,8 @@ pub(in super::super) fn lead_to_sign_in(asked_for: &str) -> Response {
     Redirect::to(&format!("{PATH}?to={to}")).into_response()
 }
 
-fn escaped(byte: u8) -> String {
+/// A byte as a query of an address holds it.
+pub(super) fn escaped(byte: u8) -> String {
     if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
         char::from(byte).to_string()
     } else {
