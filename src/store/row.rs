@@ -375,9 +375,15 @@ impl DefinitionIds {
     }
 }
 
-/// What the table `mark` says of the job's newest row.
-pub(super) fn to_left_out(text: &str, named: &str) -> Result<LeftOut, Damaged> {
+/// How instants of a job were left out, as the table `mark` says it.
+pub(super) fn to_left_out(text: Option<&str>, named: &str) -> Result<LeftOut, Damaged> {
+    let text = text.unwrap_or_default();
     text.parse().map_err(|()| Damaged::new(named, "left_out", format!("`{text}` is none")))
+}
+
+/// Null if in no way.
+pub(super) fn of_left_out(left_out: LeftOut) -> Option<String> {
+    (left_out != LeftOut::NONE).then(|| left_out.to_string())
 }
 
 pub(super) fn to_trigger(text: &str) -> Result<Trigger, Fault> {

@@ -5,6 +5,7 @@
 
 mod actions;
 mod assets;
+mod filter;
 mod job;
 mod overview;
 mod parts;
@@ -12,6 +13,7 @@ mod run;
 mod runs;
 mod shell;
 mod sign_in;
+mod table;
 mod timeline;
 
 use std::collections::BTreeMap;

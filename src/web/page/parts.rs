@@ -1,6 +1,7 @@
 //! What several pages show alike: instants, durations, statuses, causes.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -128,6 +129,24 @@ pub(super) fn lasting(time: TimeDelta) -> String {
     text
 }
 
+/// The same in every unit that it has, for what is configured or computed and not measured.
+pub(super) fn exactly(time: Duration) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let (mut rest, mut told) = (time.as_secs(), Vec::new());
+    for (size, unit) in units {
+        if rest / size > 0 {
+            told.push(format!("{} {unit}", rest / size));
+        }
+        rest %= size;
+    }
+    match time.subsec_millis() {
+        0 if told.is_empty() => told.push("0 s".to_owned()),
+        0 => {}
+        millis => told.push(format!("{millis} ms")),
+    }
+    told.join(" ")
+}
+
 /// A number of things, in the plural where they are several.
 pub(super) fn count(number: usize, one: &str, several: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {several}") }
@@ -170,6 +189,10 @@ mod tests {
         ];
         for (millis, text) in cases {
             assert_eq!(lasting(TimeDelta::milliseconds(millis)), text);
+        }
+        let exact = [(0, "0 s"), (500, "500 ms"), (90_500, "1 min 30 s 500 ms"), (93_661_000, "1 d 2 h 1 min 1 s")];
+        for (millis, text) in exact {
+            assert_eq!(exactly(Duration::from_millis(millis)), text);
         }
     }
 

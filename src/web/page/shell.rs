@@ -174,6 +174,11 @@ impl NoPage {
     pub(super) fn bad_request(what: impl Into<String>) -> NoPage {
         NoPage(StatusCode::BAD_REQUEST, what.into())
     }
+
+    /// The same with more to say.
+    pub(super) fn and(self, more: &str) -> NoPage {
+        NoPage(self.0, self.1 + more)
+    }
 }
 
 impl From<Problem> for NoPage {
