@@ -204,7 +204,15 @@ mod tests {
 
     pub(super) fn view(schedule: &str) -> JobView {
         let job = Arc::new(samples::job(schedule));
-        JobView { job, next_at: None, anchor: at(0), paused: None, offset: TimeDelta::zero() }
+        JobView {
+            job,
+            next_at: None,
+            anchor: at(0),
+            paused: None,
+            offset: TimeDelta::zero(),
+            failing: false,
+            living: 0,
+        }
     }
 
     pub(super) fn seen(view: Option<JobView>, ended: Vec<RunSummary>) -> Seen {

@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_page_of_marks_stays_light() {
         let hourly = view("hourly", "0 * * * *");
-        let marks = super::marks(&vec![&hourly; 50], &window(24));
+        let marks = marks(&vec![&hourly; 50], &window(24));
         assert!(marks.iter().all(|marks| marks.len() == 24));
         let quarters = view("quarters", "*/15 * * * *");
         let marks = super::marks(&vec![&quarters; 50], &window(12));
