@@ -33,6 +33,7 @@ mod metrics;
 mod notices;
 mod online;
 mod openapi;
+mod page_job;
 mod push;
 mod python;
 mod reload;
