@@ -10,6 +10,7 @@ pub mod memory;
 mod notice;
 mod prune;
 mod row;
+mod span;
 pub mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::job::{Definition, JobName};
+use crate::engine::launch::Launch;
 use crate::engine::log_tail::LogTail;
 use crate::engine::notice::{ChannelId, Notice, Standing};
 use crate::engine::pause::{Pause, Scope};
@@ -32,6 +34,7 @@ pub use self::notice::{
     PAUSE_MAX as NOTICE_PAUSE_MAX,
 };
 pub use self::prune::{Position, Pruned};
+pub use self::span::Span;
 
 /// One period of leadership; a higher term ends all lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -236,6 +239,10 @@ pub struct RunStory {
     pub notices: Vec<NoticeSummary>,
     /// What it does.
     pub definition: Arc<Definition>,
+    /// Its newest launch; none before the first.
+    pub launch: Option<Launch>,
+    /// When `timeout` is over, counted from its first launch.
+    pub deadline: Option<DateTime<Utc>>,
 }
 
 /// All that was stored at one instant, as a database of its own.
@@ -337,6 +344,45 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The database failed.
     fn story(&self, run: RunId) -> impl Future<Output = Result<Option<RunStory>, StoreError>> + Send;
 
+    /// The newest runs of each of these jobs, at most `per_job` of each; by job, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn recent_runs(
+        &self,
+        jobs: Vec<JobName>,
+        per_job: usize,
+    ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// The newest runs that live.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn living(&self, limit: usize) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// The runs that have ended badly since then, see [`Status::is_bad`]; the last end first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn bad_since(
+        &self,
+        since: DateTime<Utc>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// The runs of each of these jobs that lived at some time from `from` up to `until`, at most the newest `per_job` of each; by
+    /// job, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn spans(
+        &self,
+        jobs: Vec<JobName>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        per_job: usize,
+    ) -> impl Future<Output = Result<Vec<Span>, StoreError>> + Send;
+
     /// What became of an instant of a job: the row that stands for it, and the runs that people asked for it.
     ///
     /// # Errors
@@ -346,6 +392,26 @@ pub trait Store: Clone + Send + Sync + 'static {
         job: JobName,
         instant: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
+
+    /// When launches were first sent in the range [`from`, `until`], newest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DateTime<Utc>>, StoreError>> + Send;
+
+    /// The attempts of each of these runs, in order; nothing of a run that there is not.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn attempts(
+        &self,
+        runs: Vec<RunId>,
+    ) -> impl Future<Output = Result<Vec<(RunId, Vec<Attempt>)>, StoreError>> + Send;
 
     /// What people did, newest first, before this place in the record.
     ///
@@ -374,11 +440,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The database failed.
     fn owed_channels(&self) -> impl Future<Output = Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError>> + Send;
 
-    /// Lists notices, newest first.
+    /// Lists notices, newest first; none if there is no notice before which to list.
     ///
     /// # Errors
     /// The database failed.
-    fn notices(&self, query: NoticeQuery) -> impl Future<Output = Result<Vec<NoticeSummary>, StoreError>> + Send;
+    fn notices(
+        &self,
+        query: NoticeQuery,
+    ) -> impl Future<Output = Result<Option<Vec<NoticeSummary>>, StoreError>> + Send;
 
     /// How many notices are owed, and how many were given up.
     ///

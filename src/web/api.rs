@@ -5,8 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -14,6 +13,7 @@ use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
+use super::asked::{Asked, BODY_MAX, Named};
 use super::events::{Streams, events};
 use super::hands::{self, ReloadAsk};
 use super::metrics::metrics;
@@ -34,8 +34,6 @@ pub const RUNS_DEFAULT: usize = 20;
 /// How many runs one answer holds at most.
 pub const RUNS_MAX: usize = 1_000;
 
-/// The largest body that is read.
-const BODY_MAX: usize = 64 << 10;
 /// How long the loop may take to answer; it stands still only while one batch is being written.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -157,10 +155,7 @@ async fn jobs<S: Store>(State(sources): State<Sources<S>>) -> Result<Json<Vec<Jo
     Ok(Json(views.iter().map(|view| JobObject::new(view, last.remove(&view.job.name))).collect()))
 }
 
-async fn job<S: Store>(
-    State(sources): State<Sources<S>>,
-    Path(name): Path<String>,
-) -> Result<Json<JobObject>, Problem> {
+async fn job<S: Store>(State(sources): State<Sources<S>>, Named(name): Named) -> Result<Json<JobObject>, Problem> {
     let name = hands::job_name(&name)?;
     let view = view_of(&sources.mailbox, &name).await?;
     let view = view.ok_or_else(|| Problem::not_found(format!("there is no job `{name}`")))?;
@@ -181,9 +176,8 @@ struct RunsQuery {
 
 async fn runs<S: Store>(
     State(sources): State<Sources<S>>,
-    query: Result<Query<RunsQuery>, QueryRejection>,
+    Asked(query): Asked<RunsQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let job = query.job.map(|job| JobName::new(&job)).transpose();
     let status = query.status.as_deref().map(status).transpose()?;
     let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
@@ -247,7 +241,7 @@ pub fn statuses() -> String {
     Status::ALL.map(Status::as_str).join(", ")
 }
 
-async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>) -> Result<Json<RunObject>, Problem> {
+async fn run<S: Store>(State(sources): State<Sources<S>>, Named(id): Named) -> Result<Json<RunObject>, Problem> {
     let story = sources.store.story(RunId::from_text(&id)).await?;
     let story = story.ok_or_else(|| Problem::no_run(&RunId::from_text(&id)))?;
     let waits_for = waits_for(&sources, &story.summary).await;
@@ -271,9 +265,8 @@ struct AuditQuery {
 
 async fn audit<S: Store>(
     State(sources): State<Sources<S>>,
-    query: Result<Query<AuditQuery>, QueryRejection>,
+    Asked(query): Asked<AuditQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
     let mut rows: Vec<AuditRow> = sources.store.audit(query.before, limit + 1).await?;
     let more = rows.len() > limit;

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
@@ -131,7 +131,9 @@ impl Gate {
     /// Lets a request through, or answers why not.
     pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
         let rules = gate.access.rules();
-        if let Some(problem) = refusal(&rules.hosts, gate.is_loopback, request.method(), request.headers()) {
+        if let Some(problem) = other_target(request.uri(), request.headers())
+            .or_else(|| refusal(&rules.hosts, gate.is_loopback, request.method(), request.headers()))
+        {
             return problem.into_response();
         }
         let path = request.uri().path();
@@ -220,6 +222,14 @@ fn bearer(said: &[u8]) -> Option<&[u8]> {
 
 fn without_details(full: &Response) -> Response {
     (full.status(), Json(json!({ "ok": full.status().is_success() }))).into_response()
+}
+
+/// A target that names a server (`GET http://…`) must name the one of the Host header, which is checked. Source: RFC 9112, 3.2.2.
+fn other_target(target: &Uri, headers: &HeaderMap) -> Option<Problem> {
+    let named = target.authority()?.as_str();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_other = host.is_none_or(|host| !named.eq_ignore_ascii_case(host));
+    is_other.then(|| Problem::bad_request("the target of the request names another server than its Host header"))
 }
 
 /// Why a request is not served, whoever asks.
@@ -356,6 +366,22 @@ mod tests {
         }
         let twice = [("host", "127.0.0.1"), ("host", "127.0.0.1")];
         assert_eq!(refused(&twice, &[], &Method::GET), Some(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn a_target_names_the_server_that_the_host_header_names() {
+        let refused = |target: &str, host: &str| {
+            other_target(&target.parse().unwrap(), &headers(&[("host", host)])).map(|problem| problem.0)
+        };
+        for target in ["/api/v1/jobs", "http://127.0.0.1:8474/api/v1/jobs", "HTTP://127.0.0.1:8474"] {
+            assert_eq!(refused(target, "127.0.0.1:8474"), None, "{target}");
+        }
+        assert_eq!(refused("http://Cron.example/x", "cron.example"), None);
+        for target in ["http://evil.example/x", "http://127.0.0.1/x", "http://a@127.0.0.1:8474/x", "127.0.0.1:22"] {
+            assert_eq!(refused(target, "127.0.0.1:8474"), Some(StatusCode::BAD_REQUEST), "{target}");
+        }
+        let without_a_host = other_target(&"http://127.0.0.1/x".parse().unwrap(), &HeaderMap::new());
+        assert!(without_a_host.is_some());
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What became of an instant of a job, in one line: its row, or why it has none.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::api::{Problem, Sources, view_of, waits_for};
+use super::asked::{Asked, Named};
 use crate::daemon::clock;
 use crate::daemon::driver::JobView;
 use crate::engine::job::JobName;
@@ -35,10 +35,9 @@ pub(super) struct WhyQuery {
 
 pub(super) async fn why<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(name): Path<String>,
-    query: Result<Query<WhyQuery>, QueryRejection>,
+    Named(name): Named,
+    Asked(WhyQuery { at }): Asked<WhyQuery>,
 ) -> Result<Json<WhyObject>, Problem> {
-    let Query(WhyQuery { at }) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let unknown = || Problem::not_found(format!("there is no job `{name}`"));
     let job = JobName::new(&name).map_err(|_| unknown())?;
     let runs = sources.store.of_instant(job.clone(), at).await?;
@@ -157,7 +156,15 @@ mod tests {
 
     fn view(schedule: &str) -> JobView {
         let job = Arc::new(samples::job(schedule));
-        JobView { job, next_at: None, anchor: at(0), paused: None, offset: TimeDelta::zero() }
+        JobView {
+            job,
+            next_at: None,
+            anchor: at(0),
+            paused: None,
+            offset: TimeDelta::zero(),
+            failing: false,
+            living: 0,
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ mod store_faults;
 mod store_hands;
 mod store_lives;
 mod store_notices;
+mod store_page;
 mod store_prune;
 mod store_schemas;
 mod sts;

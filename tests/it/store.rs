@@ -137,6 +137,7 @@ async fn every_state_comes_back_as_it_was(bench: impl Bench) {
         assert_eq!(story.summary, summary_of(&life.run), "{name}");
         assert_eq!(story.attempts, life.run.attempts, "{name}");
         assert_eq!(story.entries, life.all_entries, "{name}");
+        assert_eq!((story.launch, story.deadline), (life.run.launch, life.run.deadline), "{name}");
     }
 }
 
@@ -293,7 +294,8 @@ async fn a_run_may_be_added_and_moved_in_one_batch(bench: impl Bench) {
 }
 
 pub(crate) fn mark(name: &str, schedule: &str, seconds: i64) -> Mark {
-    let standing = Standing { ended_badly: seconds % 2 == 1, left_out: (seconds > 3).then_some(LeftOut::NothingToDo) };
+    let left_out = LeftOut { nothing_to_do: seconds > 3, ..LeftOut::NONE };
+    let standing = Standing { ended_badly: seconds % 2 == 1, left_out };
     Mark { job: job(name), schedule: schedule.into(), mark: at(seconds), anchor: at(-5), failed_in_a_row: 3, standing }
 }
 
@@ -302,13 +304,15 @@ async fn marks_are_replaced_and_forgotten(bench: impl Bench) {
     let term = store.term();
     let with = |marks| Batch { marks, ..batch(term, 0, vec![]) };
     store.commit(with(vec![mark("b", "rate(1 hour)", 1), mark("a", "@daily", 1)])).await.unwrap();
-    store.commit(with(vec![mark("b", "rate(2 hours)", 2)])).await.unwrap();
+    let mut b = mark("b", "rate(2 hours)", 2);
+    b.standing.left_out = LeftOut { missed: true, skipped: true, nothing_to_do: false };
+    store.commit(with(vec![b.clone()])).await.unwrap();
     let store = bench.open();
     let marks = store.load().await.unwrap().marks;
-    assert_eq!(marks, [mark("a", "@daily", 1), mark("b", "rate(2 hours)", 2)]);
+    assert_eq!(marks, [mark("a", "@daily", 1), b.clone()]);
     let without_a = Batch { forgotten_marks: vec![job("a")], ..batch(store.term(), 0, vec![]) };
     store.commit(without_a).await.unwrap();
-    assert_eq!(bench.open().load().await.unwrap().marks, [mark("b", "rate(2 hours)", 2)]);
+    assert_eq!(bench.open().load().await.unwrap().marks, [b]);
 }
 
 async fn an_empty_batch_is_a_heartbeat(bench: impl Bench) {

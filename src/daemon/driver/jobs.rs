@@ -33,6 +33,10 @@ pub struct JobView {
     pub paused: Option<(Scope, Pause)>,
     /// How much later than its instants it leaves.
     pub offset: TimeDelta,
+    /// It ended badly and has not succeeded since.
+    pub failing: bool,
+    /// How many of its runs live.
+    pub living: usize,
 }
 
 #[derive(Debug)]
@@ -259,6 +263,8 @@ impl Driver {
             anchor: entry.anchor,
             paused: pauses.into_iter().next(),
             offset: entry.offset,
+            failing: entry.standing.ended_badly,
+            living: self.living.get(&entry.job.name).map_or(0, Vec::len),
         }
     }
 }

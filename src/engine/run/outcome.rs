@@ -111,6 +111,21 @@ impl Status {
             Status::Unknown => "unknown",
         }
     }
+
+    /// Whether it ended so that somebody has to look.
+    pub fn is_bad(self) -> bool {
+        match self {
+            Status::Failed | Status::TimedOut | Status::Missed | Status::Unknown => true,
+            Status::Due
+            | Status::Launching
+            | Status::Running
+            | Status::Stopping
+            | Status::Waiting
+            | Status::Succeeded
+            | Status::Cancelled
+            | Status::Skipped => false,
+        }
+    }
 }
 
 impl std::str::FromStr for Status {

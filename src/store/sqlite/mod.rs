@@ -18,6 +18,7 @@ mod home;
 mod open;
 mod prune;
 mod read;
+mod shown;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -41,12 +42,12 @@ use self::write::Writer;
 use super::row::Fault;
 use super::{
     AuditRow, Batch, Loaded, NoticeCounts, NoticeQuery, NoticeSummary, OwedNotice, Position, Pruned, RunQuery,
-    RunStory, RunSummary, Snapshot, Store, StoreError, Term,
+    RunStory, RunSummary, Snapshot, Span, Store, StoreError, Term,
 };
 use crate::engine::job::JobName;
 use crate::engine::notice::ChannelId;
 use crate::engine::retention::Retention;
-use crate::engine::run::{RunId, Status};
+use crate::engine::run::{Attempt, RunId, Status};
 
 /// The key in `meta` of the instant of the last batch.
 const LAST_COMMIT_AT: &str = "last_commit_at";
@@ -206,8 +207,46 @@ impl Store for SqliteStore {
         self.ask_in_time("read a run", move |connection| read::story(connection, &run)).await
     }
 
+    async fn recent_runs(&self, jobs: Vec<JobName>, per_job: usize) -> Result<Vec<RunSummary>, StoreError> {
+        let read = move |connection: &Connection| shown::recent_runs(connection, &jobs, per_job);
+        self.ask_in_time("list the newest runs of jobs", read).await
+    }
+
+    async fn living(&self, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.ask_in_time("list what is in flight", move |connection| shown::living(connection, limit)).await
+    }
+
+    async fn bad_since(&self, since: DateTime<Utc>, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
+        self.ask_in_time("list what ended badly", move |connection| shown::bad_since(connection, since, limit)).await
+    }
+
+    async fn spans(
+        &self,
+        jobs: Vec<JobName>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        per_job: usize,
+    ) -> Result<Vec<Span>, StoreError> {
+        let read = move |connection: &Connection| shown::spans(connection, &jobs, from, until, per_job);
+        self.ask_in_time("list the runs of a time", read).await
+    }
+
     async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {
         self.ask_in_time("look an instant up", move |connection| read::of_instant(connection, &job, instant)).await
+    }
+
+    async fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        let read = move |connection: &Connection| read::launches(connection, from, until, limit);
+        self.ask_in_time("read when there were launches", read).await
+    }
+
+    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
+        self.ask_in_time("read the attempts of runs", move |connection| read::attempts_of(connection, runs)).await
     }
 
     async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
@@ -228,7 +267,7 @@ impl Store for SqliteStore {
         self.ask_in_time("read which channels are owed notices", read::owed_channels).await
     }
 
-    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+    async fn notices(&self, query: NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, StoreError> {
         self.ask_in_time("list notices", move |connection| read::notices(connection, &query)).await
     }
 

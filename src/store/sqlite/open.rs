@@ -26,12 +26,13 @@ use crate::engine::job::Instance;
 /// "TNCR" in the header of the file.
 const APPLICATION_ID: i64 = 0x544E_4352;
 /// The schema, step by step; a released step is never edited.
-pub(super) const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     include_str!("../schema/0001_initial.sql"),
     include_str!("../schema/0002_hands.sql"),
     include_str!("../schema/0003_log_tail.sql"),
     include_str!("../schema/0004_notices.sql"),
     include_str!("../schema/0005_retention.sql"),
+    include_str!("../schema/0006_page.sql"),
 ];
 /// The newest schema. `tests/fixtures` holds a database of each one.
 pub const SCHEMA: usize = MIGRATIONS.len();

@@ -21,6 +21,12 @@ macro_rules! run_columns {
     };
 }
 
+macro_rules! span_columns {
+    () => {
+        "id, job, status, trigger, scheduled_at, created_at, finished_at, attempts"
+    };
+}
+
 /// The names of all jobs that have a run.
 macro_rules! leap {
     () => {
@@ -106,19 +112,25 @@ statements! {
     ATTEMPTS = "SELECT body FROM attempt WHERE run = $1 ORDER BY attempt";
     NEWEST_LAUNCH = "SELECT generation, request, first_sent_at, unresolved FROM launch \
                      WHERE run = $1 ORDER BY generation DESC LIMIT 1";
+    /// Answered by the index alone.
+    LAUNCHES = "SELECT first_sent_at FROM launch WHERE first_sent_at >= $1 AND first_sent_at <= $2 \
+                ORDER BY first_sent_at DESC LIMIT $3";
     EVENTS = "SELECT seq, at, type, detail FROM event WHERE run = $1 ORDER BY seq";
     LOG_TAILS = "SELECT attempt, body FROM log_tail WHERE run = $1 ORDER BY attempt";
     NOTICE = "SELECT seq, ", notice_columns!(), " FROM notice WHERE id = $1";
     NOTICES_OF_RUN = "SELECT ", notice_columns!(), ", NULL AS run_id FROM notice WHERE run = $1 ORDER BY seq";
     NOTICES = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-               WHERE notice.seq < $1 ORDER BY notice.seq DESC LIMIT $2";
+               WHERE notice.seq < $1 AND ($2 IS NULL OR notice.channel = $2) ORDER BY notice.seq DESC LIMIT $3";
     NOTICES_OF_JOB = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-                      WHERE notice.job = $1 AND notice.seq < $2 ORDER BY notice.seq DESC LIMIT $3";
+                      WHERE notice.job = $1 AND notice.seq < $2 AND ($3 IS NULL OR notice.channel = $3) \
+                      ORDER BY notice.seq DESC LIMIT $4";
     NOTICES_IN_STATE = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-                        WHERE notice.state = $1 AND notice.seq < $2 ORDER BY notice.seq DESC LIMIT $3";
+                        WHERE notice.state = $1 AND notice.seq < $2 AND ($3 IS NULL OR notice.channel = $3) \
+                        ORDER BY notice.seq DESC LIMIT $4";
     NOTICES_OF_JOB_IN_STATE = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice \
                                JOIN run ON run.seq = notice.run WHERE notice.job = $1 AND notice.state = $2 \
-                               AND notice.seq < $3 ORDER BY notice.seq DESC LIMIT $4";
+                               AND notice.seq < $3 AND ($4 IS NULL OR notice.channel = $4) \
+                               ORDER BY notice.seq DESC LIMIT $5";
     DUE_NOTICES = "SELECT ", notice_columns!(), " FROM notice WHERE notice.state = 'owed' AND channel = $1 \
                    AND next_at > $2 AND next_at <= $3 ORDER BY next_at, seq LIMIT $4";
     /// Leaps from channel to channel, however many notices each is owed.
@@ -139,6 +151,17 @@ statements! {
     RUNS_IN_STATUS = "SELECT ", run_columns!(), " FROM run WHERE status = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
     RUNS_OF_JOB_IN_STATUS = "SELECT ", run_columns!(), " FROM run WHERE job = $1 AND status = $2 AND seq < $3 \
                              ORDER BY seq DESC LIMIT $4";
+    LIVING = "SELECT ", run_columns!(), " FROM run WHERE finished_at IS NULL ORDER BY seq DESC LIMIT $1";
+    /// Said as the index `run_bad` says it: by what they are, `run_in_status` would find all that ever ended so.
+    BAD_SINCE = "SELECT ", run_columns!(), " FROM run WHERE status NOT IN ('succeeded', 'cancelled', 'skipped') \
+                 AND finished_at >= $1 ORDER BY finished_at DESC, seq DESC LIMIT $2";
+    LIVING_SPANS = "SELECT ", span_columns!(), " FROM run WHERE finished_at IS NULL AND created_at <= $1 \
+                    ORDER BY seq DESC";
+    SPANS = "SELECT ", span_columns!(), " FROM run WHERE job = $1 AND created_at >= $2 AND created_at <= $3 \
+             AND finished_at >= $4 ORDER BY created_at DESC, seq DESC LIMIT $5";
+    /// Those that began before the ones above. The first term is the one of the index `run_long`.
+    LONG_SPANS = "SELECT ", span_columns!(), " FROM run WHERE finished_at - created_at > 3600000 AND job = $1 \
+                  AND finished_at >= $2 AND created_at < $3 ORDER BY finished_at, seq LIMIT $4";
     /// Leaps from job to job: as many look-ups as there are jobs, however many runs they have.
     LAST_RUNS = leap!(), "SELECT ", run_columns!(), " FROM leap JOIN run ON seq = \
                  (SELECT newest.seq FROM run AS newest WHERE newest.job = leap.name ORDER BY newest.seq DESC LIMIT 1) \
@@ -203,11 +226,18 @@ mod tests {
             RUNS_OF_JOB,
             RUNS_IN_STATUS,
             RUNS_OF_JOB_IN_STATUS,
+            LIVING,
+            BAD_SINCE,
+            LIVING_SPANS,
+            SPANS,
+            LONG_SPANS,
             LAST_RUNS,
             LAST_RUNS_IN_STATUS,
             RUN_EXTENT,
             RUN_OF_INSTANT,
             RUNS_ASKED_FOR,
+            LAUNCHES,
+            ATTEMPTS,
             AUDIT,
             JOB_AFTER,
             NTH_NEWEST_OF_JOB,
@@ -241,7 +271,7 @@ mod tests {
                 .unwrap()
                 .map(Result::unwrap)
                 .collect();
-            let is_table = |step: &String| step.starts_with("SCAN run") || step.starts_with("SCAN notice");
+            let is_table = |step: &String| ["SCAN run", "SCAN notice", "SCAN launch"].iter().any(|scan| step.starts_with(scan));
             // Newest first, up to the limit.
             let is_all = |step: &String| sql == AUDIT || step.contains("run_unfinished");
             let scans = |step: &String| is_table(step) && !is_all(step);
@@ -250,6 +280,24 @@ mod tests {
             let sorts = |step: &String| step.contains("TEMP B-TREE");
             let may_sort = [LAST_RUNS, LAST_RUNS_IN_STATUS].contains(&sql);
             assert!(may_sort || !plan.iter().any(sorts), "{sql}: {plan:#?}");
+        }
+    }
+
+    #[test]
+    fn what_the_page_shows_of_a_time_is_found_by_the_index_of_that_time() {
+        let connection = with_schema();
+        for (sql, index) in [
+            (BAD_SINCE, "run_bad (finished_at>?)"),
+            (SPANS, "run_since (job=? AND created_at>? AND created_at<?)"),
+            (LONG_SPANS, "run_long (job=? AND finished_at>?)"),
+            (LIVING, "run_unfinished (finished_at=?)"),
+            (LIVING_SPANS, "run_unfinished (finished_at=?)"),
+        ] {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+            let mut plan = statement.query(rusqlite::params_from_iter(nulls)).unwrap();
+            let step: String = plan.next().unwrap().unwrap().get("detail").unwrap();
+            assert_eq!(step, format!("SEARCH run USING INDEX {index}"), "{sql}");
         }
     }
 }

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const format = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const byId = (id) => document.getElementById(id);
   const say = (node, text) => { node.textContent = text; node.hidden = !text; };
@@ -10,6 +12,9 @@
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
       if (!isNaN(at)) time.textContent = format.format(at);
+    }
+    for (const label of root.querySelectorAll("text[data-at]")) {
+      label.textContent = ("day" in label.dataset ? day : clock).format(new Date(label.dataset.at));
     }
     const told = root.getElementById("zone");
     if (told && zone) told.textContent = "Times are " + zone;
