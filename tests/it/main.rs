@@ -33,6 +33,8 @@ mod metrics;
 mod notices;
 mod online;
 mod openapi;
+mod page_job;
+mod page_run;
 mod page_timeline;
 mod push;
 mod python;

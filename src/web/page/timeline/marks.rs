@@ -148,10 +148,10 @@ mod tests {
     #[test]
     fn a_page_of_marks_stays_light() {
         let hourly = view("hourly", "0 * * * *");
-        let marks = marks(&vec![&hourly; 50], &window(24));
-        assert!(marks.iter().all(|marks| marks.len() == 24));
+        let lanes = marks(&vec![&hourly; 50], &window(24));
+        assert!(lanes.iter().all(|marks| marks.len() == 24));
         let quarters = view("quarters", "*/15 * * * *");
-        let marks = super::marks(&vec![&quarters; 50], &window(12));
+        let marks = marks(&vec![&quarters; 50], &window(12));
         let total: usize = marks.iter().map(Vec::len).sum();
         assert!(total <= MARKS_MAX, "{total}");
         assert!(marks.iter().all(|marks| marks.iter().map(|mark| mark.count).sum::<u64>() == 48));

@@ -115,7 +115,7 @@ fn attempts_and_waits_are_seen_where_there_is_room() {
     let id = run.run.clone();
     let mut page = page_of(vec![view("flaky", "@yearly")], &[run.clone()], 12, "");
     let jobs = [run.job.clone()];
-    assert_eq!(told_apart(&jobs, &page.seen.spans, &page.seen.lanes), [id.clone()]);
+    assert_eq!(told_apart(&jobs, &page.seen.spans, &page.seen.lanes), std::slice::from_ref(&id));
     let attempt = |attempt: u32, from: i64, until: i64| {
         let (from, until) = (TimeDelta::minutes(from), TimeDelta::minutes(until));
         let stored = json!({
