@@ -55,7 +55,7 @@ fn runs_are_bars_that_lead_to_them_and_say_how_they_ended() {
         "failing".to_owned(),
         r#"<path class="gone-by""#.to_owned(),
         r#"<path class="to-come""#.to_owned(),
-        "often: no runs; 6".to_owned(),
+        " firings to come\"".to_owned(),
     ] {
         assert!(page.contains(&expected), "{expected}: {page}");
     }
