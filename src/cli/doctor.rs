@@ -107,6 +107,8 @@ struct Notices {
     waiting: usize,
     /// How many nobody will get.
     dead: usize,
+    /// How many of them were given up within the last week: those need a person, the others are history.
+    dead_lately: usize,
 }
 
 #[derive(Debug, Serialize)]

@@ -1,7 +1,8 @@
 //! Follows the configuration of a running daemon: reads it anew on SIGHUP, on `tenacron reload` and when its files change.
 //!
 //! A configuration is taken as a whole or not at all. One with a mistake, or with a change that needs a restart, leaves the
-//! daemon as it is; the reason is in the log, in the answer, and in `tenacron jobs` until a later one is taken.
+//! daemon as it is; the reason is in the log, in the answer, and in `tenacron jobs` until a later one is taken. A daemon that
+//! is about to end declines every one: that is no mistake of the file, and is shown nowhere as one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::service::Reload;
 use super::{gate, local, targets};
 use crate::config::{self, Config, Look, WrittenAt};
-use crate::daemon::driver::{Changes, Command, Done, NewJobs, Pace};
+use crate::daemon::driver::{Changes, Command, Declined, Done, NewJobs, Pace};
 use crate::daemon::{Mailbox, ReloadState, clock};
 use crate::ecs::AwsEcs;
 use crate::engine::job::{JobName, Target};
@@ -24,7 +25,7 @@ use crate::local::Handle;
 use crate::notify::Outlets;
 use crate::observe;
 use crate::web::gate::Access;
-use crate::web::hands::ReloadAsk;
+use crate::web::hands::{NotTaken, ReloadAsk};
 use crate::web::page::Shown;
 
 /// How often the files are looked at. They are read when two looks in a row show the same change.
@@ -118,7 +119,7 @@ impl Follower {
     }
 
     /// Reads the configuration and has the daemon take it, or says why not.
-    async fn reload(&mut self, asker: Asker) -> Result<Changes, String> {
+    async fn reload(&mut self, asker: Asker) -> Result<Changes, NotTaken> {
         let by = asker.by.clone();
         // Where there is no service manager, nobody listens.
         drop(self.service.send(Reload::Begins));
@@ -127,28 +128,33 @@ impl Follower {
             Ok(changes) => {
                 let (added, changed, removed) = (changes.added.len(), changes.changed.len(), changes.removed.len());
                 tracing::info!(by, added, changed, removed, unchanged = changes.unchanged, "configuration taken");
+                self.mailbox.note_reload(ReloadState { at: clock::now(), error: None });
             }
-            Err(error) => tracing::error!(by, error, "configuration refused; the one before goes on"),
+            Err(NotTaken::Refused(error)) => {
+                tracing::error!(by, error, "configuration refused; the one before goes on");
+                self.mailbox.note_reload(ReloadState { at: clock::now(), error: Some(error.clone()) });
+            }
+            Err(NotTaken::Declined(reason)) => {
+                tracing::warn!(by, reason, "configuration declined; the next start reads it");
+            }
         }
-        self.mailbox.note_reload(ReloadState { at: clock::now(), error: taken.as_ref().err().cloned() });
         drop(self.service.send(Reload::Over));
         taken
     }
 
-    async fn take(&mut self, asker: Asker) -> Result<Changes, String> {
+    async fn take(&mut self, asker: Asker) -> Result<Changes, NotTaken> {
         // What changes while it is read is read once more.
         self.read = self.look().await;
         let path = self.path.clone();
         let loading = tokio::task::spawn_blocking(move || config::load(&path));
         let loaded = loading.await.map_err(|panic| format!("the configuration could not be read: {panic}"))?;
         let told = loaded.render(false);
-        let Some(mut config) = loaded.config else { return Err(told.trim_end().to_owned()) };
+        let Some(mut config) = loaded.config else { return Err(NotTaken::Refused(told.trim_end().to_owned())) };
         let changed = self.kept.changed_in(&Kept::of(&config));
         if !changed.is_empty() {
             let keys = changed.join(", ");
-            return Err(format!(
-                "{keys}: a running daemon can't change this; restart it, or put the former value back"
-            ));
+            let told = "a running daemon can't change this; restart it, or put the former value back";
+            return Err(NotTaken::Refused(format!("{keys}: {told}")));
         }
         // Read anew also where the configuration is the same: that is how tokens are replaced.
         let http = config.http.clone();
@@ -183,8 +189,11 @@ impl Follower {
                 self.access.set(rules);
                 Ok(changes)
             }
-            Some(Ok(_)) | None => Err("the daemon is stopping".into()),
-            Some(Err(declined)) => Err(declined.to_string()),
+            Some(Ok(_)) | None => Err(NotTaken::Declined(Declined::Leaving.to_string())),
+            Some(Err(declined @ (Declined::Leaving | Declined::Draining))) => {
+                Err(NotTaken::Declined(declined.to_string()))
+            }
+            Some(Err(declined)) => Err(NotTaken::Refused(declined.to_string())),
         }
     }
 

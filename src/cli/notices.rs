@@ -6,22 +6,24 @@ use super::exit::{Exit, Failed};
 use super::output::{instant, or_dash, print, print_json, print_table};
 use crate::store::{NoticeState, NoticeSummary};
 use crate::web::api::{RUNS_DEFAULT, RUNS_MAX};
-use crate::web::hands::Plain;
-use crate::web::notices::{Revived, states};
+use crate::web::notices::{RetryNotices, Revived, states};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Of this job only
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
+    /// By this channel only, as the list names it
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
     /// In this state only: owed, delivered or dead
     #[arg(long, value_name = "STATE", conflicts_with = "dead")]
     state: Option<String>,
     /// Only those that were given up
     #[arg(long)]
     dead: bool,
-    /// Deliver those that were given up after all
-    #[arg(long, conflicts_with_all = ["job", "state", "dead", "count"])]
+    /// Deliver those that were given up after all; with --job and --channel only theirs
+    #[arg(long, conflicts_with_all = ["state", "dead", "count"])]
     retry: bool,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", requires = "retry")]
@@ -44,7 +46,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
         return Err(Failed::new(Exit::Usage, message));
     }
     let mut path = format!("/api/v1/notices?limit={}", arguments.count.min(RUNS_MAX));
-    for (key, value) in [("job", &arguments.job), ("state", &state)] {
+    for (key, value) in [("job", &arguments.job), ("channel", &arguments.channel), ("state", &state)] {
         if let Some(value) = value {
             path.push_str(&format!("&{key}={}", escaped(value)));
         }
@@ -73,7 +75,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<Exit,
 }
 
 async fn retry(context: &Context, arguments: Arguments) -> Result<Exit, Failed> {
-    let body = Plain { reason: arguments.reason };
+    let body = RetryNotices { reason: arguments.reason, job: arguments.job, channel: arguments.channel };
     let answer: Revived = context.daemon().await?.post("/api/v1/notices/retry", &body).await?;
     if arguments.json {
         print_json(&answer)?;

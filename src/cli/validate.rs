@@ -20,12 +20,14 @@ pub(super) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit, Failed> {
     let mut loaded = config::load(&context.config);
     let tokens = loaded.config.as_ref().map(|config| tokens(&config.http)).unwrap_or_default();
+    let mut silence = None;
     // Of a configuration that is refused anyway, nothing is asked.
     if let Some(config) = loaded.config.as_ref().filter(|_| arguments.online && are_doubts(&tokens)) {
         let target = arguments.target.as_deref();
         online::check_target(config, target)?;
         let (_ecs, inventory) = Box::pin(online::ask(config, online::tasks(config, target), true)).await?;
         loaded.compare(&inventory);
+        silence = inventory.silence().map(|(questions, why)| (questions, why.to_owned()));
     }
     loaded.findings.extend(tokens);
     let is_usable = are_doubts(&loaded.findings);
@@ -33,11 +35,18 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Exit
         output::print_json(&loaded.findings)?;
     } else {
         output::print(&loaded.render(output::wants_colors(&std::io::stdout())))?;
-        if let Some(config) = loaded.config.as_ref().filter(|_| is_usable) {
+        if let Some(config) = loaded.config.as_ref().filter(|_| is_usable && silence.is_none()) {
             output::print(&format!("{}: {} jobs, usable\n", context.config.display(), config.jobs.len()))?;
         }
     }
-    Ok(if is_usable { Exit::Ok } else { Exit::Config })
+    match silence {
+        // What was asked for was not done, and a check that counts on it must not go on.
+        Some((questions, why)) if is_usable => {
+            let message = format!("nothing could be checked: none of {questions} questions was answered; {why}");
+            Err(Failed::new(Exit::Unavailable, message))
+        }
+        Some(_) | None => Ok(if is_usable { Exit::Ok } else { Exit::Config }),
+    }
 }
 
 fn are_doubts(findings: &[Finding]) -> bool {

@@ -7,7 +7,11 @@
 use super::report::{Place, Source};
 
 /// In the names of keys that hold secrets.
-const TELLING: [&str; 9] = ["webhook", "ping", "heartbeat", "secret", "header", "auth", "token", "password", "url"];
+const TELLING: [&str; 10] =
+    ["webhook", "sns", "ping", "heartbeat", "secret", "header", "auth", "token", "password", "url"];
+
+/// How many digits a port has at most.
+const PORT_MAX: usize = 5;
 
 /// Whether a key of this name may hold a secret.
 pub(super) fn is_telling(key: &str) -> bool {
@@ -33,14 +37,26 @@ pub(super) fn write_over(sources: &mut [Source], places: impl Iterator<Item = Pl
 /// A value of the same length in bytes: the origin of a URL stays, and so do quotes and ends of lines.
 fn hidden(written: &str) -> String {
     let is_kept = |c: char| matches!(c, '"' | '\'' | '\n' | '\r');
-    let after_scheme = written.find("://").map_or(0, |at| at + 3);
-    let authority = written.get(after_scheme..).unwrap_or_default();
-    let end = authority.find(['/', '?', '#', '"', '\'']).unwrap_or(authority.len());
-    let is_origin = after_scheme > 0 && !authority.get(..end).unwrap_or_default().contains(['@', '$']);
-    let kept = if is_origin { after_scheme + end } else { 0 };
-    let (origin, rest) = written.split_at(kept);
+    let (origin, rest) = written.split_at(origin_end(written));
     let rest = rest.chars().map(|c| if is_kept(c) { c.to_string() } else { "*".repeat(c.len_utf8()) });
     std::iter::once(origin.to_owned()).chain(rest).collect()
+}
+
+/// Where the origin of a URL ends; 0 if there is none that may be shown.
+fn origin_end(written: &str) -> usize {
+    let Some(start) = written.find("://").map(|at| at + 3) else { return 0 };
+    let rest = written.get(start..).unwrap_or_default();
+    let authority = rest.split(['/', '?', '#', '"', '\'']).next().unwrap_or_default();
+    if authority.contains(['@', '$']) {
+        return 0;
+    }
+    let is_port =
+        |port: &str| port.ends_with(']') || (port.len() <= PORT_MAX && port.bytes().all(|b| b.is_ascii_digit()));
+    match authority.rsplit_once(':') {
+        // What is pasted after a host is no port.
+        Some((host, port)) if !is_port(port) => start + host.len(),
+        Some(_) | None => start + authority.len(),
+    }
 }
 
 /// A line of a file that is no TOML, without what may be a secret.
@@ -70,6 +86,10 @@ mod tests {
             ("\"Bearer ü\"", "\"*********\""),
             ("\"https://u:p@h/\"", "\"**************\""),
             ("\"https://h\"", "\"https://h\""),
+            ("\"https://h:8443/x\"", "\"https://h:8443**\""),
+            ("\"https://[::1]/x\"", "\"https://[::1]**\""),
+            ("\"https://h:s3cr3t\"", "\"https://h*******\""),
+            ("\"https://h:123456/x\"", "\"https://h*********\""),
             ("42", "**"),
         ] {
             assert_eq!(hidden(written), drawn);

@@ -178,13 +178,16 @@ fn on(value: &Value<'_>) -> Option<BTreeSet<On>> {
 }
 
 fn topic(value: &Value<'_>) -> Option<Topic> {
+    const WHAT: &str = "expected the ARN of a topic such as \"arn:aws:sns:eu-central-1:123456789012:nightly\"";
     let text = value.string()?;
     Topic::parse(&text).or_else(|| {
-        let message = format!(
-            "expected the ARN of a topic such as \"arn:aws:sns:eu-central-1:123456789012:nightly\", found \"{}\"",
-            shown(&text)
-        );
-        value.refuse("bad-value", message)
+        if text.starts_with("arn:") {
+            return value.refuse("bad-value", format!("{WHAT}, found \"{}\"", shown(&text)));
+        }
+        // It may be an address, which is a secret.
+        value.conceal(&[]);
+        let help = "the address of a webhook belongs in webhook, that of a check in ping".to_owned();
+        value.refuse_with_help("bad-value", WHAT, Some(help))
     })
 }
 
@@ -258,24 +261,41 @@ fn headers(value: &Value<'_>, read: impl Fn(&Value<'_>) -> Option<String>) -> Op
 fn is_header_name(report: &Report, place: Place, name: &str) -> bool {
     let is_token =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-    let mistake = if !is_token {
-        "is no name of a header"
+    let message = if !is_token {
+        // It may be a header with its value, which is a secret.
+        report.conceal(place, Some(name));
+        "headers: a name holds what the name of a header may not hold".to_owned()
     } else if Webhook::sets(name) {
-        "is set by Tenacron"
+        format!("headers: `{}` is set by Tenacron", shown(name))
     } else {
         return true;
     };
-    report.add(Note::error("bad-value", place, format!("headers: `{}` {mistake}", shown(name))));
+    report.add(Note::error("bad-value", place, message));
     false
 }
 
 /// The secret that a file holds, without the end of its last line.
 fn secret_of_file(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
     let path = value.path_of_file()?;
     match read_secret(&path) {
         Ok(secret) => Some(secret),
-        Err(why) => value.refuse("unreadable-secret", format!("{} {why}", path.display())),
+        Err(why) if is_path(&text, &path) => value.refuse("unreadable-secret", format!("{} {why}", path.display())),
+        Err(why) => {
+            // It may be the secret itself.
+            value.conceal(&[]);
+            let help = "write the path of a file that holds the secret; a relative one is meant from the folder of the \
+                        main file";
+            value.refuse_with_help("unreadable-secret", format!("the file {why}"), Some(help.to_owned()))
+        }
     }
+}
+
+/// Whether a text is surely meant as a path: there is such a file, or the folder that it names.
+fn is_path(text: &str, path: &Path) -> bool {
+    let has_folder =
+        text.contains('/') && path.parent().is_some_and(|folder| folder.parent().is_some() && folder.is_dir());
+    path.exists() || (has_folder && !text.contains("://"))
 }
 
 fn read_secret(path: &Path) -> Result<String, String> {

@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use humantime::format_duration;
 
 use crate::engine::catalogue;
-use crate::engine::job::{OnUnknown, Overlap};
+use crate::engine::forecast::longest_run;
+use crate::engine::job::{Limits, OnUnknown, Overlap};
 use crate::engine::launch::RESEND_WINDOW;
 use crate::engine::retry::RetryPolicy;
 use crate::engine::schedule::Schedule;
@@ -185,9 +186,7 @@ impl Case<'_> {
         // Most jobs are far from it, and the schedule is looked at only where one may not be.
         let Some(most) = self.longest_run(retry, 1 + retry.retries_max()) else { return };
         let Some(gap) = self.frame.shortest_gap(schedule).filter(|gap| *gap < most.0) else { return };
-        let repeats = catalogue::repeats_tasks(retry);
-        let repeated = retry.retriers().iter().zip(repeats).filter(|(_, repeats)| *repeats);
-        let attempts = repeated.map(|(retrier, _)| u64::from(retrier.max_attempts)).sum::<u64>() + 1;
+        let attempts = catalogue::task_attempts_max(retry);
         let Some((longest, made_of)) = self.longest_run(retry, attempts).filter(|(longest, _)| gap < *longest) else {
             return;
         };
@@ -218,18 +217,16 @@ impl Case<'_> {
         if self.said.attempt_timeout.is_wrong() || self.said.timeout.is_wrong() {
             return None;
         }
+        let attempt_timeout = self.said.attempt_timeout.valid().map(|at| at.value);
         let timeout = self.said.timeout.valid().map(|at| at.value);
-        let capped = |timeout: Duration| (timeout, "timeout".to_owned());
-        let Some(attempt) = self.said.attempt_timeout.valid().map(|at| at.value) else {
-            return timeout.filter(|_| self.has_own_timeout).map(capped);
-        };
-        let waits = retry.longest_wait();
-        let longest = attempt.saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX)).saturating_add(waits);
-        if let Some(timeout) = timeout.filter(|timeout| *timeout < longest) {
-            return Some(capped(timeout));
+        let timeout = timeout.filter(|_| self.has_own_timeout || attempt_timeout.is_some());
+        let longest = longest_run(&Limits { timeout, attempt_timeout, ..Limits::default() }, retry, attempts)?;
+        if longest.is_cut {
+            return Some((longest.lasts, "timeout".to_owned()));
         }
         let s = if attempts == 1 { "" } else { "s" };
-        Some((longest, format!("{attempts} attempt{s} of {} and {} of waits", format_duration(attempt), long(waits))))
+        let (attempt, waits) = (format_duration(attempt_timeout.unwrap_or_default()), long(longest.waits));
+        Some((longest.lasts, format!("{attempts} attempt{s} of {attempt} and {waits} of waits")))
     }
 }
 

@@ -210,8 +210,10 @@ impl Report {
             .into_iter()
             .map(|candidate| (strsim::jaro_winkler(&meant, &plain(candidate)), candidate))
             .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other))
-            .map(|(_, candidate)| candidate)
+            // Likeness favours a long name with the same beginning: `url_file` over `url`.
+            .map(|(likeness, candidate)| (strsim::osa_distance(&meant, &plain(candidate)), likeness, candidate))
+            .min_by(|(edits, one, _), (other_edits, other, _)| edits.cmp(other_edits).then(other.total_cmp(one)))
+            .map(|(_, _, candidate)| candidate)
     }
 
     /// All findings, errors first, then by file and place, each once.
@@ -221,7 +223,8 @@ impl Report {
         let is_echo =
             |note: &Note| note.code != "bad-variable" && note.place.is_some_and(|place| silenced.contains(&place));
         notes.retain(|note| !is_echo(note));
-        for note in &mut notes {
+        // The parser quotes what it expected, and never what it found.
+        for note in notes.iter_mut().filter(|note| note.code != "syntax") {
             note.message = hidden.as_written(&note.message, note.place);
             note.help = note.help.take().map(|help| hidden.as_written(&help, note.place));
         }

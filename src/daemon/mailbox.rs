@@ -25,6 +25,8 @@ const STILL_MAX: TimeDelta = TimeDelta::seconds(15);
 pub(super) enum Letter {
     /// What the jobs are.
     Jobs(oneshot::Sender<Vec<JobView>>),
+    /// What one of them is.
+    Job(JobName, oneshot::Sender<Option<JobView>>),
     /// How many living runs are in each status.
     InFlight(oneshot::Sender<Vec<(Status, usize)>>),
     /// What keeps a run whose launch is due from it.
@@ -50,6 +52,7 @@ impl Tray {
     pub(super) fn take_in(&mut self, letter: Letter, driver: &Driver) {
         match letter {
             Letter::Jobs(reply) => drop(reply.send(driver.jobs())),
+            Letter::Job(name, reply) => drop(reply.send(driver.job_view(&name))),
             Letter::InFlight(reply) => drop(reply.send(driver.in_flight())),
             Letter::WaitsFor(run, reply) => drop(reply.send(driver.waits_for(&run, clock::now()))),
             Letter::Command(command, reply) => self.commands.push((command, reply)),
@@ -215,6 +218,13 @@ impl Mailbox {
         let (reply, jobs) = oneshot::channel();
         self.letters.send(Letter::Jobs(reply)).await.ok()?;
         jobs.await.ok()
+    }
+
+    /// One of them, if the configuration has it; the outer none if the loop has ended.
+    pub async fn job(&self, name: JobName) -> Option<Option<JobView>> {
+        let (reply, job) = oneshot::channel();
+        self.letters.send(Letter::Job(name, reply)).await.ok()?;
+        job.await.ok()
     }
 
     /// How many living runs are in each status; none if the loop has ended.

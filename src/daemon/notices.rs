@@ -48,7 +48,7 @@ struct Lane {
     /// How many tries failed since one did not.
     failures: u32,
     paused_until: Option<DateTime<Utc>>,
-    /// Since when the configuration does not have it.
+    /// Since when the configuration does not have it, once that was told.
     missing_since: Option<DateTime<Utc>>,
 }
 
@@ -125,8 +125,7 @@ impl<S: Store, E: Ecs> Courier<S, E> {
                     poked = true;
                 }
                 () = changed(&mut self.outlets) => {
-                    // Another secret, or a channel that is back: no pause holds for them.
-                    self.lanes.retain(|_, lane| lane.is_busy);
+                    self.reloaded();
                     poked = true;
                 }
                 () = clock::nap_until(next) => {}
@@ -134,6 +133,13 @@ impl<S: Store, E: Ecs> Courier<S, E> {
         }
         let leave_at = tokio::time::Instant::now() + LEAVE_WITHIN;
         while let Ok(Some(_)) = tokio::time::timeout_at(leave_at, self.under_way.join_next()).await {}
+    }
+
+    /// Another secret, or a channel that is back: no pause holds for them. How long one is missing is not forgotten.
+    fn reloaded(&mut self) {
+        for lane in self.lanes.values_mut().filter(|lane| !lane.is_busy) {
+            *lane = Lane { missing_since: lane.missing_since, ..Lane::default() };
+        }
     }
 
     /// Asks the store who is owed something, and answers with when to ask again.
@@ -172,18 +178,16 @@ impl<S: Store, E: Ecs> Courier<S, E> {
         while self.under_way.len() < CHANNELS_MAX
             && let Some(id) = self.ready.pop_front()
         {
-            let now = clock::now();
             let channel = self.outlets.borrow().channels.get(&id).cloned();
             let lane = self.lanes.entry(id.clone()).or_default();
-            let missing_since = channel.is_none().then(|| lane.missing_since.unwrap_or(now));
-            (lane.is_busy, lane.missing_since) = (true, missing_since);
+            lane.is_busy = true;
             let round = Round {
                 store: self.store.clone(),
                 way: self.way.clone(),
                 metrics: self.metrics.clone(),
                 stop: self.stop.clone(),
                 failures: lane.failures,
-                missing_since,
+                missing_since: lane.missing_since,
                 channel,
                 id,
             };
@@ -204,9 +208,10 @@ impl<S: Store, E: Ecs> Courier<S, E> {
         };
         let Some(id) = self.rounds.remove(&task) else { return };
         let lane = self.lanes.entry(id).or_default();
-        let aborted = || Ended { failures: lane.failures, free_at: Some(clock::now() + STORE_PAUSE) };
-        let Ended { failures, free_at } = ended.unwrap_or_else(aborted);
-        (lane.is_busy, lane.failures, lane.paused_until) = (false, failures, free_at);
+        let (failures, missing_since) = (lane.failures, lane.missing_since);
+        let aborted = || Ended { failures, free_at: Some(clock::now() + STORE_PAUSE), missing_since };
+        let Ended { failures, free_at, missing_since } = ended.unwrap_or_else(aborted);
+        *lane = Lane { is_busy: false, failures, paused_until: free_at, missing_since };
     }
 }
 

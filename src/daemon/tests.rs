@@ -5,7 +5,7 @@
 mod pruning;
 mod push;
 mod reach;
-mod saving;
+pub(in crate::daemon) mod saving;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub(in crate::daemon) fn metrics() -> Metrics {
     Metrics::new(clock::now())
 }
 
-fn settings() -> Settings {
+pub(in crate::daemon) fn settings() -> Settings {
     Settings {
         instance: Instance::new("test").unwrap(),
         jobs: vec![Arc::new(samples::job("@daily"))],

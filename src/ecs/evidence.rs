@@ -12,8 +12,8 @@ use aws_sdk_ecs::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ecs::error::BoxError;
 use serde_json::Value;
 
-/// What stands in place of a value that is not kept.
-const LEFT_OUT: &str = "[redacted]";
+use crate::engine::launch::{LEFT_OUT, VARIABLE};
+
 /// How ECS writes that a task has stopped.
 const STOPPED: &[u8] = b"\"STOPPED\"";
 
@@ -72,8 +72,7 @@ pub(super) fn stopped_task(task: &Value) -> Option<(String, String)> {
         }
         let variables = container.get_mut("environment").and_then(Value::as_array_mut);
         for variable in variables.into_iter().flatten() {
-            let is_ours =
-                variable.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with("TENACRON_"));
+            let is_ours = variable.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with(VARIABLE));
             if let (false, Some(value)) = (is_ours, variable.get_mut("value")) {
                 *value = Value::from(LEFT_OUT);
             }

@@ -13,7 +13,7 @@ use aws_smithy_types::retry::RetryConfig;
 
 use super::answer::Unfulfilled;
 use crate::engine::inventory::Destination;
-use crate::engine::log_tail::LogTail;
+use crate::engine::log_tail::{LogStream, LogTail};
 use crate::engine::task::TaskArn;
 
 /// How many calls look for the end of a stream: one may bring nothing although there is something before it.
@@ -50,11 +50,16 @@ pub(super) async fn tail(
     }
     let id = task.0.rsplit('/').next().unwrap_or_default();
     let stream = format!("{prefix}/{container}/{id}");
-    match Box::pin(newest(&Client::from_conf(builder.build()), group, &stream, lines)).await {
-        Ok(lines) if lines.is_empty() => none(format!("{stream} of {group} is empty")),
-        Ok(lines) => LogTail { container: container.to_owned(), lines, note: None },
-        Err(error) => none(format!("{stream} of {group}: {}", Unfulfilled::of(&error).text("GetLogEvents"))),
-    }
+    let read = Box::pin(newest(&Client::from_conf(builder.build()), group, &stream, lines)).await;
+    let (lines, note) = match read {
+        Ok(lines) if lines.is_empty() => (lines, Some(format!("{stream} of {group} is empty"))),
+        Ok(lines) => (lines, None),
+        Err(error) => {
+            (Vec::new(), Some(format!("{stream} of {group}: {}", Unfulfilled::of(&error).text("GetLogEvents"))))
+        }
+    };
+    let stream = LogStream { region: region.clone(), group: group.clone(), name: stream };
+    LogTail { container: container.to_owned(), lines, note, stream: Some(stream) }
 }
 
 async fn newest(

@@ -65,8 +65,14 @@ pub fn of_name(name: &ErrorName) -> Vec<Kind> {
     found
 }
 
+/// In how many attempts of one run a task can run at most: in those alone that no retrier of refusals grants.
+pub fn task_attempts_max(policy: &RetryPolicy) -> u64 {
+    let repeated = policy.retriers().iter().zip(repeats_tasks(policy)).filter(|(_, repeats)| *repeats);
+    1 + repeated.map(|(retrier, _)| u64::from(retrier.max_attempts)).sum::<u64>()
+}
+
 /// Which of the retriers can ever take an attempt in which a task ran, and so repeat it.
-pub fn repeats_tasks(policy: &RetryPolicy) -> Vec<bool> {
+fn repeats_tasks(policy: &RetryPolicy) -> Vec<bool> {
     let mut repeats = vec![false; policy.retriers().len()];
     let named = policy
         .retriers()
@@ -206,6 +212,7 @@ mod tests {
     #[test]
     fn only_some_retriers_repeat_a_task() {
         assert_eq!(repeats_tasks(&RetryPolicy::default()), [false, true]);
+        assert_eq!(task_attempts_max(&RetryPolicy::default()), 4);
         let named = |name: &str| {
             let mut retriers = RetryPolicy::default().retriers().to_vec();
             retriers[1].error_equals = vec![ErrorName::new(name)];

@@ -64,6 +64,9 @@ impl ErrorName {
     /// Whether a launch happened can no longer be known; matched by its own name only.
     pub const LAUNCH_UNKNOWN: ErrorName = ErrorName::fixed("Tenacron.LaunchUnknown");
 
+    /// With which [`exit_code`](ErrorName::exit_code) begins.
+    pub const EXIT_CODES: &str = "Task.ExitCode.";
+
     const fn fixed(name: &'static str) -> ErrorName {
         ErrorName(Cow::Borrowed(name))
     }
@@ -75,7 +78,7 @@ impl ErrorName {
 
     /// `Task.ExitCode.<n>`.
     pub fn exit_code(code: i32) -> ErrorName {
-        ErrorName::new(format!("Task.ExitCode.{code}"))
+        ErrorName::new(format!("{}{code}", ErrorName::EXIT_CODES))
     }
 
     /// The name as text.
@@ -118,6 +121,11 @@ impl Failure {
     /// ECS no longer knows the task.
     pub fn lost(cause: impl Into<String>) -> Failure {
         Failure::new(ErrorName::TASK_FAILED, cause).with_finer([ErrorName::LOST])
+    }
+
+    /// The most specific name, if that is not the primary one.
+    pub fn finer(&self) -> Option<&ErrorName> {
+        self.names.first().filter(|name| **name != self.primary)
     }
 
     /// Adds finer names, most specific first, before those it has.

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::failure::{ErrorName, Failure};
-use super::job::{Definition, OnUnknown};
+use super::job::{Definition, Limits, OnUnknown};
 use super::launch::RESEND_WINDOW;
-use super::retry::Decision;
+use super::retry::{Decision, RetryPolicy};
 
 /// How many retries are foreseen at most.
 pub const RETRIES_MAX: usize = 1_000;
@@ -86,6 +86,28 @@ pub fn forecast(definition: &Definition, failure: &Failure) -> Forecast {
     }
 }
 
+/// The longest that a run may take; what a task needs to stop comes on top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Longest {
+    /// All of it.
+    pub lasts: Duration,
+    /// How long it waits between attempts; with `FULL` jitter, at most.
+    pub waits: Duration,
+    /// Whether `timeout` ends it before its attempts and waits are over.
+    pub is_cut: bool,
+}
+
+/// The longest that a run of so many attempts with a task may take; none if no limit says so. The attempts that ECS refuses take
+/// no time beside them.
+pub fn longest_run(limits: &Limits, retry: &RetryPolicy, attempts: u64) -> Option<Longest> {
+    let waits = retry.longest_wait();
+    let uncut = limits
+        .attempt_timeout
+        .map(|attempt| attempt.saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX)).saturating_add(waits));
+    let cut = limits.timeout.filter(|timeout| uncut.is_none_or(|uncut| *timeout < uncut));
+    Some(Longest { lasts: cut.or(uncut)?, waits, is_cut: cut.is_some() })
+}
+
 fn retrier_of(decision: Decision) -> Option<usize> {
     match decision {
         Decision::Retry { retrier, .. } | Decision::Exhausted { retrier } => Some(retrier),
@@ -103,5 +125,28 @@ fn shortest_attempt(definition: &Definition, failure: &Failure) -> Duration {
         definition.limits.attempt_timeout.unwrap_or_default()
     } else {
         Duration::ZERO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn longest(timeout: Option<u64>, attempt_timeout: Option<u64>) -> Option<(u64, bool)> {
+        let [timeout, attempt_timeout] = [timeout, attempt_timeout].map(|limit| limit.map(Duration::from_secs));
+        let limits = Limits { timeout, attempt_timeout, ..Limits::default() };
+        let longest = longest_run(&limits, &RetryPolicy::default(), 4)?;
+        assert_eq!(longest.waits, Duration::from_secs(79));
+        Some((longest.lasts.as_secs(), longest.is_cut))
+    }
+
+    #[test]
+    fn the_longest_run_is_its_attempts_and_waits_or_its_timeout() {
+        assert_eq!(longest(None, None), None);
+        assert_eq!(longest(Some(900), None), Some((900, true)));
+        assert_eq!(longest(None, Some(600)), Some((2_479, false)));
+        assert_eq!(longest(Some(2_478), Some(600)), Some((2_478, true)));
+        assert_eq!(longest(Some(2_479), Some(600)), Some((2_479, false)));
+        assert_eq!(longest(None, Some(u64::MAX)).map(|(_, is_cut)| is_cut), Some(false));
     }
 }

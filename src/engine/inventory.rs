@@ -56,6 +56,14 @@ impl<T> Answer<T> {
             Answer::Missing | Answer::Unknown(_) => None,
         }
     }
+
+    /// Why nothing is known.
+    pub fn unknown(&self) -> Option<&str> {
+        match self {
+            Answer::Unknown(why) => Some(why),
+            Answer::Found(_) | Answer::Missing => None,
+        }
+    }
 }
 
 /// All answers.
@@ -68,6 +76,13 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// Of how many questions all failed, and why the first one did; none if one of them was answered, or none asked.
+    pub fn silence(&self) -> Option<(usize, &str)> {
+        let clusters = self.clusters.values().map(Answer::unknown);
+        let all: Option<Vec<&str>> = clusters.chain(self.definitions.values().map(Answer::unknown)).collect();
+        all.and_then(|all| Some((all.len(), *all.first()?)))
+    }
+
     /// The task definition of a task, if it was found.
     pub fn definition(&self, task: &TaskSpec) -> Option<&DefinitionFacts> {
         self.definitions.get(&Named::definition(task))?.found()

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::job::{Instance, TaskSpec};
+use super::job::{Instance, Target, TaskSpec};
 use super::run::{Run, RunId, in_words};
 
 /// How long after its first send a request may be sent again. ECS forgets a token one hour after a task that stopped at
@@ -27,6 +27,9 @@ pub const STARTED_BY: &str = "tenacron/";
 pub const TAG: &str = "tenacron:";
 /// What the environment variables begin with that do.
 pub const VARIABLE: &str = "TENACRON_";
+
+/// What stands in place of a value that is not shown.
+pub const LEFT_OUT: &str = "[redacted]";
 
 /// One thing that a task is marked with: what its tag and its variable end in.
 pub(super) struct Mark {
@@ -68,6 +71,28 @@ pub struct LaunchRequest {
     pub started_by: String,
     /// What is asked for, with the `tenacron:*` tags and the `TENACRON_*` variables in it.
     pub task: TaskSpec,
+}
+
+impl LaunchRequest {
+    /// The same for whoever looks: without the values of variables and the arguments of commands that the job sets, for
+    /// passwords stand in them, and without what the role's trust policy asks for.
+    #[must_use]
+    pub fn to_be_shown(&self) -> LaunchRequest {
+        let mut shown = self.clone();
+        for container in &mut shown.task.containers {
+            container.command.iter_mut().flatten().for_each(|argument| LEFT_OUT.clone_into(argument));
+            let names = container.environment.iter().map(|(name, value)| {
+                let value = if name.starts_with(VARIABLE) { value.clone() } else { LEFT_OUT.to_owned() };
+                (name.clone(), value)
+            });
+            container.environment = names.collect();
+        }
+        if shown.task.target.external_id.is_some() {
+            let external_id = Some(LEFT_OUT.to_owned());
+            shown.task.target = Arc::new(Target { external_id, ..(*shown.task.target).clone() });
+        }
+        shown
+    }
 }
 
 /// A request with its history of sends.
@@ -139,4 +164,35 @@ fn identity(instance: &Instance, run: &RunId, generation: u32) -> String {
         hash.update([0]);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::job::{ContainerOverride, JobName};
+    use crate::engine::run::{Firing, Trigger};
+    use crate::engine::samples;
+
+    #[test]
+    fn what_is_shown_of_a_request_names_its_variables_and_holds_no_secret() {
+        let mut definition = samples::definition();
+        definition.task.containers = vec![ContainerOverride {
+            name: "app".into(),
+            command: Some(vec!["login".into(), "hunter2".into()]),
+            environment: [("PASSWORD".to_owned(), "hunter2".to_owned())].into_iter().collect(),
+            ..ContainerOverride::default()
+        }];
+        definition.task.target = Arc::new(Target { external_id: Some("hunter2".into()), ..Target::default() });
+        let at = DateTime::from_timestamp(1_750_000_000, 0).unwrap();
+        let firing = Firing::of_schedule(&JobName::new("nightly").unwrap(), at, Trigger::Schedule);
+        let (run, _) = Run::due(firing, Instance::new("prod").unwrap(), Arc::new(definition), at);
+        let request = Launch::freeze(&run, 1, at).request;
+        let shown = request.to_be_shown();
+        let text = serde_json::to_string(&shown).unwrap();
+        assert!(!text.contains("hunter2") && text.contains("PASSWORD"), "{text}");
+        let app = &shown.task.containers[0];
+        assert_eq!(app.environment.get("TENACRON_JOB").map(String::as_str), Some("nightly"));
+        assert_eq!(app.command.as_deref(), Some([LEFT_OUT, LEFT_OUT].map(str::to_owned).as_slice()));
+        assert_eq!((&shown.client_token, &shown.task.tags), (&request.client_token, &request.task.tags));
+    }
 }

@@ -25,12 +25,27 @@ pub struct LogTail {
     pub lines: Vec<String>,
     /// Why there are none, or not all.
     pub note: Option<String>,
+    /// Where it writes, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<LogStream>,
+}
+
+/// A log stream of CloudWatch Logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStream {
+    /// None for that of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Its log group.
+    pub group: String,
+    /// Its name.
+    pub name: String,
 }
 
 impl LogTail {
     /// No lines, and why.
     pub fn without_lines(container: &str, note: impl Into<String>) -> LogTail {
-        LogTail { container: container.to_owned(), lines: Vec::new(), note: Some(note.into()) }
+        LogTail { container: container.to_owned(), lines: Vec::new(), note: Some(note.into()), stream: None }
     }
 }
 
@@ -202,7 +217,7 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut_and_old_ones_left_out() {
-        let tail = |name: &str, lines: Vec<String>| LogTail { container: name.into(), lines, note: None };
+        let tail = |name: &str, lines: Vec<String>| LogTail { lines, note: None, ..LogTail::without_lines(name, "") };
         let small = vec![tail("app", vec!["one".into(), String::new()])];
         assert_eq!(bounded(small.clone()), small);
         let long = bounded(vec![tail("app", vec!["ö".repeat(LINE_BYTES_MAX)])]);

@@ -95,35 +95,71 @@ pub enum Repeat {
     First,
 }
 
-/// How a row of a job ended that nobody ran, or that found nothing to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LeftOut {
-    /// Missed.
-    Missed,
-    /// Skipped by a rule, without a launch.
-    Skipped,
-    /// Skipped by the exit code of its task.
-    NothingToDo,
+/// In which ways instants of a job were left out since it went on: each is remembered by itself, so that a job of which
+/// instants are missed and skipped by turns has told both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Missed, since a run began.
+    pub missed: bool,
+    /// Skipped by a rule, without a launch, since a run began.
+    pub skipped: bool,
+    /// Skipped by the exit code of its task, since a run ended otherwise.
+    pub nothing_to_do: bool,
 }
 
 impl LeftOut {
-    const ALL: [LeftOut; 3] = [LeftOut::Missed, LeftOut::Skipped, LeftOut::NothingToDo];
+    /// In none of them.
+    pub const NONE: LeftOut = LeftOut { missed: false, skipped: false, nothing_to_do: false };
+    const MISSED: LeftOut = LeftOut { missed: true, ..LeftOut::NONE };
+    const SKIPPED: LeftOut = LeftOut { skipped: true, ..LeftOut::NONE };
+    const NOTHING_TO_DO: LeftOut = LeftOut { nothing_to_do: true, ..LeftOut::NONE };
+    const NAMED: [(&str, LeftOut); 3] =
+        [("missed", LeftOut::MISSED), ("skipped", LeftOut::SKIPPED), ("nothing_to_do", LeftOut::NOTHING_TO_DO)];
 
-    /// The name in the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LeftOut::Missed => "missed",
-            LeftOut::Skipped => "skipped",
-            LeftOut::NothingToDo => "nothing_to_do",
+    /// How a run was left out that ended so.
+    fn of(outcome: &Outcome, run: &Run) -> LeftOut {
+        match outcome {
+            Outcome::Missed { .. } => LeftOut::MISSED,
+            Outcome::Skipped { .. } if run.attempts.is_empty() => LeftOut::SKIPPED,
+            Outcome::Skipped { .. } => LeftOut::NOTHING_TO_DO,
+            Outcome::Succeeded
+            | Outcome::Failed { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::Cancelled { .. }
+            | Outcome::Unknown { .. } => LeftOut::NONE,
         }
+    }
+
+    /// In the ways of both.
+    #[must_use]
+    pub fn and(self, other: LeftOut) -> LeftOut {
+        LeftOut {
+            missed: self.missed || other.missed,
+            skipped: self.skipped || other.skipped,
+            nothing_to_do: self.nothing_to_do || other.nothing_to_do,
+        }
+    }
+
+    fn has(self, all_of: LeftOut) -> bool {
+        self.and(all_of) == self
+    }
+}
+
+/// As the store has it: names with commas between them.
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = LeftOut::NAMED.into_iter().filter(|(_, way)| self.has(*way)).map(|(name, _)| name);
+        f.write_str(&names.collect::<Vec<_>>().join(","))
     }
 }
 
 impl std::str::FromStr for LeftOut {
     type Err = ();
     fn from_str(text: &str) -> Result<LeftOut, ()> {
-        LeftOut::ALL.into_iter().find(|left_out| left_out.as_str() == text).ok_or(())
+        text.split(',').filter(|name| !name.is_empty()).try_fold(LeftOut::NONE, |all, name| {
+            let (_, way) = LeftOut::NAMED.into_iter().find(|(known, _)| *known == name).ok_or(())?;
+            Ok(all.and(way))
+        })
     }
 }
 
@@ -133,24 +169,8 @@ impl std::str::FromStr for LeftOut {
 pub struct Standing {
     /// Its newest run that succeeded or ended badly ended badly. A person who resumes a job changes nothing about it.
     pub ended_badly: bool,
-    /// How its newest row ended, if it was left out.
-    pub left_out: Option<LeftOut>,
-}
-
-impl LeftOut {
-    /// How a run was left out that ended so; none if it was not.
-    fn of(outcome: &Outcome, run: &Run) -> Option<LeftOut> {
-        match outcome {
-            Outcome::Missed { .. } => Some(LeftOut::Missed),
-            Outcome::Skipped { .. } if run.attempts.is_empty() => Some(LeftOut::Skipped),
-            Outcome::Skipped { .. } => Some(LeftOut::NothingToDo),
-            Outcome::Succeeded
-            | Outcome::Failed { .. }
-            | Outcome::TimedOut { .. }
-            | Outcome::Cancelled { .. }
-            | Outcome::Unknown { .. } => None,
-        }
-    }
+    /// How instants of it were left out since it went on.
+    pub left_out: LeftOut,
 }
 
 impl Standing {
@@ -158,7 +178,7 @@ impl Standing {
     #[must_use]
     pub fn begun(self) -> Standing {
         // What its exit code says is not known yet, and mostly it says what it said before.
-        let left_out = self.left_out.filter(|left_out| *left_out == LeftOut::NothingToDo);
+        let left_out = LeftOut { nothing_to_do: self.left_out.nothing_to_do, ..LeftOut::NONE };
         Standing { left_out, ..self }
     }
 
@@ -171,7 +191,11 @@ impl Standing {
             Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unknown { .. } => true,
             Outcome::Cancelled { .. } | Outcome::Skipped { .. } | Outcome::Missed { .. } => self.ended_badly,
         };
-        Standing { ended_badly, left_out: LeftOut::of(outcome, run) }
+        let left_out = match LeftOut::of(outcome, run) {
+            this if run.attempts.is_empty() && this != LeftOut::NONE => self.left_out.and(this),
+            this => this,
+        };
+        Standing { ended_badly, left_out }
     }
 }
 
@@ -239,6 +263,9 @@ pub struct NoticeFacts {
     pub attempts: Vec<AttemptFacts>,
     /// The primary error name.
     pub error: Option<String>,
+    /// The most specific name that it answers to; none if that is the primary one.
+    #[serde(default)]
+    pub finer_error: Option<String>,
     /// What happened, for a person.
     pub cause: Option<String>,
     /// What to do about it.
@@ -259,6 +286,9 @@ pub struct NoticeFacts {
     pub others: u64,
     /// The first of them.
     pub others_from: Option<DateTime<Utc>>,
+    /// The run that makes up for what was missed.
+    #[serde(default)]
+    pub made_up_by: Option<RunId>,
     /// The task object that DescribeTasks showed last, as JSON.
     pub task: Option<serde_json::Value>,
 }
@@ -284,6 +314,9 @@ pub struct AttemptFacts {
     pub task_arn: Option<String>,
     /// The primary error name.
     pub error: Option<String>,
+    /// The most specific name that it answers to; none if that is the primary one.
+    #[serde(default)]
+    pub finer_error: Option<String>,
     /// What happened.
     pub cause: Option<String>,
     /// The exit code that stands for the task.

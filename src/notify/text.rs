@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
@@ -24,8 +24,8 @@ pub const TEXT_MAX: usize = 4_096;
 const CAUSE_MAX: usize = 500;
 /// How much of the hint.
 const HINT_MAX: usize = 300;
-/// How much of the cause of each attempt.
-const ATTEMPT_CAUSE_MAX: usize = 120;
+/// The longest line of an attempt.
+const ATTEMPT_MAX: usize = 170;
 /// How much of a name that somebody gave.
 const NAME_MAX: usize = 100;
 
@@ -54,7 +54,7 @@ pub fn subject(facts: &NoticeFacts) -> String {
     };
     let what = match facts.on {
         On::Started => "started".to_owned(),
-        On::Retrying => format!("is retried: {}", reason(facts.exit_code, facts.error.as_deref())),
+        On::Retrying => format!("is retried: {}", reason(facts.exit_code, &facts.error, &facts.finer_error)),
         On::Succeeded => "succeeded".to_owned(),
         On::Recovered => match facts.failed_in_a_row {
             0 => "recovered".to_owned(),
@@ -62,10 +62,12 @@ pub fn subject(facts: &NoticeFacts) -> String {
         },
         // The exit code is only how the program took our stop.
         On::Failed if facts.error.as_deref() == Some(ErrorName::TIMEOUT.as_str()) => {
-            format!("failed: a limit of time was reached{attempts}{in_a_row}")
+            let finer = facts.finer_error.as_ref().map(|finer| format!(" ({})", name(finer))).unwrap_or_default();
+            format!("failed: a limit of time was reached{finer}{attempts}{in_a_row}")
         }
         On::Failed => {
-            let why = reason(last.and_then(|attempt| attempt.exit_code).or(facts.exit_code), facts.error.as_deref());
+            let exit_code = last.and_then(|attempt| attempt.exit_code).or(facts.exit_code);
+            let why = reason(exit_code, &facts.error, &facts.finer_error);
             format!("failed: {why}{attempts}{in_a_row}")
         }
         On::TimedOut => format!("timed out{attempts}{in_a_row}"),
@@ -83,7 +85,7 @@ pub fn subject(facts: &NoticeFacts) -> String {
 pub fn text(facts: &NoticeFacts) -> String {
     let mut lines = vec![headline(facts), String::new()];
     let cause = facts.cause.as_deref().map(|cause| cut(&plain(cause), CAUSE_MAX));
-    match (cause, &facts.error) {
+    match (cause, facts.finer_error.as_ref().or(facts.error.as_ref())) {
         (Some(cause), Some(error)) => lines.push(format!("What: {cause} ({})", name(error))),
         (Some(cause), None) => lines.push(format!("What: {cause}")),
         (None, Some(error)) => lines.push(format!("What: {}", name(error))),
@@ -98,6 +100,7 @@ pub fn text(facts: &NoticeFacts) -> String {
     if let Some(from) = facts.others_from {
         lines.push(format!("First of them: {}", instant(facts, from)));
     }
+    lines.extend(facts.made_up_by.as_ref().map(|run| format!("Made up by: {run}")));
     lines.extend(attempts(facts));
     lines.extend(facts.retry_at.map(|at| format!("Next attempt: {}", instant(facts, at))));
     if facts.failed_in_a_row > 1 && facts.on != On::Recovered {
@@ -144,32 +147,31 @@ fn headline(facts: &NoticeFacts) -> String {
         On::Failed => format!("{job} failed after {attempts}."),
         On::TimedOut => format!("{job} timed out after {attempts}."),
         On::Unknown => format!("Whether {job} ran can't be known."),
+        On::Missed if facts.made_up_by.is_some() => format!("{job} missed {instants}; one run makes up for it."),
         On::Missed => format!("{job} missed {instants}: nothing was run."),
         On::Skipped if facts.attempt_count > 0 => format!("{job} found nothing to do."),
         On::Skipped => format!("{job} skipped {instants}: nothing was run."),
     }
 }
 
-/// A line for each attempt; a single one that tells nothing new is told by its times.
+/// A line for each attempt. What the notice has said already is not said again.
 fn attempts(facts: &NoticeFacts) -> Vec<String> {
     let told = u32::try_from(facts.attempts.len()).unwrap_or(u32::MAX);
     let left_out = facts.attempt_count.saturating_sub(told);
     let line = |attempt: &AttemptFacts| {
         let mut line = format!("{}.", attempt.attempt);
-        let same_day = |at: DateTime<Utc>| at.date_naive() == facts.scheduled_at.date_naive();
-        let time = |at: DateTime<Utc>| at.format(if same_day(at) { "%H:%M:%S" } else { "%F %H:%M:%S" }).to_string();
         let _infallible = match (attempt.launched_at, attempt.stopped_at) {
-            (Some(from), Some(until)) => write!(line, " {} UTC, {}", time(from), duration(until - from)),
-            (Some(from), None) => write!(line, " {} UTC", time(from)),
-            (None, Some(until)) => write!(line, " until {} UTC", time(until)),
+            (Some(from), Some(until)) => write!(line, " {}, {}", time(facts, from), duration(until - from)),
+            (Some(from), None) => write!(line, " {}", time(facts, from)),
+            (None, Some(until)) => write!(line, " until {}", time(facts, until)),
             (None, None) => Ok(()),
         };
-        if let Some(error) = &attempt.error {
-            let cause = attempt.cause.as_deref().map(|cause| cut(&plain(cause), ATTEMPT_CAUSE_MAX));
-            let reason = reason(attempt.exit_code, Some(error));
-            let _infallible = write!(line, ": {}", cause.map_or(reason.clone(), |cause| format!("{reason}: {cause}")));
+        if attempt.error.is_some() {
+            let _infallible = write!(line, ": {}", reason(attempt.exit_code, &attempt.error, &attempt.finer_error));
+            let news = attempt.cause.as_deref().filter(|cause| facts.cause.as_deref() != Some(*cause));
+            let _infallible = news.map(|cause| write!(line, ": {}", plain(cause)));
         }
-        line
+        cut(&line, ATTEMPT_MAX)
     };
     if facts.attempts.is_empty() {
         return Vec::new();
@@ -183,13 +185,17 @@ fn newest(facts: &NoticeFacts) -> Option<&AttemptFacts> {
     facts.attempts.last()
 }
 
-/// A failure in a few words: its exit code, else its name.
-fn reason(exit_code: Option<i32>, error: Option<&str>) -> String {
-    match (exit_code, error) {
-        (Some(code), _) if code != 0 => format!("exit code {code}"),
-        (_, Some(error)) => name(error),
-        (Some(code), None) => format!("exit code {code}"),
-        (None, None) => "no reason is known".to_owned(),
+/// A failure in a few words: its finest name if that tells more than an exit code, else the code, else its name.
+fn reason(exit_code: Option<i32>, error: &Option<String>, finer: &Option<String>) -> String {
+    let finer = finer.as_deref().filter(|finer| !finer.starts_with(ErrorName::EXIT_CODES));
+    let code = exit_code.filter(|code| *code != 0).map(|code| format!("exit code {code}"));
+    match (finer, code, error) {
+        (Some(finer), Some(code), _) => format!("{}, {code}", name(finer)),
+        (Some(finer), None, _) => name(finer),
+        (None, Some(code), _) => code,
+        (None, None, Some(error)) => name(error),
+        (None, None, None) if exit_code.is_some() => "exit code 0".to_owned(),
+        (None, None, None) => "no reason is known".to_owned(),
     }
 }
 
@@ -216,11 +222,28 @@ fn began(trigger: Trigger) -> &'static str {
 /// In the job's zone and in UTC.
 fn instant(facts: &NoticeFacts, at: DateTime<Utc>) -> String {
     let utc = at.format("%F %H:%M:%S UTC").to_string();
-    let zone = facts.timezone.as_deref().and_then(|zone| zone.parse::<Tz>().ok()).filter(|zone| *zone != Tz::UTC);
-    match zone {
+    match zone(facts) {
         Some(zone) => format!("{} {zone} ({utc})", at.with_timezone(&zone).format("%F %H:%M:%S%:z")),
         None => utc,
     }
+}
+
+/// The same in short, for the zone has been named: without the date of the run's own instant.
+fn time(facts: &NoticeFacts, at: DateTime<Utc>) -> String {
+    let date = |at: NaiveDateTime, own: NaiveDateTime| match at.date() == own.date() {
+        true => String::new(),
+        false => format!("{} ", at.date()),
+    };
+    let own = facts.scheduled_at;
+    let utc = format!("{}{} UTC", date(at.naive_utc(), own.naive_utc()), at.format("%H:%M:%S"));
+    let Some(zone) = zone(facts) else { return utc };
+    let (at, own) = (at.with_timezone(&zone), own.with_timezone(&zone));
+    format!("{}{} ({utc})", date(at.naive_local(), own.naive_local()), at.format("%H:%M:%S%:z"))
+}
+
+/// The job's, unless it is UTC.
+fn zone(facts: &NoticeFacts) -> Option<Tz> {
+    facts.timezone.as_deref().and_then(|zone| zone.parse().ok()).filter(|zone| *zone != Tz::UTC)
 }
 
 /// The two largest units.

@@ -15,15 +15,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::notice::{NoticeRow, PAUSE_MAX};
-use super::row::{self, DefinitionIds, EventRow, Fault, LaunchRow, Origin, Parts, Progress};
+use super::row::{self, Damaged, DefinitionIds, EventRow, Fault, LaunchRow, Origin, Parts, Progress};
 use super::{
     AuditRow, Batch, Loaded, Mark, NoticeCounts, NoticeQuery, NoticeState, NoticeSummary, OwedNotice, Position, Pruned,
     RunQuery, RunStory, RunSummary, Snapshot, Span, Store, StoreError, Term,
 };
 use crate::engine::job::{Definition, JobName};
+use crate::engine::launch::Launch;
 use crate::engine::notice::{ChannelId, Standing};
 use crate::engine::retention::Retention;
-use crate::engine::run::{Run, RunId, Status};
+use crate::engine::run::{Attempt, Run, RunId, Status};
 
 /// A handle on a store in memory; clones share it.
 #[derive(Debug, Clone)]
@@ -170,6 +171,19 @@ impl Store for MemoryStore {
         self.data().of_instant(&job, instant).map_err(|source| row::told("look an instant up", source))
     }
 
+    async fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        Ok(self.data().launches(from, until, limit))
+    }
+
+    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
+        self.data().attempts(runs).map_err(|source| row::told("read the attempts of runs", source))
+    }
+
     async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let data = self.data();
         let older = data.audit.iter().rev().filter(|row| before.is_none_or(|before| row.seq < before));
@@ -189,7 +203,7 @@ impl Store for MemoryStore {
         self.data().owed_channels().map_err(|source| row::told("read which channels are owed notices", source))
     }
 
-    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+    async fn notices(&self, query: NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, StoreError> {
         self.data().notices(&query).map_err(|source| row::told("list notices", source))
     }
 
@@ -236,11 +250,10 @@ impl Data {
                 definition
             }
         };
-        let newest = stored.launches.last_key_value().map(|(_, launch)| launch.clone());
         let parts = Parts {
             definition,
             attempts: stored.attempts.iter().map(|body| row::to_attempt(body, id)).collect::<Result<_, _>>()?,
-            launch: newest.map(|launch| launch.into_launch(id)).transpose()?,
+            launch: stored.newest_launch()?,
         };
         Ok(row::to_run(stored.origin.clone(), stored.progress.clone(), parts)?)
     }
@@ -260,6 +273,29 @@ impl Data {
         Ok(found)
     }
 
+    fn launches(&self, from: DateTime<Utc>, until: DateTime<Utc>, limit: usize) -> Vec<DateTime<Utc>> {
+        let all = self.runs.values().flat_map(|run| run.launches.values());
+        let mut sent: Vec<DateTime<Utc>> = all
+            .filter_map(|launch| DateTime::from_timestamp_millis(launch.first_sent_at))
+            .filter(|at| (from..=until).contains(at))
+            .collect();
+        sent.sort_unstable_by(|a, b| b.cmp(a));
+        sent.truncate(limit);
+        sent
+    }
+
+    fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, Fault> {
+        let mut found = Vec::new();
+        for run in runs {
+            if let Some(stored) = self.places.get(&run).and_then(|place| self.runs.get(place)) {
+                let bodies = stored.attempts.iter();
+                let attempts = bodies.map(|body| row::to_attempt(body, &run)).collect::<Result<_, _>>()?;
+                found.push((run, attempts));
+            }
+        }
+        Ok(found)
+    }
+
     fn list(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
         let end = match &query.before {
             None => self.next_place,
@@ -271,7 +307,7 @@ impl Data {
             .rev()
             .map(|(_, run)| run)
             .filter(|run| query.job.as_ref().is_none_or(|job| *job == run.origin.job))
-            .filter(|run| query.status.is_none_or(|status| status == run.progress.status))
+            .filter(|run| query.statuses.is_empty() || query.statuses.contains(&run.progress.status))
             .take(query.limit)
             .map(Stored::summary)
             .collect()
@@ -301,22 +337,26 @@ impl Data {
                 .map(|(run, notice)| notice.clone().into_summary(run.clone()))
                 .collect::<Result<_, _>>()?,
             definition: self.definition(stored)?,
+            launch: stored.newest_launch()?,
+            deadline: row::deadline(&stored.progress, run)?,
         }))
     }
 
-    fn notices(&self, query: &NoticeQuery) -> Result<Vec<NoticeSummary>, Fault> {
+    fn notices(&self, query: &NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, Fault> {
         let end = match &query.before {
-            None => self.notices.len(),
-            Some(id) => self.notices.iter().position(|(_, notice)| notice.id == *id).unwrap_or_default(),
+            None => Some(self.notices.len()),
+            Some(id) => self.notices.iter().position(|(_, notice)| notice.id == *id),
         };
+        let Some(end) = end else { return Ok(None) };
         let state = query.state.map(NoticeState::as_str);
         let newest_first = self.notices.iter().take(end).rev();
-        newest_first
+        let listed = newest_first
             .filter(|(_, notice)| query.job.as_ref().is_none_or(|job| job.as_str() == notice.job))
+            .filter(|(_, notice)| query.channel.as_ref().is_none_or(|channel| *channel.0 == *notice.channel))
             .filter(|(_, notice)| state.is_none_or(|state| state == notice.state))
             .take(query.limit)
-            .map(|(run, notice)| notice.clone().into_summary(run.clone()))
-            .collect()
+            .map(|(run, notice)| notice.clone().into_summary(run.clone()));
+        listed.collect::<Result<_, _>>().map(Some)
     }
 
     fn owed(&self) -> impl Iterator<Item = (&str, i64, &NoticeRow)> {
@@ -361,13 +401,13 @@ impl MarkRow {
             anchor: anchor.timestamp_millis(),
             failed_in_a_row: *failed_in_a_row,
             ended_badly: *ended_badly,
-            left_out: left_out.map(|left_out| left_out.as_str().to_owned()),
+            left_out: row::of_left_out(*left_out),
         }
     }
 
     fn to_mark(&self, job: &JobName) -> Result<Mark, Fault> {
         let named = format!("mark of job {job}");
-        let left_out = self.left_out.as_ref().map(|text| row::to_left_out(text, &named)).transpose()?;
+        let left_out = row::to_left_out(self.left_out.as_deref(), &named)?;
         Ok(Mark {
             job: job.clone(),
             schedule: self.schedule.clone(),
@@ -382,5 +422,10 @@ impl MarkRow {
 impl Stored {
     fn summary(&self) -> Result<RunSummary, Fault> {
         Ok(row::to_summary(self.origin.clone(), self.progress.clone())?)
+    }
+
+    fn newest_launch(&self) -> Result<Option<Launch>, Damaged> {
+        let newest = self.launches.last_key_value().map(|(_, launch)| launch.clone());
+        newest.map(|launch| launch.into_launch(&self.origin.id)).transpose()
     }
 }

@@ -22,6 +22,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::job::{Definition, JobName};
+use crate::engine::launch::Launch;
 use crate::engine::log_tail::LogTail;
 use crate::engine::notice::{ChannelId, Notice, Standing};
 use crate::engine::pause::{Pause, Scope};
@@ -175,8 +176,8 @@ pub struct Loaded {
 pub struct RunQuery {
     /// Of this job only.
     pub job: Option<JobName>,
-    /// In this status only.
-    pub status: Option<Status>,
+    /// In one of these statuses only; in any if none is named.
+    pub statuses: Vec<Status>,
     /// Recorded before this run.
     pub before: Option<RunId>,
     /// At most so many.
@@ -238,6 +239,10 @@ pub struct RunStory {
     pub notices: Vec<NoticeSummary>,
     /// What it does.
     pub definition: Arc<Definition>,
+    /// Its newest launch; none before the first.
+    pub launch: Option<Launch>,
+    /// When `timeout` is over, counted from its first launch.
+    pub deadline: Option<DateTime<Utc>>,
 }
 
 /// All that was stored at one instant, as a database of its own.
@@ -388,6 +393,26 @@ pub trait Store: Clone + Send + Sync + 'static {
         instant: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<RunSummary>, StoreError>> + Send;
 
+    /// When launches were first sent in the range [`from`, `until`], newest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DateTime<Utc>>, StoreError>> + Send;
+
+    /// The attempts of each of these runs, in order; nothing of a run that there is not.
+    ///
+    /// # Errors
+    /// The database failed.
+    fn attempts(
+        &self,
+        runs: Vec<RunId>,
+    ) -> impl Future<Output = Result<Vec<(RunId, Vec<Attempt>)>, StoreError>> + Send;
+
     /// What people did, newest first, before this place in the record.
     ///
     /// # Errors
@@ -415,11 +440,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The database failed.
     fn owed_channels(&self) -> impl Future<Output = Result<Vec<(ChannelId, DateTime<Utc>)>, StoreError>> + Send;
 
-    /// Lists notices, newest first.
+    /// Lists notices, newest first; none if there is no notice before which to list.
     ///
     /// # Errors
     /// The database failed.
-    fn notices(&self, query: NoticeQuery) -> impl Future<Output = Result<Vec<NoticeSummary>, StoreError>> + Send;
+    fn notices(
+        &self,
+        query: NoticeQuery,
+    ) -> impl Future<Output = Result<Option<Vec<NoticeSummary>>, StoreError>> + Send;
 
     /// How many notices are owed, and how many were given up.
     ///

@@ -99,6 +99,8 @@ pub struct NoticeQuery {
     pub state: Option<NoticeState>,
     /// Of this job only.
     pub job: Option<JobName>,
+    /// By this channel only.
+    pub channel: Option<ChannelId>,
     /// Owed before this one, by its name.
     pub before: Option<String>,
     /// At most so many.

@@ -189,7 +189,7 @@ pub(super) fn to_run(origin: Origin, progress: Progress, parts: Parts) -> Result
     let run = Run {
         scheduled_at: instant(scheduled_at, &named, "scheduled_at")?,
         created_at: instant(created_at, &named, "created_at")?,
-        deadline: progress.deadline.map(|at| instant(at, &named, "deadline")).transpose()?,
+        deadline: deadline(&progress, &id)?,
         request: request.map(|text| from_json(&text, &named, "request")).transpose()?,
         retries_used: from_json(&progress.retries_used, &named, "retries_used")?,
         id,
@@ -208,6 +208,11 @@ pub(super) fn to_run(origin: Origin, progress: Progress, parts: Parts) -> Result
         return Err(Damaged::new(&named, "status", format!("it says {told}, and the state is {is}")));
     }
     Ok(run)
+}
+
+/// When a run's `timeout` is over.
+pub(super) fn deadline(progress: &Progress, run: &RunId) -> Result<Option<DateTime<Utc>>, Damaged> {
+    progress.deadline.map(|at| instant(at, &named(run), "deadline")).transpose()
 }
 
 /// The run as listings show it.
@@ -370,9 +375,15 @@ impl DefinitionIds {
     }
 }
 
-/// What the table `mark` says of the job's newest row.
-pub(super) fn to_left_out(text: &str, named: &str) -> Result<LeftOut, Damaged> {
+/// How instants of a job were left out, as the table `mark` says it.
+pub(super) fn to_left_out(text: Option<&str>, named: &str) -> Result<LeftOut, Damaged> {
+    let text = text.unwrap_or_default();
     text.parse().map_err(|()| Damaged::new(named, "left_out", format!("`{text}` is none")))
+}
+
+/// Null if in no way.
+pub(super) fn of_left_out(left_out: LeftOut) -> Option<String> {
+    (left_out != LeftOut::NONE).then(|| left_out.to_string())
 }
 
 pub(super) fn to_trigger(text: &str) -> Result<Trigger, Fault> {

@@ -1,11 +1,11 @@
 //! The routes. `docs/` names them; `objects.rs` is what they answer with.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -13,6 +13,7 @@ use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
+use super::asked::{Asked, BODY_MAX, Named};
 use super::events::{Streams, events};
 use super::hands::{self, ReloadAsk};
 use super::metrics::metrics;
@@ -33,8 +34,6 @@ pub const RUNS_DEFAULT: usize = 20;
 /// How many runs one answer holds at most.
 pub const RUNS_MAX: usize = 1_000;
 
-/// The largest body that is read.
-const BODY_MAX: usize = 64 << 10;
 /// How long the loop may take to answer; it stands still only while one batch is being written.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -133,7 +132,17 @@ impl IntoResponse for Problem {
 
 /// Asks the loop for its jobs.
 pub(super) async fn views(mailbox: &Mailbox) -> Result<Vec<JobView>, Problem> {
-    let answered = tokio::time::timeout(ANSWER_WITHIN, mailbox.jobs()).await;
+    in_time(mailbox.jobs()).await
+}
+
+/// Asks it for one of them; none if the configuration does not have it.
+pub(super) async fn view_of(mailbox: &Mailbox, job: &JobName) -> Result<Option<JobView>, Problem> {
+    in_time(mailbox.job(job.clone())).await
+}
+
+/// What the loop answers.
+async fn in_time<T>(answer: impl Future<Output = Option<T>>) -> Result<T, Problem> {
+    let answered = tokio::time::timeout(ANSWER_WITHIN, answer).await;
     let answered =
         answered.map_err(|_elapsed| Problem::unavailable("the daemon is busy and did not answer in time"))?;
     answered.ok_or_else(|| Problem::unavailable("the daemon is stopping"))
@@ -146,16 +155,13 @@ async fn jobs<S: Store>(State(sources): State<Sources<S>>) -> Result<Json<Vec<Jo
     Ok(Json(views.iter().map(|view| JobObject::new(view, last.remove(&view.job.name))).collect()))
 }
 
-async fn job<S: Store>(
-    State(sources): State<Sources<S>>,
-    Path(name): Path<String>,
-) -> Result<Json<JobObject>, Problem> {
-    let views = views(&sources.mailbox).await?;
-    let view = views.iter().find(|view| view.job.name.as_str() == name);
+async fn job<S: Store>(State(sources): State<Sources<S>>, Named(name): Named) -> Result<Json<JobObject>, Problem> {
+    let name = hands::job_name(&name)?;
+    let view = view_of(&sources.mailbox, &name).await?;
     let view = view.ok_or_else(|| Problem::not_found(format!("there is no job `{name}`")))?;
     let newest = RunQuery { job: Some(view.job.name.clone()), limit: 1, ..RunQuery::default() };
     let last_run = sources.store.runs(newest).await?.pop();
-    Ok(Json(JobObject::new(view, last_run)))
+    Ok(Json(JobObject::new(&view, last_run)))
 }
 
 /// The query of `/api/v1/runs`. A key that is misspelt must not list what was not asked for.
@@ -170,22 +176,30 @@ struct RunsQuery {
 
 async fn runs<S: Store>(
     State(sources): State<Sources<S>>,
-    query: Result<Query<RunsQuery>, QueryRejection>,
+    Asked(query): Asked<RunsQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let job = query.job.map(|job| JobName::new(&job)).transpose();
-    let status = query.status.map(|text| text.parse::<Status>().map_err(|()| text)).transpose();
+    let status = query.status.as_deref().map(status).transpose()?;
     let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
     let query = RunQuery {
         job: job.map_err(|error| Problem::bad_request(error.to_string()))?,
-        status: status.map_err(|text| Problem::bad_request(format!("`{text}` is not a status: {}", statuses())))?,
+        statuses: status.into_iter().collect(),
         before: query.before.as_deref().map(RunId::from_text),
-        // One more tells whether there is a next page.
-        limit: limit + 1,
+        limit,
     };
-    let mut runs = sources.store.runs(query.clone()).await?;
-    if let (true, Some(before)) = (runs.is_empty(), &query.before)
-        && sources.store.story(before.clone()).await?.is_none()
+    let job = query.job.clone();
+    let (runs, last) = listed(&sources.store, query).await?;
+    let kept = [("job", job.as_ref().map(JobName::as_str)), ("status", status.map(Status::as_str))];
+    Ok(page_of("/api/v1/runs", &runs, limit, last.map(|run| run.to_string()), &kept))
+}
+
+/// A page of runs, and after which of them the next one begins if there is one.
+pub(super) async fn listed<S: Store>(store: &S, query: RunQuery) -> Result<(Vec<RunSummary>, Option<RunId>), Problem> {
+    let (limit, before) = (query.limit, query.before.clone());
+    // One more tells whether there is a next page.
+    let mut runs = store.runs(RunQuery { limit: limit + 1, ..query }).await?;
+    if let (true, Some(before)) = (runs.is_empty(), &before)
+        && store.story(before.clone()).await?.is_none()
     {
         return Err(Problem::not_found(format!(
             "there is no run `{before}` to list from; begin anew without `before`"
@@ -193,10 +207,13 @@ async fn runs<S: Store>(
     }
     let more = runs.len() > limit;
     runs.truncate(limit);
-    let last = runs.last().filter(|_| more).map(|run| run.run.to_string());
-    let job = query.job.as_ref().map(JobName::as_str);
-    let kept = [("job", job), ("status", query.status.map(Status::as_str))];
-    Ok(page_of("/api/v1/runs", &runs, limit, last, &kept))
+    let last = runs.last().filter(|_| more).map(|run| run.run.clone());
+    Ok((runs, last))
+}
+
+/// The status of this name.
+pub(super) fn status(text: &str) -> Result<Status, Problem> {
+    text.parse().map_err(|()| Problem::bad_request(format!("`{text}` is not a status: {}", statuses())))
 }
 
 /// A page of a list, which names the next one if there is one. Source of the header: RFC 8288.
@@ -224,7 +241,7 @@ pub fn statuses() -> String {
     Status::ALL.map(Status::as_str).join(", ")
 }
 
-async fn run<S: Store>(State(sources): State<Sources<S>>, Path(id): Path<String>) -> Result<Json<RunObject>, Problem> {
+async fn run<S: Store>(State(sources): State<Sources<S>>, Named(id): Named) -> Result<Json<RunObject>, Problem> {
     let story = sources.store.story(RunId::from_text(&id)).await?;
     let story = story.ok_or_else(|| Problem::no_run(&RunId::from_text(&id)))?;
     let waits_for = waits_for(&sources, &story.summary).await;
@@ -248,9 +265,8 @@ struct AuditQuery {
 
 async fn audit<S: Store>(
     State(sources): State<Sources<S>>,
-    query: Result<Query<AuditQuery>, QueryRejection>,
+    Asked(query): Asked<AuditQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let limit = query.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
     let mut rows: Vec<AuditRow> = sources.store.audit(query.before, limit + 1).await?;
     let more = rows.len() > limit;

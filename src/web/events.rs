@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
@@ -20,13 +19,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::api::{Problem, Sources};
+use super::asked::Asked;
 use crate::daemon::{Change, Watching, What};
 use crate::engine::job::JobName;
 use crate::store::{RunSummary, Store};
 
 /// How many streams there are at once.
 const STREAMS_MAX: usize = 64;
-/// How often a quiet stream says that it lives; also how soon a reader that went away is noticed.
+/// How often a quiet stream says that it lives. A reader that is gone is noticed by the second thing that is written to it.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// Keeps a reverse proxy (nginx) from collecting events.
 const UNBUFFERED: (HeaderName, HeaderValue) =
@@ -68,9 +68,8 @@ struct Stream {
 pub(super) async fn events<S: Store>(
     State(sources): State<Sources<S>>,
     Extension(streams): Extension<Streams>,
-    query: Result<Query<EventsQuery>, QueryRejection>,
+    Asked(query): Asked<EventsQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let job = query.job.map(|job| JobName::new(&job)).transpose();
     let job = job.map_err(|error| Problem::bad_request(error.to_string()))?;
     let place = streams.0.try_acquire_owned();

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
@@ -131,7 +131,9 @@ impl Gate {
     /// Lets a request through, or answers why not.
     pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
         let rules = gate.access.rules();
-        if let Some(problem) = refusal(&rules.hosts, gate.is_loopback, request.method(), request.headers()) {
+        if let Some(problem) = other_target(request.uri(), request.headers())
+            .or_else(|| refusal(&rules.hosts, gate.is_loopback, request.method(), request.headers()))
+        {
             return problem.into_response();
         }
         let path = request.uri().path();
@@ -174,7 +176,10 @@ impl Gate {
             } else {
                 "this token is not known"
             };
-            if said.is_none() && is_reading(request.method()) && page::wants_a_page(request.headers()) {
+            if said.is_none() && page::wants_a_page(request.headers()) {
+                if !is_reading(request.method()) {
+                    return Err(Box::new(page::signed_out()));
+                }
                 let asked_for = request.uri().path_and_query().map_or("/", |asked_for| asked_for.as_str());
                 return Err(Box::new(page::lead_to_sign_in(asked_for)));
             }
@@ -217,6 +222,14 @@ fn bearer(said: &[u8]) -> Option<&[u8]> {
 
 fn without_details(full: &Response) -> Response {
     (full.status(), Json(json!({ "ok": full.status().is_success() }))).into_response()
+}
+
+/// A target that names a server (`GET http://…`) must name the one of the Host header, which is checked. Source: RFC 9112, 3.2.2.
+fn other_target(target: &Uri, headers: &HeaderMap) -> Option<Problem> {
+    let named = target.authority()?.as_str();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_other = host.is_none_or(|host| !named.eq_ignore_ascii_case(host));
+    is_other.then(|| Problem::bad_request("the target of the request names another server than its Host header"))
 }
 
 /// Why a request is not served, whoever asks.
@@ -356,6 +369,22 @@ mod tests {
     }
 
     #[test]
+    fn a_target_names_the_server_that_the_host_header_names() {
+        let refused = |target: &str, host: &str| {
+            other_target(&target.parse().unwrap(), &headers(&[("host", host)])).map(|problem| problem.0)
+        };
+        for target in ["/api/v1/jobs", "http://127.0.0.1:8474/api/v1/jobs", "HTTP://127.0.0.1:8474"] {
+            assert_eq!(refused(target, "127.0.0.1:8474"), None, "{target}");
+        }
+        assert_eq!(refused("http://Cron.example/x", "cron.example"), None);
+        for target in ["http://evil.example/x", "http://127.0.0.1/x", "http://a@127.0.0.1:8474/x", "127.0.0.1:22"] {
+            assert_eq!(refused(target, "127.0.0.1:8474"), Some(StatusCode::BAD_REQUEST), "{target}");
+        }
+        let without_a_host = other_target(&"http://127.0.0.1/x".parse().unwrap(), &HeaderMap::new());
+        assert!(without_a_host.is_some());
+    }
+
+    #[test]
     fn what_a_form_can_send_is_no_body_that_does_something() {
         let refused = |method: Method, pairs: &[(&'static str, &str)]| {
             foreign_body(&method, &headers(pairs)).map(|problem| problem.0.as_u16())
@@ -371,6 +400,27 @@ mod tests {
         }
         assert_eq!(refused(Method::POST, &[("content-length", "0")]), None);
         assert_eq!(refused(Method::POST, &[]), None);
+        let form = [("content-length", "2"), ("content-type", "application/x-www-form-urlencoded")];
+        let of_a_page = [form[0], form[1], ("origin", "http://127.0.0.1:8474")];
+        assert_eq!(refused(Method::POST, &of_a_page), None, "a foreign origin was refused before");
+    }
+
+    #[test]
+    fn a_session_is_known_by_its_token_and_ends_with_it() {
+        let holder = Holder { name: Some("ops".to_owned()), may: May::Act };
+        let rules = |token| Rules::with_tokens(Vec::new(), [(holder.clone(), token)].into_iter());
+        let now = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+        let until = now + session::LASTS;
+        let before = rules("token-of-ops-1");
+        assert_eq!(before.sign_in(b"token-of-ops-2", until), None);
+        let proof = before.sign_in(b"token-of-ops-1", until).unwrap();
+        assert_eq!(before.signed_in(&proof, now), Some(&holder));
+        assert_eq!(before.signed_in(&proof, until), None, "it is over");
+        assert_eq!(rules("token-of-ops-2").signed_in(&proof, now), None, "another token was set");
+        let (_, code) = proof.split_once('-').unwrap();
+        let longer = format!("{}-{code}", (until - chrono::TimeDelta::seconds(1)).timestamp());
+        assert_eq!(before.signed_in(&longer, now), None, "another time needs another proof");
+        assert!(!proof.contains("token-of-ops"));
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -17,9 +16,9 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::api::{ANSWER_WITHIN, Problem, Route, Sources};
+use super::asked::{self, Named};
 use super::backup;
 use super::notices;
-use super::objects::ErrorObject;
 use super::peer::Peer;
 use crate::daemon::driver::{Changes, Command, Declined, Done};
 use crate::engine::job::{JobName, Overlap};
@@ -33,8 +32,23 @@ use crate::store::Store;
 pub struct ReloadAsk {
     /// Who.
     pub asker: Asker,
-    /// What changed, or every mistake for a person to read.
-    pub answer: oneshot::Sender<Result<Changes, String>>,
+    /// What changed, or why nothing did.
+    pub answer: oneshot::Sender<Result<Changes, NotTaken>>,
+}
+
+/// Why a configuration was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It has mistakes, or what a running daemon can't change: every one, for a person to read.
+    Refused(String),
+    /// Nothing is wrong with it: the daemon is about to end and takes no other.
+    Declined(String),
+}
+
+impl From<String> for NotTaken {
+    fn from(mistakes: String) -> NotTaken {
+        NotTaken::Refused(mistakes)
+    }
 }
 
 /// Every route that does something.
@@ -67,7 +81,7 @@ impl Default for BodyWithin {
 /// Who asks, and what they said: the whole of a request that does something.
 pub(super) struct Said<T> {
     pub(super) asker: Asker,
-    body: T,
+    pub(super) body: T,
 }
 
 /// A body that may carry a reason beside its own keys.
@@ -82,6 +96,7 @@ macro_rules! reasoned {
         }
     })* };
 }
+pub(super) use reasoned;
 
 /// The body of a request that needs none; a key that is misspelt must not be overlooked.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -148,21 +163,16 @@ reasoned!(Plain, Trigger, PauseBody, Retry, Backfill);
 impl<S: Send + Sync, T: Reasoned> FromRequest<S> for Said<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Said<T>, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Said<T>, Problem> {
         let peer = request.extensions().get::<Peer>().cloned().unwrap_or(Peer::Unknown);
         let within = request.extensions().get::<BodyWithin>().copied().unwrap_or_default();
-        let headers = request.headers().clone();
-        let body = tokio::time::timeout(within.0, Bytes::from_request(request, state)).await;
+        let (parts, body) = request.into_parts();
+        let body = tokio::time::timeout(within.0, asked::body(&parts.headers, body)).await;
         let body = body.map_err(|_elapsed| {
             Problem(StatusCode::REQUEST_TIMEOUT, "the body of the request did not come in time".into())
-        })?;
-        let body = body.map_err(|rejection| Problem(rejection.status(), rejection.body_text()))?;
-        let mut read: T = if body.is_empty() {
-            T::default()
-        } else {
-            serde_json::from_slice(&body).map_err(|mistake| Problem::bad_request(format!("the body: {mistake}")))?
-        };
-        Ok(Said { asker: peer.asks(&headers, read.reason()), body: read })
+        })??;
+        let mut read: T = asked::object(&body)?;
+        Ok(Said { asker: peer.asks(&parts.headers, read.reason()), body: read })
     }
 }
 
@@ -205,7 +215,7 @@ fn receipt(done: Done) -> Response {
 
 async fn trigger<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(job): Path<String>,
+    Named(job): Named,
     Said { asker, body }: Said<Trigger>,
 ) -> Result<Response, Problem> {
     let Trigger { container, environment, command, overlap, .. } = body;
@@ -219,7 +229,7 @@ async fn trigger<S: Store>(
 
 async fn backfill<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(job): Path<String>,
+    Named(job): Named,
     Said { asker, body }: Said<Backfill>,
 ) -> Result<Response, Problem> {
     let (Some(from), Some(until)) = (body.from, body.until) else {
@@ -234,7 +244,7 @@ async fn backfill<S: Store>(
 
 async fn pause<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(job): Path<String>,
+    Named(job): Named,
     said: Said<PauseBody>,
 ) -> Result<Response, Problem> {
     set_pause(&sources, Scope::Job(job_name(&job)?), said).await
@@ -252,7 +262,7 @@ async fn set_pause<S: Store>(sources: &Sources<S>, scope: Scope, said: Said<Paus
 
 async fn resume<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(job): Path<String>,
+    Named(job): Named,
     said: Said<Plain>,
 ) -> Result<Response, Problem> {
     lift(&sources, Scope::Job(job_name(&job)?), said).await
@@ -290,7 +300,7 @@ fn pause_of(done: &Done) -> Option<&Pause> {
 
 async fn cancel<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(run): Path<String>,
+    Named(run): Named,
     Said { asker, .. }: Said<Plain>,
 ) -> Result<Response, Problem> {
     let run = RunId::from_text(&run);
@@ -317,7 +327,7 @@ pub(super) async fn ask_to_cancel<S: Store>(
 
 async fn retry<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(run): Path<String>,
+    Named(run): Named,
     Said { asker, body }: Said<Retry>,
 ) -> Result<Response, Problem> {
     let command = to_retry(&sources, RunId::from_text(&run), body.frozen, asker, body.overlap).await?;
@@ -351,6 +361,7 @@ async fn reload<S: Store>(
     sources.reloads.send(ReloadAsk { asker, answer }).await.map_err(|_| leaving())?;
     match answered.await.map_err(|_| leaving())? {
         Ok(changes) => Ok(Json(changes).into_response()),
-        Err(error) => Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(ErrorObject { error })).into_response()),
+        Err(NotTaken::Refused(why)) => Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, why)),
+        Err(NotTaken::Declined(why)) => Err(Problem::unavailable(&why)),
     }
 }

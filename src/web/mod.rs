@@ -6,10 +6,12 @@
 //! reached from elsewhere. What strangers can make either of them hold has a limit (`serve.rs`).
 
 pub mod api;
+mod asked;
 pub mod backup;
 mod events;
 pub mod gate;
 pub mod hands;
+mod heads;
 pub mod listen;
 mod metrics;
 pub mod notices;

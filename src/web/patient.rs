@@ -1,4 +1,5 @@
-//! A stream whose other end must take what is written: whoever takes nothing for a while holds no connection.
+//! A stream whose other end must take what is written: whoever takes nothing for a while holds no connection. What comes is
+//! shown to whoever looks at heads.
 
 use std::io;
 use std::pin::Pin;
@@ -8,18 +9,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::heads::Heads;
+
 /// A stream with an end of its patience.
 #[derive(Debug)]
 pub(super) struct Patient<T> {
     stream: T,
+    heads: Heads,
     within: Duration,
     /// Runs while a write waits.
     late: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Patient<T> {
-    pub(super) fn new(stream: T, within: Duration) -> Patient<T> {
-        Patient { stream, within, late: None }
+    pub(super) fn new(stream: T, within: Duration, heads: Heads) -> Patient<T> {
+        Patient { stream, heads, within, late: None }
     }
 
     fn heed<R>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -40,7 +44,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.heads.see(buffer.filled().get(before..).unwrap_or_default());
+        read
     }
 }
 
@@ -83,7 +90,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_end_that_takes_nothing_is_given_up_and_one_that_takes_slowly_is_not() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut near = Patient::new(near, Duration::from_secs(30));
+        let mut near = Patient::new(near, Duration::from_secs(30), Heads::default());
         let reading = tokio::spawn(async move {
             let mut taken = [0; 4];
             for _ in 0..5 {

@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use super::api::Problem;
 use super::backup;
 use super::hands::BodyWithin;
+use super::heads::{Heads, TwoLengths};
 use super::patient::Patient;
 use super::peer::Peer;
 use super::seldom::Seldom;
@@ -39,7 +40,7 @@ const CONNECTIONS_MAX: usize = 512;
 /// connection may be idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(20);
 /// The largest head of a request, and the most headers.
-const HEAD_BYTES_MAX: usize = 32 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
 const HEADERS_MAX: usize = 64;
 /// How long an answer may take to be made; what it waits for has shorter limits of its own, but for a large configuration.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -170,14 +171,21 @@ async fn connection(
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let routes = TowerToHyperService::new(router);
+    let (routes, heads) = (TowerToHyperService::new(router), Heads::default());
+    let seen = heads.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
+        if let Some(two_lengths) = seen.next() {
+            request.extensions_mut().insert(two_lengths);
+        }
         routes.call(request)
     });
-    let stream = TokioIo::new(Patient::new(stream, limits.take_within));
+    let stream = TokioIo::new(Patient::new(stream, limits.take_within, heads));
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
+    // Whoever has asked may say that it asks no more (`nc -N`) and still wants its answer. So a connection whose other end is
+    // gone is known by what is written to it, or by the end of what it waits for.
+    protocol.half_close(true);
     protocol.max_header_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX).max_buf_size(2 * HEAD_BYTES_MAX);
     let mut connection = pin!(protocol.serve_connection(stream, service));
     let ended = tokio::select! {
@@ -196,17 +204,30 @@ async fn connection(
 fn sealed(router: Router, limits: Limits) -> Router {
     router.layer(Extension(limits.body_within)).layer(middleware::from_fn(
         move |request: Request, next: Next| async move {
-            let is_backup = request.uri().path() == backup::PATH;
-            let within = if is_backup { BACKUP_WITHIN } else { limits.answer_within };
-            let answered = tokio::time::timeout(within, next.run(request)).await;
-            let mut response = answered.unwrap_or_else(|_elapsed| {
-                Problem(StatusCode::SERVICE_UNAVAILABLE, "this took too long, and may still be done".into())
-                    .into_response()
-            });
+            let is_encoded = request.headers().contains_key(header::TRANSFER_ENCODING);
+            let mut response = answer(request, next, limits.answer_within).await;
             seal(&mut response);
+            if is_encoded {
+                // `heads.rs` looks no further.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             response
         },
     ))
+}
+
+async fn answer(request: Request, next: Next, within: Duration) -> Response {
+    if request.extensions().get::<TwoLengths>().is_some() {
+        let why = "the request says its length twice: Content-Length and Transfer-Encoding";
+        return Problem::bad_request(why).into_response();
+    }
+    let is_backup = request.uri().path() == backup::PATH;
+    let within = if is_backup { BACKUP_WITHIN } else { within };
+    let answered = tokio::time::timeout(within, next.run(request)).await;
+    answered.unwrap_or_else(|_elapsed| {
+        let why = "this took too long, and may still be done";
+        Problem(StatusCode::SERVICE_UNAVAILABLE, why.into()).into_response()
+    })
 }
 
 /// Nothing of an answer is kept, guessed at, shown in a frame, or given to other pages, unless it says otherwise of itself.
@@ -255,11 +276,20 @@ mod tests {
     async fn server(limits: Limits) -> Server {
         let endless =
             || async { Body::from_stream(stream::repeat(Ok::<_, std::convert::Infallible>(vec![b'x'; 64 << 10]))) };
+        // Some bytes at a time, as events are.
+        let drip = || async {
+            let pieces = stream::unfold((), |()| async {
+                tokio::task::yield_now().await;
+                Some((Ok::<_, std::convert::Infallible>("x"), ()))
+            });
+            Body::from_stream(pieces)
+        };
         let router = Router::new()
             .route("/", get(|| async { "hello" }))
             .route("/said", post(|_said: Said<Plain>| async { "done" }))
             .route("/never", get(std::future::pending::<&'static str>))
-            .route("/endless", get(endless));
+            .route("/endless", get(endless))
+            .route("/drip", get(drip));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         Server { address, serving: tokio::spawn(serve(listener, router, limits, stop.clone())), stop }
@@ -316,6 +346,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_length_that_is_said_twice_is_refused_and_the_connection_is_closed() {
+        let server = server(ample()).await;
+        let (length, encoding) = ("Content-Length: 2\r\n", "Transfer-Encoding: chunked\r\n");
+        let post = |headers: &str| format!("POST /said HTTP/1.1\r\nHost: x\r\n{headers}\r\n2\r\n{{}}\r\n0\r\n\r\n");
+        let before = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        for headers in [format!("{length}{encoding}"), format!("{encoding}{length}")] {
+            let answers = server.exchange(format!("{before}{}{before}", post(&headers)).as_bytes()).await;
+            let (first, second) = answers.split_once("hello").unwrap();
+            assert!(first.starts_with("HTTP/1.1 200 ") && second.starts_with("HTTP/1.1 400 "), "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "nothing comes after it: {answers}");
+        }
+        let once = server.exchange(format!("{}{before}", post(encoding)).as_bytes()).await;
+        assert!(once.starts_with("HTTP/1.1 200 ") && once.matches("HTTP/1.1 ").count() == 1, "{once}");
+        assert!(once.contains("\r\nconnection: close\r\n"), "{once}");
+    }
+
+    #[tokio::test]
     async fn what_is_too_large_or_no_http_is_refused() {
         let server = server(ample()).await;
         let head = |more: &str| format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
@@ -362,17 +409,49 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_asks_no_more_gets_its_answer() {
+        let server = server(Limits { connections: 1, answer_within: SHORT, ..ample() }).await;
+        for (request, status) in [
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200"),
+            ("POST /said HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", "200"),
+            ("GET /never HTTP/1.1\r\nHost: x\r\n\r\n", "503"),
+        ] {
+            let mut stream = server.connect().await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let answer = rest(&mut stream).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        }
+    }
+
+    #[tokio::test]
     async fn whoever_closes_half_of_a_connection_holds_nothing() {
-        let server = server(Limits { connections: 1, ..ample() }).await;
-        for request in
-            ["GET /never HTTP/1.1\r\nHost: x\r\n\r\n", "POST /said HTTP/1.1\r\nContent-Length: 9\r\n\r\n{", ""]
-        {
+        let server = server(Limits { connections: 1, answer_within: SHORT, take_within: SHORT, ..ample() }).await;
+        for request in [
+            "GET /never HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST /said HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+            "POST /said HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+            "GET / HTTP/1.1\r\nHo",
+            "",
+        ] {
             let mut stream = server.connect().await;
             stream.write_all(request.as_bytes()).await.unwrap();
             stream.shutdown().await.unwrap();
             server.gets_through().await;
             drop(stream);
         }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_gone_is_noticed_by_what_is_written_to_it() {
+        let server = server(Limits { connections: 1, ..ample() }).await;
+        let mut reader = server.connect().await;
+        reader.write_all(b"GET /drip HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answered = [0; 12];
+        reader.read_exact(&mut answered).await.unwrap();
+        drop(reader);
+        server.gets_through().await;
     }
 
     #[tokio::test]

@@ -1,12 +1,12 @@
 //! What became of an instant of a job, in one line: its row, or why it has none.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::api::{Problem, Sources, views, waits_for};
+use super::api::{Problem, Sources, view_of, waits_for};
+use super::asked::{Asked, Named};
 use crate::daemon::clock;
 use crate::daemon::driver::JobView;
 use crate::engine::job::JobName;
@@ -35,14 +35,13 @@ pub(super) struct WhyQuery {
 
 pub(super) async fn why<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(name): Path<String>,
-    query: Result<Query<WhyQuery>, QueryRejection>,
+    Named(name): Named,
+    Asked(WhyQuery { at }): Asked<WhyQuery>,
 ) -> Result<Json<WhyObject>, Problem> {
-    let Query(WhyQuery { at }) = query.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let unknown = || Problem::not_found(format!("there is no job `{name}`"));
     let job = JobName::new(&name).map_err(|_| unknown())?;
     let runs = sources.store.of_instant(job.clone(), at).await?;
-    let views = views(&sources.mailbox).await?;
+    let view = view_of(&sources.mailbox, &job).await?;
     let waits_for = match runs.first() {
         Some(run) => waits_for(&sources, run).await,
         None => None,
@@ -51,9 +50,9 @@ pub(super) async fn why<S: Store>(
         Some(what) => format!("{told}: {what}"),
         None => told,
     });
-    let answer = match (told, views.iter().find(|view| view.job.name == job)) {
+    let answer = match (told, view) {
         (Some(told), _) => told,
-        (None, Some(view)) => untold(view, at, clock::now()),
+        (None, Some(view)) => untold(&view, at, clock::now()),
         (None, None) => return Err(unknown()),
     };
     Ok(Json(WhyObject { job, at, answer, runs }))

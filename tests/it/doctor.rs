@@ -115,7 +115,7 @@ fn a_daemon_at_a_url_is_told_without_the_files_of_this_machine() {
     let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
     assert_eq!((&report["daemon"]["place"], &report["state"]), (&url.as_str().into(), &Value::Null));
     assert_eq!(report["in_flight"], json!([{ "status": "running", "runs": 1 }]));
-    assert_eq!(report["notices"], json!({ "waiting": 0, "dead": 0 }));
+    assert_eq!(report["notices"], json!({ "waiting": 0, "dead": 0, "dead_lately": 0 }));
     site.open_gate();
     daemon.wait_for_job("a", "run succeeded");
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));

@@ -183,7 +183,7 @@ fn tokens_are_nowhere_but_in_their_files() {
             told.push(format!("{}{}", answer.head, answer.body));
         }
     }
-    for path in ["/api/v1/audit", "/api/v1/runs", "/healthz", "/metrics"] {
+    for path in ["/api/v1/audit", "/api/v1/runs", "/api/v1/notices", "/healthz", "/metrics"] {
         told.push(socket.get(path, &[]).body);
     }
     let variables = [("TENACRON_TOKEN", FULL), ("TENACRON_URL", "http://ops:canary-password@127.0.0.1:1")];
@@ -311,6 +311,69 @@ fn hostile_bytes_end_no_daemon_and_hold_up_nobody() {
 }
 
 #[test]
+fn whoever_asks_no_more_gets_an_answer_and_what_it_asked_for_is_done_once() {
+    let site = open();
+    let (daemon, port, socket) = start(&site);
+    for place in [&port, &socket] {
+        let head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 2";
+        let answer =
+            place.send_all(format!("POST /api/v1/jobs/quick/trigger HTTP/1.1\r\n{head}\r\n\r\n{{}}").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"run\":\"quick-"), "{answer}");
+        let answer = place.send_all(b"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("}]"), "{answer}");
+    }
+    assert_eq!(site.json(&["runs"]).as_array().map(Vec::len), Some(2));
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn what_is_not_understood_is_answered_at_once_in_our_words() {
+    let site = open();
+    let (daemon, port, socket) = start(&site);
+    let post = |head: &str, body: &str| {
+        format!(
+            "POST /api/v1/jobs/quick/trigger HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Connection: close\r\n{head}\r\n\r\n{body}"
+        )
+    };
+    let said = |body: &str| post(&format!("Content-Length: {}", body.len()), body);
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let cases = [
+        (get("/api/v1/jobs/%00%ff"), "400", "the name in the path is not UTF-8"),
+        (get("/api/v1/jobs/%ff/why?at=2026-01-01T00:00:00Z"), "400", "the name in the path is not UTF-8"),
+        (get("/api/v1/runs/%ff"), "400", "the name in the path is not UTF-8"),
+        (get("/api/v1/runs?limit=many"), "400", "the query: limit: "),
+        (get("/api/v1/notices?jobs=x"), "400", "the query: jobs: unknown field"),
+        (get("/api/v1/jobs/quick/why"), "400", "the query: missing field `at`"),
+        (said("[\"why\"]"), "400", "the body must be a JSON object"),
+        (said("{\"reasn\": \"why\"}"), "400", "the body, line 1, column 8: unknown field `reasn`"),
+        // No byte of it comes.
+        (post("Content-Length: 65537", ""), "413", "the body is larger than 64 KiB"),
+        (
+            post("Content-Length: 2\r\nTransfer-Encoding: chunked", "2\r\n{}\r\n0\r\n\r\n"),
+            "400",
+            "says its length twice",
+        ),
+    ];
+    for place in [&port, &socket] {
+        for (request, status, told) in &cases {
+            let answer = place.send(request.as_bytes());
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {answer}"));
+            assert_eq!(head.split(' ').nth(1), Some(*status), "{request}: {answer}");
+            let error: Value =
+                serde_json::from_str(body).unwrap_or_else(|error| panic!("{request}: {error}: {answer}"));
+            assert!(error["error"].as_str().is_some_and(|error| error.contains(told)), "{request}: {answer}");
+        }
+    }
+    assert_eq!(site.json(&["runs"]), json!([]), "nothing of it was done");
+    let elsewhere = port.send(get("http://rebound.example/api/v1/jobs").as_bytes());
+    assert!(elsewhere.starts_with("HTTP/1.1 400 ") && elsewhere.contains("another server"), "{elsewhere}");
+    let here = port.send(get("http://localhost/api/v1/jobs").as_bytes());
+    assert!(here.starts_with("HTTP/1.1 200 "), "{here}");
+    assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
+}
+
+#[test]
 fn what_changes_is_told_while_it_happens_and_the_stream_ends_with_the_daemon() {
     let site = guarded();
     let (daemon, port, socket) = start(&site);
@@ -356,7 +419,10 @@ fn there_are_so_many_streams_and_a_reader_that_leaves_makes_room() {
     let refused = port.get("/api/v1/events", &[]);
     assert_eq!(refused.status, 503, "{refused:?}");
     streams.clear();
-    while port.events("/api/v1/events", &[]).next().is_none() {}
+    // A reader that is gone is noticed by what is written to it.
+    while port.events("/api/v1/events", &["Connection: close"]).next().is_none() {
+        assert_eq!(port.post("/api/v1/pause", &[], "{}").status, 200);
+    }
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
 }
 
@@ -397,6 +463,8 @@ fn a_list_goes_on_where_its_answer_says() {
         gone.status == 404 && gone.json()["error"].as_str().is_some_and(|text| text.contains("begin anew")),
         "{gone:?}"
     );
+    let gone = port.get("/api/v1/notices?before=none", &[]);
+    assert_eq!((gone.status, gone.json()["error"].as_str().map(|text| text.contains("begin anew"))), (404, Some(true)));
     assert_eq!(port.get("/api/v1/audit?before=first", &[]).status, 400);
     assert_eq!(daemon.end(Signal::TERM).code(), Some(0));
 }

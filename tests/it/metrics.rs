@@ -9,8 +9,10 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::commands::{get, get_text};
+use super::commands::get;
 use super::harness::{Process, SETTINGS, Site, WITHIN, aws, now};
+use super::python;
+use super::wire::Place;
 
 /// One job that succeeds, one that fails after a retry.
 const JOBS: &str = r#"
@@ -45,8 +47,11 @@ fn site() -> Site {
     Site::new(&format!("{SETTINGS}{JOBS}"))
 }
 
+/// As Prometheus asks for it.
+const OPEN_METRICS: &str = "Accept: application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3";
+
 fn page(address: &str) -> String {
-    get_text(address, address, "/metrics")
+    Place::Port(address.to_owned()).get("/metrics", &[OPEN_METRICS]).body
 }
 
 /// The page as soon as it has a line that begins so.
@@ -149,6 +154,33 @@ fn every_metric_is_documented_and_every_documented_one_is_there() {
     assert!(value("tenacron_ecs_calls_total{operation=\"RunTask\",error=\"\"}") >= 3.0);
     assert!(value("tenacron_start_lag_seconds_count") >= 1.0, "the run that was asked for has no lag");
     assert_eq!(value("tenacron_ready"), 1.0);
+}
+
+#[test]
+fn each_format_is_read_by_prometheus_s_own_parser_and_says_the_same() {
+    let site = site();
+    let (_daemon, address) = busy_daemon(&site);
+    let port = Place::Port(address);
+    let kinds = [
+        ("open", OPEN_METRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("text", "Accept: */*", "text/plain; version=0.0.4; charset=utf-8"),
+    ];
+    // What happens between two scrapes may bring a series.
+    let until = now() + WITHIN;
+    loop {
+        for (name, accept, kind) in kinds {
+            let answer = port.get("/metrics", &[accept]);
+            assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)));
+            site.write(name, answer.body);
+        }
+        let python = python::with("metrics", &["prometheus-client==0.22.1"]).unwrap_or_else(|error| panic!("{error}"));
+        let mut command = Command::new(python);
+        command.arg(python::script("metrics_check.py")).args([site.path("open"), site.path("text")]);
+        match python::run(&mut command) {
+            Ok(told) => break assert!(told.starts_with("the same: "), "{told}"),
+            Err(differences) => assert!(now() < until, "{differences}"),
+        }
+    }
 }
 
 #[test]

@@ -421,15 +421,17 @@ fn no_secret_is_told_anywhere() {
     }
     fails.wait_for("the heartbeat", |request| request.path().contains("beat"));
     let port = Place::Port(http);
-    let mut shown: Vec<String> = ["/api/v1/jobs", "/api/v1/runs", "/api/v1/audit", "/metrics", "/healthz", "/readyz"]
-        .into_iter()
-        .chain([format!("/api/v1/runs/{run}").as_str(), "/api/v1/jobs/nightly"])
-        .map(|path| port.get(path, &[]).body)
-        .collect();
+    let mut shown: Vec<String> =
+        ["/api/v1/jobs", "/api/v1/runs", "/api/v1/notices", "/api/v1/audit", "/metrics", "/healthz", "/readyz"]
+            .into_iter()
+            .chain([format!("/api/v1/runs/{run}").as_str(), "/api/v1/jobs/nightly"])
+            .map(|path| port.get(path, &[]).body)
+            .collect();
     for arguments in
-        [&["show", &run][..], &["show", &run, "--json"], &["jobs", "--json"], &["runs", "--json"], &["validate"]]
+        ["show RUN", "show RUN --json", "jobs --json", "runs --json", "notices", "notices --json", "validate"]
     {
-        let mut command = site.command(arguments);
+        let arguments: Vec<&str> = arguments.split(' ').map(|word| if word == "RUN" { &run } else { word }).collect();
+        let mut command = site.command(&arguments);
         let ended = Ended::of(command.env("CANARY_URL", &address));
         shown.push(format!("{} {}", ended.stdout, ended.stderr));
     }

@@ -139,10 +139,30 @@ fn what_ecs_does_not_have_is_told_all_at_once_with_its_place() {
 }
 
 #[test]
-fn a_refusal_is_a_warning() {
+fn a_refusal_is_a_warning_beside_what_is_answered() {
+    let url = service(|call| match call.operation.as_str() {
+        "DescribeClusters" => refusal("AccessDeniedException"),
+        _ => {
+            let containers = json!([{ "name": "app" }]);
+            (200, json!({ "taskDefinition": { "status": "ACTIVE", "containerDefinitions": containers } }))
+        }
+    });
+    let ended = validate(&site(), &aws(&url), &[]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
+    assert!(ended.stdout.contains("online-unchecked") && ended.stdout.contains("usable"), "{}", ended.stdout);
+}
+
+#[test]
+fn where_every_question_is_refused_nothing_was_checked() {
     let url = service(|_| refusal("AccessDeniedException"));
+    let shown = validate(&site(), &aws(&url), &[]);
+    assert_eq!(shown.code, Some(69));
+    assert!(!shown.stdout.contains("usable"), "{}", shown.stdout);
+    let why = "nothing could be checked: none of 2 questions was answered; DescribeClusters was refused: \
+               AccessDeniedException: as the test says";
+    assert!(shown.stderr.contains(why), "{}", shown.stderr);
     let (code, found) = findings(&site(), &url);
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(69));
     let told: Vec<&str> = found.iter().filter_map(|finding| finding["message"].as_str()).collect();
     assert_eq!(told.len(), 2, "one for each kind of call: {told:?}");
     for (operation, told) in ["DescribeClusters", "DescribeTaskDefinition"].iter().zip(told) {
@@ -167,12 +187,12 @@ fn a_throttle_is_waited_out() {
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_is_a_warning() {
+fn an_endpoint_that_is_not_there_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
     let (code, found) = findings(&site(), &url);
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(69));
     assert!(!found.is_empty() && found.iter().all(|finding| finding["code"] == "online-unchecked"), "{found:?}");
     assert!(found[0]["message"].as_str().is_some_and(|told| told.contains("got no answer")), "{found:?}");
 }

@@ -127,6 +127,8 @@ fn every_endpoint_answers_as_it_is_described() {
         ("/api/v1/runs/{run}", "none", ""),
         ("/api/v1/notices", "", "?limit=1000"),
         ("/api/v1/notices", "", "?state=lost"),
+        ("/api/v1/notices", "", "?channel=none"),
+        ("/api/v1/notices", "", "?before=none"),
         ("/api/v1/audit", "", "?limit=1000"),
         ("/api/v1/audit", "", "?limit=many"),
         ("/api/v1/events", "", "?jobs=x"),
@@ -139,6 +141,7 @@ fn every_endpoint_answers_as_it_is_described() {
     }
     let told = get(&mut had, "/api/v1/notices", "", "?state=owed&job=broken");
     assert_eq!((told[0]["on"].as_str(), told[0]["run"].as_str()), (Some("failed"), Some(&*broken)));
+    had.add("get", "/metrics", &port.get("/metrics", &[&read, "Accept: application/openmetrics-text"]));
     had.add("get", "/healthz", &port.get("/healthz", &[]));
     had.add("get", "/readyz", &port.get("/readyz", &[]));
     had.add("get", "/api/v1/jobs", &port.get("/api/v1/jobs", &[]));
@@ -154,6 +157,8 @@ fn every_endpoint_answers_as_it_is_described() {
     post(&mut had, "/api/v1/resume", "", "");
     post(&mut had, &run_path("/cancel"), &slow, r#"{"reason": "enough"}"#);
     post(&mut had, "/api/v1/notices/retry", "", "{}");
+    post(&mut had, "/api/v1/notices/retry", "", r#"{"reason": "mended", "job": "broken", "channel": "none"}"#);
+    post(&mut had, "/api/v1/notices/retry", "", r#"{"job": "no job"}"#);
     post(&mut had, "/api/v1/backup", "", r#"{"reason": "before the upgrade"}"#);
     post(&mut had, "/api/v1/reload", "", "{}");
     site.write("jobs.d/wrong.toml", "[jobs.wrong]\n");

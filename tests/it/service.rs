@@ -4,10 +4,11 @@
 use std::os::unix::net::UnixDatagram;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::commands::get_text;
 use super::harness::{Process, SETTINGS, Site, WITHIN, aws, now};
+use super::wire::Place;
 
 /// The service manager's end of the socket.
 struct Manager {
@@ -191,9 +192,21 @@ fn a_drain_waits_for_what_is_in_flight_begins_nothing_and_loses_no_firing() {
     assert_eq!(declined.code, Some(1));
     assert!(declined.stderr.contains("the daemon is draining"), "{}", declined.stderr);
     assert_eq!(site.run(&["pause", "--all"]).code, Some(1));
+    // No configuration is taken any more, and no file has a mistake.
+    let declined = site.run(&["reload"]);
+    assert_eq!(declined.code, Some(1), "{}", declined.stderr);
+    assert!(declined.stderr.contains("the daemon is draining"), "{}", declined.stderr);
+    daemon.signal(Signal::HUP);
+    let declined = daemon.wait_for("the answer to SIGHUP", |line| {
+        says(line, "configuration declined; the next start reads it") && line["by"] == "SIGHUP"
+    });
+    assert_eq!(declined["level"], "WARN", "{declined}");
+    let health = Place::Socket(site.path("control.sock")).get("/healthz", &[]).json();
+    assert_eq!((&health["draining"], &health["reload"]), (&json!(2), &Value::Null));
     assert_eq!(site.run(&["cancel", &goes]).code, Some(0));
     daemon.wait_for("the record of it", |line| says(line, "command carried out"));
-    manager.wait_for_status("waits for 1 run in flight");
+    let status = manager.wait_for_status("waits for 1 run in flight");
+    assert!(!status.contains("refused"), "{status}");
     site.open_gate();
     let (lines, status) = daemon.last_words();
     assert_eq!(status.code(), Some(0));
@@ -201,6 +214,7 @@ fn a_drain_waits_for_what_is_in_flight_begins_nothing_and_loses_no_firing() {
     assert!(lines.iter().any(|line| says(line, "daemon stopped")), "{lines:?}");
     let begun = lines.iter().find(|line| says(line, "run recorded") || says(line, "launch recorded"));
     assert!(begun.is_none(), "{begun:?}");
+    assert!(!lines.iter().any(|line| says(line, "configuration refused; the one before goes on")), "{lines:?}");
 
     let daemon = site.daemon(&["run", "--local"]);
     daemon.wait_for_job("tick", "run succeeded");

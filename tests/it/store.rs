@@ -137,6 +137,7 @@ async fn every_state_comes_back_as_it_was(bench: impl Bench) {
         assert_eq!(story.summary, summary_of(&life.run), "{name}");
         assert_eq!(story.attempts, life.run.attempts, "{name}");
         assert_eq!(story.entries, life.all_entries, "{name}");
+        assert_eq!((story.launch, story.deadline), (life.run.launch, life.run.deadline), "{name}");
     }
 }
 
@@ -293,7 +294,8 @@ async fn a_run_may_be_added_and_moved_in_one_batch(bench: impl Bench) {
 }
 
 pub(crate) fn mark(name: &str, schedule: &str, seconds: i64) -> Mark {
-    let standing = Standing { ended_badly: seconds % 2 == 1, left_out: (seconds > 3).then_some(LeftOut::NothingToDo) };
+    let left_out = LeftOut { nothing_to_do: seconds > 3, ..LeftOut::NONE };
+    let standing = Standing { ended_badly: seconds % 2 == 1, left_out };
     Mark { job: job(name), schedule: schedule.into(), mark: at(seconds), anchor: at(-5), failed_in_a_row: 3, standing }
 }
 
@@ -302,13 +304,15 @@ async fn marks_are_replaced_and_forgotten(bench: impl Bench) {
     let term = store.term();
     let with = |marks| Batch { marks, ..batch(term, 0, vec![]) };
     store.commit(with(vec![mark("b", "rate(1 hour)", 1), mark("a", "@daily", 1)])).await.unwrap();
-    store.commit(with(vec![mark("b", "rate(2 hours)", 2)])).await.unwrap();
+    let mut b = mark("b", "rate(2 hours)", 2);
+    b.standing.left_out = LeftOut { missed: true, skipped: true, nothing_to_do: false };
+    store.commit(with(vec![b.clone()])).await.unwrap();
     let store = bench.open();
     let marks = store.load().await.unwrap().marks;
-    assert_eq!(marks, [mark("a", "@daily", 1), mark("b", "rate(2 hours)", 2)]);
+    assert_eq!(marks, [mark("a", "@daily", 1), b.clone()]);
     let without_a = Batch { forgotten_marks: vec![job("a")], ..batch(store.term(), 0, vec![]) };
     store.commit(without_a).await.unwrap();
-    assert_eq!(bench.open().load().await.unwrap().marks, [mark("b", "rate(2 hours)", 2)]);
+    assert_eq!(bench.open().load().await.unwrap().marks, [b]);
 }
 
 async fn an_empty_batch_is_a_heartbeat(bench: impl Bench) {
@@ -393,18 +397,24 @@ async fn listings_filter_by_job_and_status(bench: impl Bench) {
     save(&store, lives.iter_mut().map(Life::save).collect()).await;
     let jobs = [None, Some(job("due")), Some(job("nobody"))];
     let before = [None, Some(lives[20].run.id.clone())];
-    for status in Status::ALL.into_iter().map(Some).chain([None]) {
+    let each = Status::ALL.into_iter().map(|status| vec![status]);
+    let several = [vec![], vec![Status::Failed, Status::Running, Status::Succeeded], vec![Status::Due, Status::Due]];
+    for statuses in each.chain(several) {
         for (job, before) in jobs.iter().flat_map(|job| before.iter().map(move |before| (job, before))) {
             let end = if before.is_some() { 20 } else { lives.len() };
             let mut expected: Vec<RunSummary> = lives[..end]
                 .iter()
                 .map(|life| summary_of(&life.run))
-                .filter(|run| status.is_none_or(|status| run.status == status))
+                .filter(|run| statuses.is_empty() || statuses.contains(&run.status))
                 .filter(|run| job.as_ref().is_none_or(|job| run.job == *job))
                 .collect();
             expected.reverse();
-            let query = RunQuery { job: job.clone(), status, before: before.clone(), limit: 100 };
-            assert_eq!(store.runs(query.clone()).await.unwrap(), expected, "{query:?}");
+            for limit in [100, 3] {
+                expected.truncate(limit);
+                let (job, statuses, before) = (job.clone(), statuses.clone(), before.clone());
+                let query = RunQuery { job, statuses, before, limit };
+                assert_eq!(store.runs(query.clone()).await.unwrap(), expected, "{query:?}");
+            }
         }
     }
 }

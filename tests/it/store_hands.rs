@@ -126,7 +126,7 @@ async fn an_instant_is_found_by_its_own_row_and_by_one_that_stands_for_it(bench:
 /// What the containers of an attempt wrote.
 pub(crate) fn log_tails() -> Vec<LogTail> {
     let lines = vec!["é".into(), "\"x\"\n".into()];
-    let app = LogTail { container: "app".into(), lines, note: None };
+    let app = LogTail { container: "app".into(), lines, note: None, stream: None };
     vec![app, LogTail::without_lines("log", "the stream does not exist")]
 }
 

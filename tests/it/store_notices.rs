@@ -33,6 +33,7 @@ fn facts(on: On, run: &Run) -> NoticeFacts {
         stopped_at: Some(at(2)),
         task_arn: Some("arn:task/1".into()),
         error: Some("States.TaskFailed".into()),
+        finer_error: None,
         cause: Some("\"é\" \n 🦀".into()),
         exit_code: Some(1),
     };
@@ -49,6 +50,7 @@ fn facts(on: On, run: &Run) -> NoticeFacts {
         attempt_count: 11,
         attempts: vec![attempt; ATTEMPTS_MAX],
         error: Some("States.TaskFailed".into()),
+        finer_error: None,
         cause: Some("it failed".into()),
         hint: Some("look at it".into()),
         exit_code: Some(1),
@@ -59,6 +61,7 @@ fn facts(on: On, run: &Run) -> NoticeFacts {
         failed_in_a_row: 3,
         others: 31_535_940,
         others_from: Some(at(-9)),
+        made_up_by: None,
         task: Some(serde_json::json!({ "taskArn": "arn:task/1", "containers": [{ "exitCode": 1 }] })),
     }
 }
@@ -108,7 +111,8 @@ async fn channels(store: &impl Store) -> Vec<(String, i64)> {
 }
 
 async fn listed(store: &impl Store, query: NoticeQuery) -> Vec<String> {
-    store.notices(NoticeQuery { limit: 9, ..query }).await.unwrap().into_iter().map(|notice| notice.id).collect()
+    let listed = store.notices(NoticeQuery { limit: 9, ..query }).await.unwrap();
+    listed.expect("there is what it lists from").into_iter().map(|notice| notice.id).collect()
 }
 
 fn in_state(state: NoticeState) -> NoticeQuery {
@@ -191,7 +195,7 @@ async fn a_notice_moves_on_and_no_delivered_one_is_owed_again(bench: impl Bench)
         next_at: None,
     };
     let query = NoticeQuery { limit: 9, ..NoticeQuery::default() };
-    assert_eq!(bench.open().notices(query).await.unwrap(), [expected]);
+    assert_eq!(bench.open().notices(query).await.unwrap(), Some(vec![expected]));
     assert_eq!(all_due(&store, at(99), 9).await, []);
     assert_eq!(store.notice_counts().await.unwrap().owed, 0);
 }
@@ -205,7 +209,8 @@ async fn a_dead_letter_is_kept_and_can_be_revived(bench: impl Bench) {
     assert_eq!(all_due(&store, at(9), 9).await[0].since, at(1), "only a dead letter is revived");
     turn(&store, vec![dead("n1", 50)]).await;
     assert_eq!(all_due(&store, at(99), 9).await, []);
-    let letter = store.notices(NoticeQuery { limit: 9, ..in_state(NoticeState::Dead) }).await.unwrap().remove(0);
+    let letter =
+        store.notices(NoticeQuery { limit: 9, ..in_state(NoticeState::Dead) }).await.unwrap().unwrap().remove(0);
     assert_eq!((letter.tries, letter.at, letter.next_at), (7, Some(at(50)), None));
     assert_eq!(letter.last_error.as_deref(), Some("HTTP 410 for 24 h"));
     assert_eq!(store.notice_counts().await.unwrap().dead, 1);
@@ -229,23 +234,34 @@ async fn notices_are_listed_newest_first_by_job_and_state(bench: impl Bench) {
     let store = bench.open();
     let mut lives = [Life::due("nightly", 0), Life::due("often", 0)];
     for (nth, life) in lives.iter_mut().enumerate() {
-        let owed = ["a", "b", "c"].map(|id| notice(&life.run, &format!("{id}{nth}"), "x", 1));
-        owe(&store, life, owed.to_vec()).await;
+        let mut owed = ["a", "b", "c"].map(|id| notice(&life.run, &format!("{id}{nth}"), "x", 1)).to_vec();
+        if nth == 1 {
+            owed.push(notice(&life.run, "d1", "y", 1));
+        }
+        owe(&store, life, owed).await;
     }
     turn(&store, vec![moved("a0", 2, 1, NoticeTurn::Delivered), dead("b0", 2), dead("c1", 2)]).await;
     let store = bench.open();
     let of = |job| NoticeQuery { job: Some(job), ..NoticeQuery::default() };
-    assert_eq!(listed(&store, NoticeQuery::default()).await, ["c1", "b1", "a1", "c0", "b0", "a0"]);
+    assert_eq!(listed(&store, NoticeQuery::default()).await, ["d1", "c1", "b1", "a1", "c0", "b0", "a0"]);
     assert_eq!(listed(&store, of(job("nightly"))).await, ["c0", "b0", "a0"]);
     assert_eq!(listed(&store, in_state(NoticeState::Dead)).await, ["c1", "b0"]);
-    assert_eq!(listed(&store, in_state(NoticeState::Owed)).await, ["b1", "a1", "c0"]);
+    assert_eq!(listed(&store, in_state(NoticeState::Owed)).await, ["d1", "b1", "a1", "c0"]);
     let both = NoticeQuery { state: Some(NoticeState::Dead), ..of(job("nightly")) };
     assert_eq!(listed(&store, both).await, ["b0"]);
     let before = |id: &str| NoticeQuery { before: Some(id.into()), ..NoticeQuery::default() };
     assert_eq!(listed(&store, before("a1")).await, ["c0", "b0", "a0"]);
     assert_eq!(listed(&store, NoticeQuery { before: Some("c1".into()), ..in_state(NoticeState::Dead) }).await, ["b0"]);
-    assert_eq!(listed(&store, before("none")).await, [""; 0]);
-    assert_eq!(store.notices(NoticeQuery { limit: 2, ..NoticeQuery::default() }).await.unwrap().len(), 2);
+    assert_eq!(listed(&store, before("a0")).await, [""; 0]);
+    assert_eq!(store.notices(before("none")).await.unwrap(), None);
+    assert_eq!(store.notices(NoticeQuery { limit: 2, ..NoticeQuery::default() }).await.unwrap().unwrap().len(), 2);
+    let by = |channel: &str| NoticeQuery { channel: Some(ChannelId(channel.into())), ..NoticeQuery::default() };
+    assert_eq!(listed(&store, by("y")).await, ["d1"]);
+    assert_eq!(listed(&store, NoticeQuery { job: Some(job("nightly")), ..by("y") }).await, [""; 0]);
+    assert_eq!(listed(&store, NoticeQuery { job: Some(job("often")), ..by("y") }).await, ["d1"]);
+    assert_eq!(listed(&store, NoticeQuery { state: Some(NoticeState::Dead), ..by("x") }).await, ["c1", "b0"]);
+    let all = NoticeQuery { job: Some(job("often")), state: Some(NoticeState::Owed), ..by("y") };
+    assert_eq!(listed(&store, all).await, ["d1"]);
 }
 
 async fn a_story_tells_who_was_told(bench: impl Bench) {

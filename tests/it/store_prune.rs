@@ -278,12 +278,12 @@ async fn a_run_that_owes_a_notice_stays_until_that_is_settled(bench: impl Bench)
     let (rules, now) = (rules(Some(1), None), at(99 * DAY));
     // A dead letter goes with its run, and the run that nothing is owed of goes.
     assert_eq!(prune(&store, rules, now).await.0, 2);
-    let left = store.notices(NoticeQuery { limit: 9, ..NoticeQuery::default() }).await.unwrap();
+    let left = store.notices(NoticeQuery { limit: 9, ..NoticeQuery::default() }).await.unwrap().unwrap();
     assert_eq!(left.iter().map(|notice| notice.id.as_str()).collect::<Vec<_>>(), ["n-0"]);
     assert_eq!(names(&store).await, [lives[3].run.id.to_string(), lives[0].run.id.to_string()]);
     turn(&store, vec![dead("n-0", 4)]).await;
     assert_eq!(prune(&store, rules, now).await.0, 1);
-    assert!(store.notices(NoticeQuery { limit: 9, ..NoticeQuery::default() }).await.unwrap().is_empty());
+    assert!(store.notices(NoticeQuery { limit: 9, ..NoticeQuery::default() }).await.unwrap().unwrap().is_empty());
 }
 
 async fn a_slice_is_small_and_the_next_one_goes_on(bench: impl Bench) {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tenacron::engine::failure::Failure;
 use tenacron::engine::log_tail::LogTail;
-use tenacron::engine::notice::Standing;
+use tenacron::engine::notice::{LeftOut, Standing};
 use tenacron::engine::pause::{Pause, Scope};
 use tenacron::engine::run::{Attempt, Event, HistoryEvent, Outcome, Run, State, Status};
 use tenacron::store::sqlite::{SCHEMA, SqliteStore, World};
@@ -103,7 +103,7 @@ fn marks_of(schema: usize) -> Vec<Mark> {
         }
         if schema < 4 {
             // What failures they counted, they ended with.
-            mark.standing = Standing { ended_badly: mark.failed_in_a_row > 0, left_out: None };
+            mark.standing = Standing { ended_badly: mark.failed_in_a_row > 0, left_out: LeftOut::NONE };
         }
         mark
     };

@@ -53,6 +53,13 @@ fn what_is_owed_is_listed_shown_with_its_run_and_outlives_a_kill() {
     assert_eq!(told(&all), [["quick", "succeeded", "owed"], ["broken", "failed", "owed"]]);
     assert_eq!(told(&site.json(&["notices", "--job", "broken"])).len(), 1);
     assert_eq!(site.json(&["notices", "--dead"]), Value::Array(Vec::new()));
+    let channel = all[1]["channel"].as_str().unwrap();
+    let by_it = site.json(&["notices", "--channel", channel]);
+    assert!(
+        !told(&by_it).is_empty() && by_it.as_array().unwrap().iter().all(|one| one["channel"] == channel),
+        "{by_it}"
+    );
+    assert_eq!(told(&site.json(&["notices", "--channel", "webhook:nowhere#00"])).len(), 0);
     let run = all[1]["run"].as_str().unwrap();
     let shown = site.json(&["show", run]);
     assert_eq!((&shown["notices"][0]["id"], shown["notices"][0]["run"].as_str()), (&all[1]["id"], Some(run)));
@@ -69,6 +76,10 @@ fn what_is_owed_is_listed_shown_with_its_run_and_outlives_a_kill() {
     let wrong = site.run(&["notices", "--state", "lost"]);
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("`lost` is not a state; accepted are owed, delivered, dead"), "{}", wrong.stderr);
+    let some = site.run(&["notices", "--retry", "--job", "broken", "--channel", channel]);
+    assert_eq!(some.code, Some(0), "{}", some.stderr);
+    assert_eq!(site.run(&["notices", "--retry", "--job", "no job"]).code, Some(2));
+    assert_eq!(site.run(&["notices", "--retry", "--state", "dead"]).code, Some(2));
     let revived = site.run(&["notices", "--retry", "--reason", "it listens now"]);
     assert_eq!((revived.code, revived.stdout.as_str()), (Some(0), "0 dead letters are owed again\n"));
     let record = site.json(&["audit"]);

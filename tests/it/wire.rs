@@ -1,7 +1,7 @@
 //! HTTP by hand, over a port and over the control socket: what tests say is what is sent.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -35,8 +35,21 @@ impl Answer {
     }
 }
 
-trait Wire: Read + Write {}
-impl<T: Read + Write> Wire for T {}
+trait Wire: Read + Write {
+    fn end_sending(&self) -> io::Result<()>;
+}
+
+impl Wire for TcpStream {
+    fn end_sending(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Wire for UnixStream {
+    fn end_sending(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
 
 impl Place {
     fn connect(&self) -> Box<dyn Wire> {
@@ -66,6 +79,16 @@ impl Place {
         let mut stream = self.connect();
         // What is refused early is not read to its end.
         drop(stream.write_all(bytes));
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer));
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The same from whoever says that it sends no more, as `nc -N` does.
+    pub(crate) fn send_all(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).expect("sent");
+        stream.end_sending().expect("said");
         let mut answer = Vec::new();
         drop(stream.read_to_end(&mut answer));
         String::from_utf8_lossy(&answer).into_owned()

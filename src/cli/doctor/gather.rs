@@ -15,8 +15,9 @@ use super::{Configuration, Daemon, Failure, InFlight, Next, Notices, Paused, Rep
 use crate::config::{self, Level, Loaded};
 use crate::daemon::{Health, clock};
 use crate::engine::run::Status;
-use crate::store::RunSummary;
 use crate::store::sqlite::{About, SCHEMA};
+use crate::store::{NoticeState, NoticeSummary, RunSummary};
+use crate::web::api::RUNS_MAX;
 use crate::web::objects::{JobObject, RunObject};
 
 /// How many lines each list has.
@@ -29,6 +30,8 @@ const LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 const NEW: TimeDelta = TimeDelta::minutes(1);
 /// What the state should have left to grow into: its log alone is kept at up to 64 MiB.
 const FREE_MIN: u64 = 256 << 20;
+/// For how long a notice that was given up needs a person.
+const DEAD_LATELY: TimeDelta = TimeDelta::days(7);
 const BAD_ENDS: [Status; 3] = [Status::Failed, Status::TimedOut, Status::Unknown];
 
 pub(super) async fn gather(context: &Context) -> Report {
@@ -128,6 +131,9 @@ async fn ask(client: &Client, report: &mut Report) {
         Ok(page) => take_metrics(&page, report),
         Err(failed) => report.needs_a_person.push(format!("the metrics can't be read: {}", failed.message)),
     }
+    if let Err(why) = take_dead_notices(client, report).await {
+        report.needs_a_person.push(format!("the notices can't be read: {why}"));
+    }
     if let Err(why) = take_runs(client, report).await {
         report.needs_a_person.push(format!("the history can't be read: {why}"));
     }
@@ -168,7 +174,20 @@ fn take_metrics(page: &str, report: &mut Report) {
         .collect();
     let count = |name| gauges(name).next().map(|(_, count)| count);
     let counts = count("tenacron_notices_waiting").zip(count("tenacron_notices_dead"));
-    report.notices = counts.map(|(waiting, dead)| Notices { waiting, dead });
+    report.notices = counts.map(|(waiting, dead)| Notices { waiting, dead, dead_lately: 0 });
+}
+
+/// How many of the notices that were given up were so lately.
+async fn take_dead_notices(client: &Client, report: &mut Report) -> Result<(), String> {
+    let Some(notices) = report.notices.as_mut().filter(|notices| notices.dead > 0) else { return Ok(()) };
+    let path = format!("/api/v1/notices?state={}&limit={RUNS_MAX}", NoticeState::Dead.as_str());
+    let dead: Vec<NoticeSummary> = client.get(&path).await.map_err(|failed| failed.message)?;
+    notices.dead_lately = died_lately(&dead, report.at);
+    Ok(())
+}
+
+fn died_lately(dead: &[NoticeSummary], now: DateTime<Utc>) -> usize {
+    dead.iter().filter(|notice| notice.at.is_none_or(|at| now - at <= DEAD_LATELY)).count()
 }
 
 async fn take_runs(client: &Client, report: &mut Report) -> Result<(), String> {
@@ -210,8 +229,11 @@ fn troubles(report: &Report) -> Vec<String> {
             troubles.push(format!("the daemon is {}, this program is {}: restart it", health.version, report.version));
         }
     }
-    if let Some(dead) = report.notices.as_ref().map(|notices| notices.dead).filter(|dead| *dead > 0) {
-        troubles.push(format!("{} given up, which reached nobody: tenacron notices --dead", counted(dead, "notice")));
+    if let Some(dead) = report.notices.as_ref().map(|notices| notices.dead_lately).filter(|dead| *dead > 0) {
+        let dead = counted(dead, "notice");
+        troubles.push(format!(
+            "{dead} given up within a week, which reached nobody: tenacron notices --dead, then --retry"
+        ));
     }
     let Configuration { path, errors, .. } = &report.configuration;
     if *errors > 0 {
@@ -253,4 +275,24 @@ fn of_health(health: &Health, now: DateTime<Utc>) -> Vec<String> {
         troubles.push(format!("the newest configuration was refused, and the one before goes on: {first}"));
     }
     troubles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_that_died_needs_a_person_for_a_week() {
+        let now: DateTime<Utc> = "2026-01-15T02:05:00Z".parse().unwrap();
+        let died = |days: i64| -> NoticeSummary {
+            let at = now - TimeDelta::days(days);
+            serde_json::from_value(serde_json::json!({
+                "id": "n", "on": "failed", "channel": "ping:h:1", "job": "a", "run": "a-1", "state": "dead",
+                "owed_at": at, "tries": 9, "last_error": "no", "at": at, "next_at": null,
+            }))
+            .unwrap()
+        };
+        assert_eq!(died_lately(&[died(0), died(7), died(8), died(300)], now), 2);
+        assert_eq!(died_lately(&[died(8)], now), 0);
+    }
 }

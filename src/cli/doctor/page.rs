@@ -56,8 +56,9 @@ pub(super) fn written(report: &Report) -> String {
         page.list("in flight", if in_flight.is_empty() { in_flight } else { vec![in_flight.join(", ")] });
         failures(&mut page, report);
         page.list("paused", report.paused.iter().map(paused).collect());
-        if let Some(Notices { waiting, dead }) = &report.notices {
-            page.line("notices", &format!("{waiting} wait, {dead} given up"));
+        if let Some(Notices { waiting, dead, dead_lately }) = &report.notices {
+            let lately = if *dead > 0 { format!(", {dead_lately} within a week") } else { String::new() };
+            page.line("notices", &format!("{waiting} wait, {dead} given up{lately}"));
         }
     }
     environment(&mut page, report);

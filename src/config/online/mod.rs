@@ -75,8 +75,8 @@ impl<'c> Unknown<'c> {
         let task = &job.definition.task;
         let (cluster, definition) = (Named::cluster(task), Named::definition(task));
         let why = |answer: Option<&'c str>, key: Key, named: Named| answer.map(|why| (why, key, named));
-        let of_cluster = with.clusters.get(&cluster).and_then(unknown);
-        let of_definition = with.definitions.get(&definition).and_then(unknown);
+        let of_cluster = with.clusters.get(&cluster).and_then(Answer::unknown);
+        let of_definition = with.definitions.get(&definition).and_then(Answer::unknown);
         let both = [why(of_cluster, Key::Cluster, cluster), why(of_definition, Key::TaskDefinition, definition)];
         for (why, key, named) in both.into_iter().flatten() {
             let told = self.0.entry(why).or_insert_with(|| {
@@ -98,13 +98,6 @@ impl<'c> Unknown<'c> {
             let help = "this asks ecs:DescribeClusters and ecs:DescribeTaskDefinition; the jobs may run all the same";
             report.add(Note::warning("online-unchecked", place, message).help(help.to_owned()));
         }
-    }
-}
-
-fn unknown<T>(answer: &Answer<T>) -> Option<&str> {
-    match answer {
-        Answer::Unknown(why) => Some(why),
-        Answer::Found(_) | Answer::Missing => None,
     }
 }
 

@@ -18,7 +18,11 @@ impl<'v> Value<'v> {
     pub(in crate::config) fn conceal(&self, but: &[&str]) {
         match self.node {
             DeValue::Table(entries) => {
-                for (_, node) in entries.iter().filter(|(key, _)| !but.contains(&key.get_ref().as_ref())) {
+                for (key, node) in entries.iter().filter(|(key, _)| !but.contains(&key.get_ref().as_ref())) {
+                    // A header with its value in the place of its name.
+                    if !is_bare(key.get_ref()) {
+                        self.report().conceal(Place::new(self.origin.source, key.span()), Some(key.get_ref()));
+                    }
                     let place = Place::new(self.origin.source, node.span());
                     Value { place, node: node.get_ref(), ..*self }.conceal(&[]);
                 }
@@ -41,4 +45,9 @@ impl<'v> Value<'v> {
     pub(in crate::config) fn path_of_file(&self) -> Option<PathBuf> {
         Some(self.origin.folder.join(self.string()?))
     }
+}
+
+/// Whether a key is as TOML takes it without quotes.
+fn is_bare(key: &str) -> bool {
+    key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }

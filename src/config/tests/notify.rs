@@ -174,6 +174,19 @@ fn no_finding_tells_a_secret_that_stands_in_the_file() {
         "webhook = 'https://CANARY:x@example.com/x'",
         "webhook = 'https://exa mple.com/CANARY'",
         "webhook = 'CANARY'",
+        "webhook = 'https://example.com:CANARY'",
+        "webhook = 'https://example.com:CANARY/x'",
+        "ping = 'https://example.com:CANARY'",
+        "sns = 'https://example.com/CANARY'",
+        "sns = 'CANARY'",
+        "webhook_file = 'https://example.com/CANARY'",
+        "ping_file = 'CANARY'",
+        "webhook = 'https://example.com/', secret_file = 'CANARY'",
+        "webhook = 'https://example.com/', secret_file = 'nowhere/CANARY'",
+        "webhook = 'https://example.com/', secret_file = '/CANARY'",
+        "webhook = 'https://example.com/', headers = { 'X-Key: CANARY' = 'x' }",
+        "webhook = 'https://example.com/', headers = { 'Bearer CANARY' = 5 }",
+        "webhook = 'https://example.com/', header_files = { X-A = 'CANARY' }",
         "webhook = ['CANARY']",
         "webhook = 'https://example.com/CANARY-${-x}'",
         "webhok = 'https://example.com/CANARY'",
@@ -196,7 +209,11 @@ fn no_finding_tells_a_secret_that_stands_in_the_file() {
         let texts = [
             entry(&keys),
             job_with(&keys.replace(", ", "\n")),
-            format!("heartbeat = {{ {} }}\n{}", keys.replace("webhook", "url"), job_with("")),
+            format!(
+                "heartbeat = {{ {} }}\n{}",
+                keys.replace("webhook", "url").replace("ping_file", "url_file"),
+                job_with("")
+            ),
         ];
         for text in texts {
             // As a word that nothing refuses it may be told: it stands in the place of one.
@@ -206,4 +223,47 @@ fn no_finding_tells_a_secret_that_stands_in_the_file() {
             assert!(!told.contains(CANARY), "{text}\n{told}");
         }
     }
+}
+
+/// Which key it is and where it stands is told all the same.
+#[test]
+fn what_stands_in_the_place_of_a_file_or_a_topic_is_told_without_its_value() {
+    let told = |keys: &str| {
+        let [finding] = <[Finding; 1]>::try_from(main_file(&entry(keys)).load().findings).unwrap();
+        (finding.line.zip(finding.column).unwrap(), finding.message)
+    };
+    let hook = "webhook = 'https://example.com/x'";
+    let (place, message) = told(&format!("{hook}, secret_file = 'the-secret'"));
+    assert_eq!(place, (8, 62));
+    assert_eq!(message, "jobs.a.notify[0].secret_file: the file can't be read: No such file or directory (os error 2)");
+    let (place, message) = told("sns = 'https://example.com/s3cr3t'");
+    assert_eq!(place, (8, 19));
+    let expected = "jobs.a.notify[0].sns: expected the ARN of a topic such as \
+                    \"arn:aws:sns:eu-central-1:123456789012:nightly\"";
+    assert_eq!(message, expected);
+    let (_, message) = told("sns = 'arn:aws:sqs:eu-central-1:123456789012:nightly'");
+    assert!(message.ends_with("found \"arn:aws:sqs:eu-central-1:123456789012:nightly\""), "{message}");
+    // What can only be a path is told: who mistyped it wants to see it.
+    let folder =
+        Folder::with(&[("main.toml", &entry(&format!("{hook}, secret_file = 'run/hmca'"))), ("run/hmac", "x")]);
+    let message = folder.load().findings.remove(0).message;
+    assert!(message.contains("run/hmca can't be read"), "{message}");
+}
+
+#[test]
+fn a_syntax_mistake_beside_a_secret_says_what_was_expected() {
+    let syntax = |text: &str| {
+        let findings = main_file(text).load().findings;
+        findings.into_iter().filter(|found| found.code == "syntax").map(|found| found.message).collect::<Vec<_>>()
+    };
+    let plain = syntax("[jobs.a]\nschedule = '='.\n");
+    let secret = syntax("[jobs.a]\n[[jobs.a.notify]]\nwebhook = 'https://h/=`,.[]{}#'.\n");
+    assert!(!plain.is_empty() && !secret.is_empty(), "{plain:?} {secret:?}");
+    assert!(secret.iter().all(|message| !message.contains('…')), "{secret:?}");
+}
+
+#[test]
+fn a_misspelt_key_of_the_heartbeat_is_told_as_the_nearest_one() {
+    let found = main_file(&format!("heartbeat.uri = 'https://x.example'\n{}", job_with(""))).load().findings;
+    assert!(found.iter().any(|found| found.message.contains("did you mean `url`?")), "{found:?}");
 }

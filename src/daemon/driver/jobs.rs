@@ -33,7 +33,7 @@ pub struct JobView {
     pub paused: Option<(Scope, Pause)>,
     /// How much later than its instants it leaves.
     pub offset: TimeDelta,
-    /// It ended badly and has not succeeded since.
+    /// It ended badly and has not succeeded since, or an instant of it was missed and no run has begun since.
     pub failing: bool,
     /// How many of its runs live.
     pub living: usize,
@@ -238,6 +238,11 @@ impl Driver {
         self.jobs.values().map(|entry| self.view(entry)).collect()
     }
 
+    /// One job; none if the configuration does not have it.
+    pub fn job_view(&self, name: &JobName) -> Option<JobView> {
+        self.jobs.get(name).map(|entry| self.view(entry))
+    }
+
     /// How much later than its instants a job leaves; none if the configuration does not have it.
     pub fn offset_of(&self, name: &JobName) -> Option<TimeDelta> {
         self.jobs.get(name).map(|entry| entry.offset)
@@ -258,7 +263,7 @@ impl Driver {
             anchor: entry.anchor,
             paused: pauses.into_iter().next(),
             offset: entry.offset,
-            failing: entry.standing.ended_badly,
+            failing: entry.standing.ended_badly || entry.standing.left_out.missed,
             living: self.living.get(&entry.job.name).map_or(0, Vec::len),
         }
     }

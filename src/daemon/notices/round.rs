@@ -36,6 +36,7 @@ pub(super) struct Round<S, E> {
     pub(super) id: ChannelId,
     /// None if the configuration does not have it.
     pub(super) channel: Option<Arc<Channel>>,
+    /// Since when it is known that the configuration does not have it.
     pub(super) missing_since: Option<DateTime<Utc>>,
     /// How many tries failed before.
     pub(super) failures: u32,
@@ -47,16 +48,21 @@ pub(super) struct Ended {
     pub(super) failures: u32,
     /// When the channel may be tried again, if it pauses.
     pub(super) free_at: Option<DateTime<Utc>>,
+    /// Since when the configuration does not have it, once that was told.
+    pub(super) missing_since: Option<DateTime<Utc>>,
 }
 
 impl<S: Store, E: Ecs> Round<S, E> {
     /// Delivers what is due.
     pub(super) async fn go(mut self) -> Ended {
         let free_at = match self.channel.clone() {
-            Some(channel) => self.deliver(&channel).await,
+            Some(channel) => {
+                self.missing_since = None;
+                self.deliver(&channel).await
+            }
             None => self.wait_for_channel().await,
         };
-        Ended { failures: self.failures, free_at }
+        Ended { failures: self.failures, free_at, missing_since: self.missing_since }
     }
 
     async fn deliver(&mut self, channel: &Channel) -> Option<DateTime<Utc>> {
@@ -111,14 +117,41 @@ impl<S: Store, E: Ecs> Round<S, E> {
     }
 
     /// The configuration does not have the channel: it may be back soon, if it went by mistake.
-    async fn wait_for_channel(&self) -> Option<DateTime<Utc>> {
+    async fn wait_for_channel(&mut self) -> Option<DateTime<Utc>> {
         let now = clock::now();
-        let over_at = self.missing_since.unwrap_or(now) + delivery::MISSED_FOR;
+        let since = match self.missing_since {
+            Some(since) => since,
+            None => match self.due(GIVEN_UP_MAX).await {
+                Ok(due) => {
+                    self.miss(due, now).await;
+                    *self.missing_since.insert(now)
+                }
+                Err(pause) => return Some(pause),
+            },
+        };
+        let over_at = since + delivery::MISSED_FOR;
         if now < over_at {
+            // The hour begins anew with each start; the day does not.
+            self.give_up(MISSING, |owed| delivery::is_over(owed.since, now)).await;
             return Some((now + MISSING_PAUSE).min(over_at));
         }
         self.give_up(MISSING, |_owed| true).await;
         None
+    }
+
+    /// Tells in the log that the channel is not there, and whoever lists the notices.
+    async fn miss(&self, due: Vec<OwedNotice>, now: DateTime<Utc>) {
+        let (channel, kept_until) = (&*self.id.0, in_words(now + delivery::MISSED_FOR));
+        let waiting = match due.len() {
+            GIVEN_UP_MAX => format!("{GIVEN_UP_MAX} or more"),
+            count => count.to_string(),
+        };
+        tracing::warn!(channel, waiting, kept_until, "notices wait for a channel that is not in the configuration");
+        let waits = |owed: OwedNotice| {
+            let turn = NoticeTurn::Again { next_at: owed.notice.at.min(now), error: MISSING.to_owned() };
+            moved(&owed.notice, owed.tries, turn)
+        };
+        self.commit(due.into_iter().map(waits).collect()).await;
     }
 
     /// Gives up all that are due and for which this holds, from the oldest try on.
@@ -146,22 +179,28 @@ impl<S: Store, E: Ecs> Round<S, E> {
         })
     }
 
-    /// Saves what became of notices, however long it takes, and tells of it. False if it can't be saved any more.
+    /// Saves what became of notices, and tells of it. False if it can't be saved any more.
     async fn save(&self, moves: Vec<(Notice, NoticeMove)>) -> bool {
-        let notice_moves: Vec<NoticeMove> = moves.iter().map(|(_, moved)| moved.clone()).collect();
+        let is_saved = self.commit(moves.iter().map(|(_, moved)| moved.clone()).collect()).await;
+        if is_saved {
+            moves.iter().for_each(|(notice, moved)| self.tell(notice, moved));
+        }
+        is_saved
+    }
+
+    /// Saves it, however long it takes.
+    async fn commit(&self, notice_moves: Vec<NoticeMove>) -> bool {
         let mut pause = SAVE_PAUSE_MIN;
         loop {
             let batch = Batch { notice_moves: notice_moves.clone(), ..Batch::empty(self.store.term(), clock::now()) };
             match self.store.commit(batch).await {
-                Ok(_duplicates) => break,
+                Ok(_duplicates) => return true,
                 // The loop tells of it, and goes on as we do.
                 Err(StoreError::Database { .. }) => tokio::time::sleep(pause).await,
                 Err(_over) => return false,
             }
             pause = (pause * 2).min(SAVE_PAUSE_MAX);
         }
-        moves.iter().for_each(|(notice, moved)| self.tell(notice, moved));
-        true
     }
 
     /// The line in the log, and the count. A channel is told by its name, which holds no secret.

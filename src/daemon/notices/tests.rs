@@ -1,11 +1,15 @@
 //! Delivery against a store in memory, and a topic or a loopback server that does as a test says. Rounds are gone by hand, so
 //! that nobody waits for a pause.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use chrono::TimeDelta;
+use tokio::sync::Semaphore;
 
+use super::super::tests::saving::Moody;
+use super::super::tests::{WITHIN, no_connection, settings, until};
+use super::super::{Daemon, Settings};
 use super::*;
 use crate::ecs::{CallError, Described, Ecs, LivePage};
 use crate::engine::call_fault::CallFault;
@@ -61,7 +65,7 @@ impl Ecs for Topics {
     }
 
     async fn run_task(&self, _request: &LaunchRequest) -> LaunchAnswer {
-        panic!("nothing is launched")
+        no_connection()
     }
 
     async fn find_tasks(&self, _request: &LaunchRequest) -> SearchAnswer {
@@ -73,7 +77,7 @@ impl Ecs for Topics {
     }
 
     async fn live_tasks(&self, _site: &Site, _page: Option<&str>) -> Result<LivePage, CallError> {
-        panic!("nothing is listed")
+        Ok(LivePage::default())
     }
 
     async fn stop_task(&self, _site: &Site, _task: &TaskArn, _reason: &str) -> Result<(), CallError> {
@@ -91,6 +95,20 @@ fn topic(name: &str) -> Channel {
 
 fn ping(url: &str) -> Channel {
     Channel::Ping(Ping { address: Address::parse(url).unwrap(), style: Style::Healthchecks })
+}
+
+/// What was logged.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A store with a run, and topics.
@@ -140,7 +158,8 @@ impl Scene {
 
     /// All notices by name: where they are, how often they were tried, what went wrong last.
     async fn kept(&self) -> Vec<(String, NoticeState, u32, Option<String>)> {
-        let listed = self.store.notices(NoticeQuery { limit: usize::MAX, ..NoticeQuery::default() }).await.unwrap();
+        let listed =
+            self.store.notices(NoticeQuery { limit: usize::MAX, ..NoticeQuery::default() }).await.unwrap().unwrap();
         let mut kept: Vec<_> = listed
             .into_iter()
             .map(|NoticeSummary { id, state, tries, last_error, .. }| (id, state, tries, last_error))
@@ -295,11 +314,37 @@ async fn a_channel_that_left_the_configuration_is_waited_for_for_an_hour() {
     };
     let ended = missing(58).go().await;
     assert!(ended.free_at.unwrap() - clock::now() <= TimeDelta::minutes(2));
+    assert!(ended.missing_since.is_some());
     assert_eq!(scene.kept().await, [plain("n1", NoticeState::Owed, 0)]);
     missing(60).go().await;
     let told = "the channel is no longer in the configuration".to_owned();
     assert_eq!(scene.kept().await, [("n1".into(), NoticeState::Dead, 0, Some(told))]);
     assert!(scene.topics.published().is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_channel_is_told_once_and_keeps_nothing_for_more_than_a_day() {
+    const DAY: i64 = 86_400;
+    let scene = Scene::new().await;
+    scene.owe(&topic("a"), &[("old", On::Failed, DAY + 5), ("young", On::Failed, 5)]).await;
+    let missing = |missing_since| Round { channel: None, missing_since, ..scene.round(topic("a")) };
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let first = missing(None).go().await;
+    assert!(first.missing_since.is_some() && first.free_at.is_some());
+    missing(first.missing_since).go().await;
+    drop(guard);
+    let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let told: Vec<&str> = lines.lines().filter(|line| line.contains(" wait for a channel that is not in ")).collect();
+    assert!(told.len() == 1 && told[0].contains(&arn("a")) && told[0].contains("waiting=\"2\""), "{lines}");
+    assert!(told[0].contains("kept_until="), "{lines}");
+    let why = || Some("the channel is no longer in the configuration".to_owned());
+    let expected = [("old".into(), NoticeState::Dead, 0, why()), ("young".into(), NoticeState::Owed, 0, why())];
+    assert_eq!(scene.kept().await, expected);
+    scene.round(topic("a")).go().await;
+    assert_eq!(scene.topics.published(), ["young"], "it is back, and what waited is due");
 }
 
 fn outlets(channels: &[Channel]) -> Arc<Outlets> {
@@ -315,6 +360,26 @@ async fn came(topics: &Topics, count: usize) {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect("they come");
+}
+
+#[tokio::test]
+async fn a_reload_does_not_begin_the_hour_anew() {
+    let scene = Scene::new().await;
+    scene.owe(&topic("gone"), &[("n1", On::Failed, 5)]).await;
+    let (_configured, latest) = watch::channel(outlets(&[]));
+    let metrics = Metrics::new(clock::now());
+    let (mut courier, _pokes) =
+        Courier::new(scene.store.clone(), scene.topics.clone(), latest, metrics, CancellationToken::new());
+    let mut since = Vec::new();
+    for _reload in 0..3 {
+        courier.look(clock::now()).await;
+        courier.set_out();
+        let ended = courier.under_way.join_next_with_id().await.unwrap();
+        courier.take_back(ended);
+        since.push(courier.lanes[&topic("gone").id()].missing_since);
+        courier.reloaded();
+    }
+    assert!(since[0].is_some() && since.iter().all(|at| *at == since[0]), "{since:?}");
 }
 
 #[tokio::test]
@@ -342,4 +407,54 @@ async fn one_channel_that_hangs_holds_up_no_other_and_a_reload_brings_a_channel(
     // The last one was sent, and may have been cut off before that was saved.
     assert_eq!(states[..3], [NoticeState::Delivered, NoticeState::Delivered, NoticeState::Owed]);
     assert!(told(&metrics).contains("tenacron_notices_total{kind=\"sns\",result=\"delivered\"}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_while_the_store_hangs_is_sent_again_by_the_next_daemon() {
+    let scene = Scene::new().await;
+    scene.owe(&topic("a"), &[("a1", On::Failed, 9), ("a2", On::Failed, 8)]).await;
+    scene.owe(&topic("b"), &[("b1", On::Failed, 7)]).await;
+    let settings = || Settings { outlets: watch::channel(outlets(&[topic("a"), topic("b")])).1, ..settings() };
+    let hangs = Moody {
+        store: scene.store.clone(),
+        permits: Arc::new(Semaphore::new(0)),
+        error: None,
+        heeds: |batch| !batch.notice_moves.is_empty(),
+    };
+    let stop = CancellationToken::new();
+    let (daemon, mailbox) = Daemon::start(settings(), hangs, scene.topics.clone()).await.unwrap();
+    let running = tokio::spawn(daemon.run(stop.clone()));
+    until(async || scene.topics.published().len() == 2).await;
+    let turned_at = mailbox.health().turned_at;
+    until(async || mailbox.health().turned_at > turned_at).await;
+    assert_eq!(mailbox.jobs().await.map(|jobs| jobs.len()), Some(1), "the loop answers");
+    assert_eq!(mailbox.health().store_error, None);
+    stop.cancel();
+    tokio::time::timeout(WITHIN, running).await.expect("it waits for no store").unwrap().unwrap();
+    let sent = |topics: &Topics| topics.published().into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(sent(&scene.topics), ["a1", "b1"].map(str::to_owned).into());
+    let owed = ["a1", "a2", "b1"].map(|id| plain(id, NoticeState::Owed, 0));
+    assert_eq!(scene.kept().await, owed, "nothing of it could be saved");
+
+    let stop = CancellationToken::new();
+    let (daemon, _mailbox) = Daemon::start(settings(), scene.store.clone(), scene.topics.clone()).await.unwrap();
+    let running = tokio::spawn(daemon.run(stop.clone()));
+    let all = ["a1", "a2", "b1"].map(|id| plain(id, NoticeState::Delivered, 1));
+    until(async || scene.kept().await == all).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let mut published = scene.topics.published();
+    published.sort();
+    assert_eq!(published, ["a1", "a1", "a2", "b1", "b1"], "at least once, and under the same name");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_answers_late_or_fails_for_a_while_loses_no_outcome() {
+    let scene = Scene::new().await;
+    scene.owe(&topic("a"), &[("n1", On::Failed, 9), ("n2", On::Failed, 8)]).await;
+    scene.store.fail_next_commits(20);
+    let ended = tokio::time::timeout(WITHIN, scene.round(topic("a")).go()).await.expect("it goes on");
+    assert_eq!((ended.failures, ended.free_at), (0, None));
+    assert_eq!(scene.topics.published(), ["n1", "n2"], "a fault of the store is no reason to send twice");
+    assert_eq!(scene.kept().await, ["n1", "n2"].map(|id| plain(id, NoticeState::Delivered, 1)));
 }

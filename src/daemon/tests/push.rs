@@ -71,7 +71,7 @@ impl Ecs for Told {
 }
 
 fn of(container: &str) -> LogTail {
-    LogTail { container: container.into(), lines: Vec::new(), note: None }
+    LogTail { container: container.into(), lines: Vec::new(), note: None, stream: None }
 }
 
 fn facts(task: &TaskArn, status: &str) -> TaskFacts {

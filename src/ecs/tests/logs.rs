@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ecs::Ecs as _;
-use crate::engine::log_tail::{LogTail, Wanted};
+use crate::engine::log_tail::{LogStream, LogTail, Wanted};
 use crate::engine::run::RunId;
 use crate::outbound::stub::{Reply, Seen, Stub, ok, refusal};
 
@@ -57,7 +57,9 @@ async fn the_newest_lines_of_a_stream_are_read_in_their_order() {
     let events = json!([{ "timestamp": 1, "message": "one\n" }, { "timestamp": 2, "message": "two" }]);
     let stub = aws(move |_seen| ok(json!({ "events": events, "nextBackwardToken": "b/1" }))).await;
     let asked = wanted(&["app"]);
-    let expected = LogTail { container: "app".into(), lines: vec!["one".into(), "two".into()], note: None };
+    let stream = LogStream { region: Some("eu-west-1".into()), group: "/ecs/nightly".into(), name: STREAM.into() };
+    let lines = vec!["one".into(), "two".into()];
+    let expected = LogTail { container: "app".into(), lines, note: None, stream: Some(stream) };
     assert_eq!(tail(&stub, &asked).await, [expected]);
     let seen = stub.seen();
     let sent = json!({ "logGroupName": "/ecs/nightly", "logStreamName": STREAM, "startFromHead": false, "limit": 20 });

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::failure::Failure;
 use super::super::hint::hint;
 use super::super::job::JobName;
-use super::super::run::{Attempt, Entry, HistoryEvent, Outcome, Run, RunId, State};
+use super::super::run::{Attempt, Entry, HistoryEvent, Outcome, Run, RunId, State, Trigger};
 use super::{ATTEMPTS_MAX, AttemptFacts, ChannelId, LeftOut, Notice, NoticeFacts, NotifyRule, On, Repeat, Standing};
 
 /// How a job stands, or stood before a run of it was over.
@@ -53,6 +53,7 @@ pub struct JobNow {
 pub fn owed<'a>(happened: impl IntoIterator<Item = Happened<'a>>, job_now: impl Fn(&JobName) -> JobNow) -> Vec<Notice> {
     let mut drafts = Drafts::default();
     for happened in happened {
+        drafts.note_catchup(&happened);
         for entry in happened.entries {
             if let Some(news) = News::of(entry, &happened) {
                 drafts.add(happened, entry, news);
@@ -151,8 +152,8 @@ impl<'a> News<'a> {
             News::Started => true,
             News::Retrying { attempt, .. } => failed_in_a_row == 0 && attempt == 1,
             News::Ended(outcome) => match LeftOut::of(outcome, happened.run) {
-                Some(left_out) => standing.left_out != Some(left_out),
-                None => outcome.failure().is_none() || failed_in_a_row == 0,
+                LeftOut::NONE => outcome.failure().is_none() || failed_in_a_row == 0,
+                left_out => !standing.left_out.has(left_out),
             },
         }
     }
@@ -183,9 +184,21 @@ enum Key<'a> {
 struct Drafts<'a> {
     all: Vec<Draft<'a>>,
     places: BTreeMap<Key<'a>, usize>,
+    /// The newest run that begins to make up for what a job missed.
+    catchups: BTreeMap<&'a JobName, &'a RunId>,
 }
 
 impl<'a> Drafts<'a> {
+    fn note_catchup(&mut self, happened: &Happened<'a>) {
+        let run = happened.run;
+        let begins = |entry: &Entry| matches!(entry.event, HistoryEvent::ExecutionStarted { .. });
+        // What a rule leaves out makes up for nothing.
+        let is_left_out = run.is_finished() && run.attempts.is_empty();
+        if run.trigger == Trigger::Catchup && !is_left_out && happened.entries.iter().any(begins) {
+            self.catchups.insert(&run.job, &run.id);
+        }
+    }
+
     fn add(&mut self, happened: Happened<'a>, entry: &'a Entry, news: News<'a>) {
         let run = happened.run;
         let covers = if let News::Ended(outcome) = news { outcome.covers() } else { None };
@@ -220,7 +233,11 @@ impl<'a> Drafts<'a> {
         let told = self.all.into_iter().filter(|draft| draft.is_told);
         told.map(|draft| {
             let key = (&draft.happened.run.id, draft.entry.seq, draft.on, draft.count);
-            let facts = said.entry(key).or_insert_with(|| Arc::new(draft.facts(job_now(&draft.happened.run.job))));
+            let facts = said.entry(key).or_insert_with(|| {
+                let job = &draft.happened.run.job;
+                let made_up_by = self.catchups.get(job).filter(|_| draft.on == On::Missed);
+                Arc::new(NoticeFacts { made_up_by: made_up_by.map(|id| (*id).clone()), ..draft.facts(job_now(job)) })
+            });
             Notice { id: draft.id(), channel: draft.channel.clone(), at: draft.entry.at, facts: Arc::clone(facts) }
         })
         .collect()
@@ -276,6 +293,7 @@ impl<'a> Draft<'a> {
             attempt_count: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
             attempts: attempts.iter().skip(attempts.len().saturating_sub(ATTEMPTS_MAX)).map(AttemptFacts::of).collect(),
             error: failure.map(|failure| failure.primary.to_string()),
+            finer_error: failure.and_then(Failure::finer).map(ToString::to_string),
             cause: failure.map(|failure| failure.cause.as_str()).or(cause).map(str::to_owned),
             hint: failure.and_then(hint).map(|hint| hint.text.to_owned()),
             exit_code,
@@ -292,6 +310,7 @@ impl<'a> Draft<'a> {
             },
             others: self.count.saturating_sub(1),
             others_from: (self.count > 1).then_some(self.first),
+            made_up_by: None,
             task: newest.and_then(task_object),
         }
     }
@@ -312,6 +331,7 @@ impl AttemptFacts {
             stopped_at: attempt.stopped_at,
             task_arn: attempt.task.as_ref().map(ToString::to_string),
             error: failure.map(|failure| failure.primary.to_string()),
+            finer_error: failure.and_then(Failure::finer).map(ToString::to_string),
             cause: failure.map(|failure| failure.cause.clone()),
             exit_code: attempt.exit_code,
         }

@@ -131,11 +131,11 @@ fn fine() -> Before {
 }
 
 fn bad(failed_in_a_row: u32) -> Before {
-    Before { failed_in_a_row, standing: Standing { ended_badly: true, left_out: None } }
+    Before { failed_in_a_row, standing: Standing { ended_badly: true, left_out: LeftOut::NONE } }
 }
 
 fn without(left_out: LeftOut) -> Before {
-    Before { failed_in_a_row: 0, standing: Standing { ended_badly: false, left_out: Some(left_out) } }
+    Before { failed_in_a_row: 0, standing: Standing { ended_badly: false, left_out } }
 }
 
 fn missed(covers: Option<Covered>) -> Outcome {
@@ -246,34 +246,65 @@ fn the_first_of_several_in_a_row_is_told_and_the_next_ones_are_not() {
     assert_eq!(Scene::ended(rules(), 1).tells(fine()), [On::Started, On::Retrying, On::Failed]);
     assert_eq!(Scene::ended(rules(), 1).tells(bad(1)), [On::Started], "it failed before");
     assert_eq!(Scene::left_out(rules(), 0, missed(None)).tells(fine()), [On::Missed]);
-    assert_eq!(Scene::left_out(rules(), 0, missed(None)).tells(without(LeftOut::Missed)), []);
-    assert_eq!(Scene::left_out(rules(), 0, missed(None)).tells(without(LeftOut::Skipped)), [On::Missed]);
-    assert_eq!(Scene::left_out(rules(), 0, skipped()).tells(without(LeftOut::Skipped)), []);
-    assert_eq!(Scene::ended(rules(), 75).tells(without(LeftOut::NothingToDo)), [On::Started]);
-    assert_eq!(Scene::ended(rules(), 75).tells(without(LeftOut::Skipped)), [On::Started, On::Skipped]);
+    assert_eq!(Scene::left_out(rules(), 0, missed(None)).tells(without(LeftOut::MISSED)), []);
+    assert_eq!(Scene::left_out(rules(), 0, missed(None)).tells(without(LeftOut::SKIPPED)), [On::Missed]);
+    assert_eq!(Scene::left_out(rules(), 0, skipped()).tells(without(LeftOut::SKIPPED)), []);
+    assert_eq!(Scene::ended(rules(), 75).tells(without(LeftOut::NOTHING_TO_DO)), [On::Started]);
+    assert_eq!(Scene::ended(rules(), 75).tells(without(LeftOut::SKIPPED)), [On::Started, On::Skipped]);
     // Two rules of a channel: what one of them tells is told.
     let both = vec![rule([On::Failed], Repeat::First, "a"), rule([On::Failed], Repeat::Every, "a")];
     assert_eq!(Scene::ended(both, 1).tells(bad(1)), [On::Failed]);
 }
 
 #[test]
+fn missed_and_skipped_by_turns_are_told_once_each_until_a_run_begins() {
+    let rows = || {
+        let missed = |seconds| Scene::left_out(first(On::ALL), seconds, missed(None));
+        let skipped = |seconds| Scene::left_out(first(On::ALL), seconds, skipped());
+        [missed(0), skipped(60), missed(120), skipped(180), missed(240)]
+    };
+    let (mut standing, mut told) = (Standing::default(), Vec::new());
+    for scene in rows() {
+        told.extend(scene.tells(Before { standing, ..fine() }));
+        standing = standing.ended(&scene.run);
+    }
+    assert_eq!(told, [On::Missed, On::Skipped]);
+    assert_eq!(rows()[0].tells(Before { standing: standing.begun(), ..fine() }), [On::Missed]);
+    assert_eq!(rows()[1].tells(Before { standing: standing.begun(), ..fine() }), [On::Skipped]);
+}
+
+#[test]
+fn how_a_job_was_left_out_is_stored_as_names() {
+    let all = LeftOut { missed: true, skipped: true, nothing_to_do: true };
+    for (left_out, text) in [(LeftOut::NONE, ""), (LeftOut::SKIPPED, "skipped"), (all, "missed,skipped,nothing_to_do")]
+    {
+        assert_eq!((left_out.to_string().as_str(), text.parse()), (text, Ok(left_out)));
+    }
+    assert_eq!("missed,late".parse::<LeftOut>(), Err(()));
+}
+
+#[test]
 fn how_a_job_stands_follows_from_its_rows() {
     let stands = |standing: Standing, scene: &Scene| standing.ended(&scene.run);
     let (failed, succeeded) = (Scene::ended(vec![], 1), Scene::ended(vec![], 0));
-    let (idle, missed) = (Scene::ended(vec![], 75), Scene::left_out(vec![], 0, missed(None)));
+    let (idle_run, missed) = (Scene::ended(vec![], 75), Scene::left_out(vec![], 0, missed(None)));
     let cancelled = Scene::due(vec![]).tell(Event::Cancel { reason: "by ada".into() });
     let standing = stands(Standing::default(), &failed);
-    assert_eq!(standing, Standing { ended_badly: true, left_out: None });
-    for scene in [&cancelled, &idle, &missed] {
+    assert_eq!(standing, Standing { ended_badly: true, left_out: LeftOut::NONE });
+    for scene in [&cancelled, &idle_run, &missed] {
         assert!(stands(standing, scene).ended_badly, "it says nothing of how the job does");
     }
     let gone = stands(standing, &missed);
-    assert_eq!(gone.left_out, Some(LeftOut::Missed));
-    assert_eq!(gone.begun(), Standing { ended_badly: true, left_out: None }, "instants are attended to again");
-    let idle = stands(standing, &idle);
-    assert_eq!(idle.begun().left_out, Some(LeftOut::NothingToDo), "what the next run finds is not known yet");
-    assert_eq!(stands(idle, &cancelled).left_out, None);
+    assert_eq!(gone.left_out, LeftOut::MISSED);
+    assert_eq!(gone.begun(), Standing { ended_badly: true, left_out: LeftOut::NONE }, "instants are attended to again");
+    let idle = stands(standing, &idle_run);
+    assert_eq!(idle.begun().left_out, LeftOut::NOTHING_TO_DO, "what the next run finds is not known yet");
+    assert_eq!(stands(idle, &cancelled).left_out, LeftOut::NONE);
     assert_eq!(stands(idle, &succeeded), Standing::default());
+    let skipped = Scene::left_out(vec![], 0, skipped());
+    let both = [&missed, &skipped, &missed].into_iter().fold(idle, stands);
+    assert_eq!(both.left_out, LeftOut { missed: true, skipped: true, nothing_to_do: true });
+    assert_eq!(stands(both, &idle_run).left_out, LeftOut::NOTHING_TO_DO, "a run has begun since");
     assert_eq!(stands(idle, &Scene::due(vec![])), idle, "it is not over");
 }
 
@@ -291,7 +322,7 @@ fn what_is_left_out_together_is_told_together() {
         Scene::left_out(rules(), 180, missed(None)),
     ];
     // As the driver keeps them: each row stands before the next.
-    let standing = [None, Some(LeftOut::Missed), Some(LeftOut::Missed), Some(LeftOut::Skipped)];
+    let standing = [LeftOut::NONE, LeftOut::MISSED, LeftOut::MISSED, LeftOut::MISSED.and(LeftOut::SKIPPED)];
     let before = |left_out| Before { standing: Standing { left_out, ..Standing::default() }, ..fine() };
     let happened = rows.iter().zip(standing).map(|(scene, left_out)| scene.after(before(left_out)));
     let notices = owed(happened, |_| JobNow::default());
@@ -311,7 +342,7 @@ fn what_is_left_out_together_is_told_together() {
     assert_eq!(notices[2].facts.others_from, None);
     assert!(Arc::ptr_eq(&notices[0].facts, &notices[1].facts), "channels share what they say");
     // One that was told before is not told again, though it would count for others.
-    let again = rows[..2].iter().map(|scene| scene.after(without(LeftOut::Missed)));
+    let again = rows[..2].iter().map(|scene| scene.after(without(LeftOut::MISSED)));
     let again = owed(again, |_| JobNow::default());
     assert_eq!(again.iter().map(|notice| notice.channel.to_string()).collect::<Vec<_>>(), ["a"]);
     // Another job's rows are its own.
@@ -324,6 +355,23 @@ fn what_is_left_out_together_is_told_together() {
     failed[1].run.id = RunId::from_text("another");
     let failed = owed(failed.iter().map(|scene| scene.after(bad(1))), |_| JobNow::default());
     assert_eq!(failed.len(), 2);
+}
+
+#[test]
+fn what_was_missed_names_the_run_that_makes_up_for_it() {
+    let missed = Scene::left_out(every([On::Missed]), 0, missed(None));
+    let mut catchup = Scene::due(every([On::Missed]));
+    catchup.run.trigger = Trigger::Catchup;
+    catchup.run.id = RunId::from_text("the-last");
+    let made_up_by = |catchup: &Scene| {
+        let notice = owed([missed.after(fine()), catchup.after(fine())], |_| JobNow::default()).remove(0);
+        notice.facts.made_up_by.clone()
+    };
+    assert_eq!(made_up_by(&catchup), Some(RunId::from_text("the-last")));
+    let mut skipped = Scene::left_out(vec![], 60, skipped());
+    skipped.run.trigger = Trigger::Catchup;
+    assert_eq!(made_up_by(&skipped), None, "it did not come to run either");
+    assert_eq!(made_up_by(&catchup.seen()), None, "it makes up for something else");
 }
 
 #[test]
@@ -354,6 +402,8 @@ fn a_notice_says_what_is_known_when_it_is_owed() {
     assert_eq!((facts.attempt_count, facts.attempts.len(), facts.attempts[3].attempt), (4, 4, 4));
     assert_eq!(facts.attempts[0].error.as_deref(), Some("States.TaskFailed"));
     assert_eq!(facts.error.as_deref(), Some("States.TaskFailed"));
+    assert_eq!(facts.finer_error.as_deref(), Some("Task.ExitCode.137"));
+    assert_eq!(facts.attempts[0].finer_error, facts.finer_error);
     assert!(facts.cause.as_ref().unwrap().contains("exited with 137"), "{facts:?}");
     assert!(facts.hint.as_ref().unwrap().contains("it was killed"), "{facts:?}");
     assert_eq!((facts.exit_code, facts.failed_in_a_row), (Some(137), 3));

@@ -5,7 +5,7 @@
 //! Expressions are read in `expression.rs` and the files of the dialects; `calendar.rs` walks the wall clock with the `cron`
 //! crate; `local_time.rs` maps wall clock to instants; `interval.rs` counts elapsed time. `bounds.rs` and `except.rs` narrow
 //! the sequence, `left_out.rs` leaps over what is left out of it. `count.rs` counts the instants of a range without walking
-//! them. `spread.rs` is about when a run leaves, not about when it is due.
+//! them. `night.rs` tells which instants a change of the clocks touches. `spread.rs` is about when a run leaves, not about when it is due.
 //!
 //! # When the clocks change
 //!
@@ -42,6 +42,7 @@ mod identity;
 mod interval;
 mod left_out;
 mod local_time;
+mod night;
 mod rates;
 mod seconds_first;
 mod spread;
@@ -53,6 +54,7 @@ mod values;
 pub use bounds::{Bounds, BoundsError, Moment};
 pub use error::ScheduleError;
 pub use except::Exceptions;
+pub use night::Night;
 pub use spread::spread_offset;
 
 use calendar::Calendar;

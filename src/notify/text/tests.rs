@@ -27,6 +27,7 @@ fn facts(on: On, status: Status) -> NoticeFacts {
         attempt_count: 0,
         attempts: Vec::new(),
         error: None,
+        finer_error: None,
         cause: None,
         hint: None,
         exit_code: None,
@@ -37,6 +38,7 @@ fn facts(on: On, status: Status) -> NoticeFacts {
         failed_in_a_row: 0,
         others: 0,
         others_from: None,
+        made_up_by: None,
         task: None,
     }
 }
@@ -48,6 +50,7 @@ fn attempt(nth: u32, from: i64, took: i64, failed: Option<(&str, &str, Option<i3
         stopped_at: Some(at(from + took)),
         task_arn: Some(format!("arn:aws:ecs:eu-central-1:1:task/main/{nth}")),
         error: failed.map(|(error, _, _)| error.to_owned()),
+        finer_error: None,
         cause: failed.map(|(_, cause, _)| cause.to_owned()),
         exit_code: failed.map_or(Some(0), |(_, _, code)| code),
     }
@@ -73,6 +76,7 @@ fn a_failure_after_four_attempts() {
             attempt(4, 86_400, 90_061, Some(exited)),
         ],
         error: Some("States.TaskFailed".into()),
+        finer_error: Some("Task.ExitCode.1".into()),
         cause: Some(EXITED.into()),
         hint: Some("the program itself says that it failed: its log says why".into()),
         exit_code: Some(1),
@@ -88,15 +92,15 @@ fn a_failure_after_four_attempts() {
         "
 nightly failed after 4 attempts.
 
-What: container `app` exited with 1 (States.TaskFailed)
+What: container `app` exited with 1 (Task.ExitCode.1)
 Exit code: 1 (any error, as the program sees it)
 Hint: the program itself says that it failed: its log says why
 Instant: 2026-11-26 02:00:00+01:00 Europe/Berlin (2026-11-26 01:00:00 UTC), by its schedule
 Attempts:
-  1. 01:00:00 UTC, 1 s: ECS.AmazonECSException: RunTask: HTTP 500: Service Unavailable
-  2. 01:00:11 UTC, 4 min 8 s: exit code 1: container `app` exited with 1
-  3. 01:04:22 UTC, 1 h 2 min: exit code 1: container `app` exited with 1
-  4. 2026-11-27 01:00:00 UTC, 1 d 1 h: exit code 1: container `app` exited with 1
+  1. 02:00:00+01:00 (01:00:00 UTC), 1 s: ECS.AmazonECSException: RunTask: HTTP 500: Service Unavailable
+  2. 02:00:11+01:00 (01:00:11 UTC), 4 min 8 s: exit code 1
+  3. 02:04:22+01:00 (01:04:22 UTC), 1 h 2 min: exit code 1
+  4. 2026-11-27 02:00:00+01:00 (2026-11-27 01:00:00 UTC), 1 d 1 h: exit code 1
 In a row: 3 runs of the job ended badly
 Next firing: none, it is paused by pause_after = 3; `tenacron resume nightly` lets it go on
 More: tenacron show nightly-20261126T010000Z
@@ -132,7 +136,7 @@ Exit code: 143 (ended by SIGTERM: it was asked to stop)
 Hint: it took longer than its limit: its log says where it was
 Instant: 2026-11-26 01:00:00 UTC, to catch up
 Attempts:
-  1. 01:00:00 UTC, 15 min 3 s: exit code 143: timeout of the run was reached at 2026-11-26T01:15:00Z
+  1. 01:00:00 UTC, 15 min 3 s: exit code 143
 Next firing: 2026-11-27 01:00:00 UTC
 More: tenacron show nightly-20261126T010000Z
 Installation: prod
@@ -163,6 +167,45 @@ More: tenacron show nightly-20261126T010000Z
 Installation: prod
 ",
     );
+}
+
+#[test]
+fn what_was_missed_and_is_made_up_for_names_the_run() {
+    let last = RunId::from_text("nightly-20261126T020000Z");
+    let missed = NoticeFacts { made_up_by: Some(last), others: 1, ..facts(On::Missed, Status::Missed) };
+    let text = text(&missed);
+    assert!(text.starts_with("nightly missed an instant and 1 other before it; one run makes up for it.\n"), "{text}");
+    assert!(text.contains("\nMade up by: nightly-20261126T020000Z\n"), "{text}");
+}
+
+#[test]
+fn a_failure_is_named_as_finely_as_is_known() {
+    let with = |error: &str, finer: &str, exit_code| NoticeFacts {
+        attempt_count: 1,
+        attempts: vec![AttemptFacts {
+            finer_error: Some(finer.into()),
+            ..attempt(1, 0, 5, Some((error, "why", exit_code)))
+        }],
+        error: Some(error.into()),
+        finer_error: Some(finer.into()),
+        cause: Some("why".into()),
+        exit_code,
+        ..facts(On::Failed, Status::Failed)
+    };
+    for (error, finer, exit_code, why) in [
+        ("States.TaskFailed", "Task.ImagePull", None, "Task.ImagePull"),
+        ("States.TaskFailed", "Task.OutOfMemory", Some(137), "Task.OutOfMemory, exit code 137"),
+        ("States.TaskFailed", "Task.ExitCode.7", Some(7), "exit code 7"),
+        ("States.Timeout", "Task.StartTimeout", None, "a limit of time was reached (Task.StartTimeout)"),
+    ] {
+        let failed = with(error, finer, exit_code);
+        assert_eq!(subject(&failed), format!("nightly failed: {why} [prod]"));
+        let text = text(&failed);
+        assert!(text.contains(&format!("\nWhat: why ({finer})\n")) && !text.contains(error), "{text}");
+        assert_eq!(text.matches("why").count(), 1, "{text}");
+    }
+    let retried = NoticeFacts { on: On::Retrying, ..with("States.TaskFailed", "Task.Capacity", None) };
+    assert_eq!(subject(&retried), "nightly is retried: Task.Capacity [prod]");
 }
 
 #[test]
@@ -210,7 +253,7 @@ What: the launch of attempt 1 was sent at 2026-11-26T01:00:00Z, and nobody knows
 Hint: look in ECS and in its log whether it ran
 Instant: 2026-11-26 02:00:00+01:00 Europe/Berlin (2026-11-26 01:00:00 UTC), by its schedule
 Attempts:
-  1. 01:00:00 UTC
+  1. 02:00:00+01:00 (01:00:00 UTC)
 Next firing: none, its schedule names no further instant
 More: tenacron show nightly-20261126T010000Z
 Installation: prod
@@ -257,6 +300,7 @@ fn a_retry() {
         attempt_count: 1,
         attempts: vec![attempt(1, 0, 5, Some(("States.TaskFailed", EXITED, Some(1))))],
         error: Some("States.TaskFailed".into()),
+        finer_error: Some("Task.ExitCode.1".into()),
         cause: Some(EXITED.into()),
         exit_code: Some(1),
         retry_at: Some(at(8)),
@@ -270,11 +314,11 @@ fn a_retry() {
         "
 Attempt 1 of nightly failed and is tried again.
 
-What: container `app` exited with 1 (States.TaskFailed)
+What: container `app` exited with 1 (Task.ExitCode.1)
 Exit code: 1
 Instant: 2026-11-26 02:00:00+01:00 Europe/Berlin (2026-11-26 01:00:00 UTC), by its schedule
 Attempts:
-  1. 01:00:00 UTC, 5 s: exit code 1: container `app` exited with 1
+  1. 02:00:00+01:00 (01:00:00 UTC), 5 s: exit code 1
 Next attempt: 2026-11-26 02:00:08+01:00 Europe/Berlin (2026-11-26 01:00:08 UTC)
 Next firing: 2026-11-27 02:00:00+01:00 Europe/Berlin (2026-11-27 01:00:00 UTC); until then it is paused by ada
 More: tenacron show nightly-20261126T010000Z
@@ -301,7 +345,7 @@ nightly succeeded.
 Exit code: 0 (success)
 Instant: 2026-11-26 02:00:00+01:00 Europe/Berlin (2026-11-26 01:00:00 UTC), by its schedule
 Attempts:
-  1. 01:00:00 UTC, 1 min 1 s
+  1. 02:00:00+01:00 (01:00:00 UTC), 1 min 1 s
 Next firing: 2026-11-27 02:00:00+01:00 Europe/Berlin (2026-11-27 01:00:00 UTC)
 More: tenacron show nightly-20261126T010000Z
 Installation: prod
@@ -314,6 +358,7 @@ fn immense() -> NoticeFacts {
     let hostile = "\u{1b}[31m\r\n<!channel> @everyone \u{202e}🦀".repeat(99);
     let cause = format!("States.TaskFailed\n{hostile}");
     let failed = attempt(4_000_000_000, 86_400, 90_061, Some((cause.as_str(), cause.as_str(), Some(i32::MIN))));
+    let failed = AttemptFacts { finer_error: Some(cause.clone()), ..failed };
     NoticeFacts {
         job: JobName::new(&"j".repeat(64)).unwrap(),
         instance: Instance::new(&"i".repeat(64)).unwrap(),
@@ -330,6 +375,8 @@ fn immense() -> NoticeFacts {
         failed_in_a_row: u32::MAX,
         others: u64::MAX,
         others_from: Some(at(-9_999)),
+        finer_error: Some(cause.clone()),
+        made_up_by: Some(RunId::from_text(&"r".repeat(120))),
         retry_at: Some(at(9)),
         ..facts(On::Failed, Status::Failed)
     }
@@ -346,7 +393,7 @@ fn whatever_a_container_says_a_text_stays_short_and_in_its_lines() {
         assert!(text.ends_with(&format!("Installation: {}", "i".repeat(64))), "nothing is cut off at its end:\n{text}");
         assert!(text.lines().all(|line| !line.contains(char::is_control) && !line.contains('\u{202e}')), "{text}");
         let begins =
-            ["What:", "Exit", "Hint:", "Instant:", "First", "Attempts:", "  ", "Next", "In a", "More:", "Inst"];
+            ["What:", "Exit", "Hint:", "Instant:", "First", "Made", "Attempts:", "  ", "Next", "In a", "More:", "Inst"];
         let stray = text.lines().skip(2).find(|line| !begins.iter().any(|begin| line.starts_with(begin)));
         assert_eq!(stray, None, "no line comes from outside");
     }

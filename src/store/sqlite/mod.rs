@@ -47,7 +47,7 @@ use super::{
 use crate::engine::job::JobName;
 use crate::engine::notice::ChannelId;
 use crate::engine::retention::Retention;
-use crate::engine::run::{RunId, Status};
+use crate::engine::run::{Attempt, RunId, Status};
 
 /// The key in `meta` of the instant of the last batch.
 const LAST_COMMIT_AT: &str = "last_commit_at";
@@ -235,6 +235,20 @@ impl Store for SqliteStore {
         self.ask_in_time("look an instant up", move |connection| read::of_instant(connection, &job, instant)).await
     }
 
+    async fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        let read = move |connection: &Connection| read::launches(connection, from, until, limit);
+        self.ask_in_time("read when there were launches", read).await
+    }
+
+    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
+        self.ask_in_time("read the attempts of runs", move |connection| read::attempts_of(connection, runs)).await
+    }
+
     async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         self.ask_in_time("list what people did", move |connection| read::audit(connection, before, limit)).await
     }
@@ -253,7 +267,7 @@ impl Store for SqliteStore {
         self.ask_in_time("read which channels are owed notices", read::owed_channels).await
     }
 
-    async fn notices(&self, query: NoticeQuery) -> Result<Vec<NoticeSummary>, StoreError> {
+    async fn notices(&self, query: NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, StoreError> {
         self.ask_in_time("list notices", move |connection| read::notices(connection, &query)).await
     }
 

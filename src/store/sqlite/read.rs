@@ -3,6 +3,7 @@
 //! Each query sees one state of the database, that of the last commit when it began, and hinders no commit. A row that
 //! can't be read back fails the query and is named, see [`row::Damaged`].
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use super::super::{
 };
 use super::sql;
 use crate::engine::job::{Definition, Instance, JobName};
+use crate::engine::launch::Launch;
 use crate::engine::log_tail::LogTail;
 use crate::engine::notice::{ChannelId, Standing};
 use crate::engine::pause::{Pause, Scope};
@@ -86,15 +88,22 @@ pub(super) fn runs(connection: &Connection, query: &RunQuery) -> Result<Vec<RunS
     let Some(before) = before else { return Ok(Vec::new()) };
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let job = query.job.as_ref().map(JobName::as_str);
-    let status = query.status.map(|status| status.as_str());
-    let stored = match (job, status) {
+    let newest = |status: Option<Status>| match (job, status.map(Status::as_str)) {
         (None, None) => stored_runs(connection, sql::RUNS, params![before, limit]),
         (Some(job), None) => stored_runs(connection, sql::RUNS_OF_JOB, params![job, before, limit]),
         (None, Some(status)) => stored_runs(connection, sql::RUNS_IN_STATUS, params![status, before, limit]),
         (Some(job), Some(status)) => {
             stored_runs(connection, sql::RUNS_OF_JOB_IN_STATUS, params![job, status, before, limit])
         }
-    }?;
+    };
+    // An index leads to the newest of each status, and the newest of all are among them.
+    let mut stored = if query.statuses.is_empty() { newest(None)? } else { Vec::new() };
+    for status in &query.statuses {
+        stored.extend(newest(Some(*status))?);
+    }
+    stored.sort_unstable_by_key(|run| Reverse(run.place));
+    stored.dedup_by_key(|run| run.place);
+    stored.truncate(query.limit);
     summaries(stored)
 }
 
@@ -124,8 +133,10 @@ pub(super) fn story(connection: &Connection, run: &RunId) -> Result<Option<RunSt
     let log_tails = log_tails(connection, stored.place, run)?;
     let notices = notices_of_run(connection, stored.place, run)?;
     let definition = read_definition(connection, stored.definition, run)?;
+    let launch = newest_launch(connection, stored.place, run)?;
+    let deadline = row::deadline(&stored.progress, run)?;
     let summary = row::to_summary(stored.origin, stored.progress)?;
-    Ok(Some(RunStory { summary, attempts, entries, log_tails, notices, definition }))
+    Ok(Some(RunStory { summary, attempts, entries, log_tails, notices, definition, launch, deadline }))
 }
 
 pub(super) fn summaries(stored: Vec<Stored>) -> Result<Vec<RunSummary>, Fault> {
@@ -209,21 +220,24 @@ fn whole_run(
             }
         },
         attempts: attempts(connection, place, &origin.id)?,
-        launch: connection
-            .prepare_cached(sql::NEWEST_LAUNCH)?
-            .query_row([place], |row| {
-                Ok(LaunchRow {
-                    generation: row.get(0)?,
-                    request: row.get(1)?,
-                    first_sent_at: row.get(2)?,
-                    unresolved: row.get(3)?,
-                })
-            })
-            .optional()?
-            .map(|launch| launch.into_launch(&origin.id))
-            .transpose()?,
+        launch: newest_launch(connection, place, &origin.id)?,
     };
     Ok(row::to_run(origin, progress, parts)?)
+}
+
+fn newest_launch(connection: &Connection, place: i64, run: &RunId) -> Result<Option<Launch>, Fault> {
+    let launch = connection
+        .prepare_cached(sql::NEWEST_LAUNCH)?
+        .query_row([place], |row| {
+            Ok(LaunchRow {
+                generation: row.get(0)?,
+                request: row.get(1)?,
+                first_sent_at: row.get(2)?,
+                unresolved: row.get(3)?,
+            })
+        })
+        .optional()?;
+    Ok(launch.map(|launch| launch.into_launch(run)).transpose()?)
 }
 
 fn read_definition(connection: &Connection, id: i64, run: &RunId) -> Result<Arc<Definition>, Fault> {
@@ -261,7 +275,7 @@ fn marks(connection: &Connection) -> Result<Vec<Mark>, Fault> {
         let job: String = column(row, "job", "a mark")?;
         let named = format!("mark of job {job}");
         let left_out: Option<String> = column(row, "left_out", &named)?;
-        let left_out = left_out.map(|text| row::to_left_out(&text, &named)).transpose()?;
+        let left_out = row::to_left_out(left_out.as_deref(), &named)?;
         marks.push(Mark {
             job: JobName::new(&job).map_err(|source| Damaged::new(&named, "job", source))?,
             schedule: column(row, "schedule", &named)?,
@@ -294,6 +308,35 @@ pub(super) fn of_instant(
     let mut found = summaries(stored_runs(connection, sql::RUN_OF_INSTANT, params![job.as_str(), at])?)?;
     found.retain(|summary| row::stands_for(summary, instant));
     found.extend(summaries(stored_runs(connection, sql::RUNS_ASKED_FOR, params![job.as_str(), at])?)?);
+    Ok(found)
+}
+
+pub(super) fn launches(
+    connection: &Connection,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<DateTime<Utc>>, Fault> {
+    let mut statement = connection.prepare_cached(sql::LAUNCHES)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![from.timestamp_millis(), until.timestamp_millis(), limit])?;
+    let mut launches = Vec::new();
+    while let Some(row) = rows.next()? {
+        launches.push(row::instant(column(row, "first_sent_at", "a launch")?, "a launch", "first_sent_at")?);
+    }
+    Ok(launches)
+}
+
+pub(super) fn attempts_of(connection: &Connection, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, Fault> {
+    let mut place_of = connection.prepare_cached(sql::RUN_EXTENT)?;
+    let mut found = Vec::new();
+    for run in runs {
+        let place: Option<i64> = place_of.query_row([run.as_str()], |row| row.get(0)).optional()?;
+        if let Some(place) = place {
+            let attempts = attempts(connection, place, &run)?;
+            found.push((run, attempts));
+        }
+    }
     Ok(found)
 }
 
@@ -363,25 +406,29 @@ fn notices_of_run(connection: &Connection, place: i64, run: &RunId) -> Result<Ve
     summaries_of_notices(connection, sql::NOTICES_OF_RUN, [place], Some(run))
 }
 
-pub(super) fn notices(connection: &Connection, query: &NoticeQuery) -> Result<Vec<NoticeSummary>, Fault> {
+pub(super) fn notices(connection: &Connection, query: &NoticeQuery) -> Result<Option<Vec<NoticeSummary>>, Fault> {
     let before = match &query.before {
         None => Some(i64::MAX),
         Some(id) => connection.prepare_cached(sql::NOTICE)?.query_row([id], |row| row.get(0)).optional()?,
     };
-    let Some(before) = before else { return Ok(Vec::new()) };
+    let Some(before) = before else { return Ok(None) };
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let (job, state) = (query.job.as_ref().map(JobName::as_str), query.state.map(NoticeState::as_str));
-    match (job, state) {
-        (None, None) => summaries_of_notices(connection, sql::NOTICES, params![before, limit], None),
-        (Some(job), None) => summaries_of_notices(connection, sql::NOTICES_OF_JOB, params![job, before, limit], None),
+    let channel = query.channel.as_ref().map(|channel| &*channel.0);
+    let listed = match (job, state) {
+        (None, None) => summaries_of_notices(connection, sql::NOTICES, params![before, channel, limit], None),
+        (Some(job), None) => {
+            summaries_of_notices(connection, sql::NOTICES_OF_JOB, params![job, before, channel, limit], None)
+        }
         (None, Some(state)) => {
-            summaries_of_notices(connection, sql::NOTICES_IN_STATE, params![state, before, limit], None)
+            summaries_of_notices(connection, sql::NOTICES_IN_STATE, params![state, before, channel, limit], None)
         }
         (Some(job), Some(state)) => {
-            let params = params![job, state, before, limit];
+            let params = params![job, state, before, channel, limit];
             summaries_of_notices(connection, sql::NOTICES_OF_JOB_IN_STATE, params, None)
         }
-    }
+    };
+    listed.map(Some)
 }
 
 pub(super) fn owed_channels(connection: &Connection) -> Result<Vec<(ChannelId, DateTime<Utc>)>, Fault> {

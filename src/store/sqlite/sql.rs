@@ -112,19 +112,25 @@ statements! {
     ATTEMPTS = "SELECT body FROM attempt WHERE run = $1 ORDER BY attempt";
     NEWEST_LAUNCH = "SELECT generation, request, first_sent_at, unresolved FROM launch \
                      WHERE run = $1 ORDER BY generation DESC LIMIT 1";
+    /// Answered by the index alone.
+    LAUNCHES = "SELECT first_sent_at FROM launch WHERE first_sent_at >= $1 AND first_sent_at <= $2 \
+                ORDER BY first_sent_at DESC LIMIT $3";
     EVENTS = "SELECT seq, at, type, detail FROM event WHERE run = $1 ORDER BY seq";
     LOG_TAILS = "SELECT attempt, body FROM log_tail WHERE run = $1 ORDER BY attempt";
     NOTICE = "SELECT seq, ", notice_columns!(), " FROM notice WHERE id = $1";
     NOTICES_OF_RUN = "SELECT ", notice_columns!(), ", NULL AS run_id FROM notice WHERE run = $1 ORDER BY seq";
     NOTICES = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-               WHERE notice.seq < $1 ORDER BY notice.seq DESC LIMIT $2";
+               WHERE notice.seq < $1 AND ($2 IS NULL OR notice.channel = $2) ORDER BY notice.seq DESC LIMIT $3";
     NOTICES_OF_JOB = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-                      WHERE notice.job = $1 AND notice.seq < $2 ORDER BY notice.seq DESC LIMIT $3";
+                      WHERE notice.job = $1 AND notice.seq < $2 AND ($3 IS NULL OR notice.channel = $3) \
+                      ORDER BY notice.seq DESC LIMIT $4";
     NOTICES_IN_STATE = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice JOIN run ON run.seq = notice.run \
-                        WHERE notice.state = $1 AND notice.seq < $2 ORDER BY notice.seq DESC LIMIT $3";
+                        WHERE notice.state = $1 AND notice.seq < $2 AND ($3 IS NULL OR notice.channel = $3) \
+                        ORDER BY notice.seq DESC LIMIT $4";
     NOTICES_OF_JOB_IN_STATE = "SELECT ", notice_columns!(), ", run.id AS run_id FROM notice \
                                JOIN run ON run.seq = notice.run WHERE notice.job = $1 AND notice.state = $2 \
-                               AND notice.seq < $3 ORDER BY notice.seq DESC LIMIT $4";
+                               AND notice.seq < $3 AND ($4 IS NULL OR notice.channel = $4) \
+                               ORDER BY notice.seq DESC LIMIT $5";
     DUE_NOTICES = "SELECT ", notice_columns!(), " FROM notice WHERE notice.state = 'owed' AND channel = $1 \
                    AND next_at > $2 AND next_at <= $3 ORDER BY next_at, seq LIMIT $4";
     /// Leaps from channel to channel, however many notices each is owed.
@@ -230,6 +236,8 @@ mod tests {
             RUN_EXTENT,
             RUN_OF_INSTANT,
             RUNS_ASKED_FOR,
+            LAUNCHES,
+            ATTEMPTS,
             AUDIT,
             JOB_AFTER,
             NTH_NEWEST_OF_JOB,
@@ -263,7 +271,7 @@ mod tests {
                 .unwrap()
                 .map(Result::unwrap)
                 .collect();
-            let is_table = |step: &String| step.starts_with("SCAN run") || step.starts_with("SCAN notice");
+            let is_table = |step: &String| ["SCAN run", "SCAN notice", "SCAN launch"].iter().any(|scan| step.starts_with(scan));
             // Newest first, up to the limit.
             let is_all = |step: &String| sql == AUDIT || step.contains("run_unfinished");
             let scans = |step: &String| is_table(step) && !is_all(step);

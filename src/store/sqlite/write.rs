@@ -27,7 +27,7 @@ use super::prune::{self, Prune};
 use super::{read, sql};
 use crate::engine::job::JobName;
 use crate::engine::launch::Launch;
-use crate::engine::notice::{LeftOut, Notice, Standing};
+use crate::engine::notice::{Notice, Standing};
 use crate::engine::run::RunId;
 
 /// How many waiting batches share a transaction at most.
@@ -275,7 +275,7 @@ fn set_last_commit_at(connection: &Connection, at: DateTime<Utc>) -> rusqlite::R
 fn save_mark(connection: &Connection, mark: &Mark, term: i64) -> rusqlite::Result<()> {
     let Mark { job, schedule, mark, anchor, failed_in_a_row, standing: Standing { ended_badly, left_out } } = mark;
     let (mark, anchor) = (mark.timestamp_millis(), anchor.timestamp_millis());
-    let (ended_badly, left_out) = (i64::from(*ended_badly), left_out.map(LeftOut::as_str));
+    let (ended_badly, left_out) = (i64::from(*ended_badly), row::of_left_out(*left_out));
     let values = params![job.as_str(), schedule, mark, anchor, failed_in_a_row, ended_badly, left_out, term];
     connection.prepare_cached(sql::SET_MARK)?.execute(values).map(drop)
 }

@@ -3,6 +3,7 @@
 //!
 //! It answers also while the loop stands still, without what only the loop knows.
 
+mod format;
 mod page;
 mod periods;
 #[cfg(test)]
@@ -12,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::format::Format;
 use self::periods::Periods;
 use super::api::{Problem, Sources};
 use crate::daemon::driver::JobView;
@@ -26,7 +28,6 @@ use crate::engine::run::Status;
 use crate::observe::{Counts, Metrics, Process};
 use crate::store::{NoticeCounts, Store};
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// How long loop and store may take to answer until a scrape does without them; Prometheus itself waits for 10 seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How many jobs are looked at in one go; then others have their turn.
@@ -35,16 +36,18 @@ const JOBS_IN_A_GO: usize = 64;
 /// The route.
 pub(super) fn metrics<S: Store>() -> MethodRouter<Sources<S>> {
     let periods = Arc::new(Periods::default());
-    get(move |State(sources): State<Sources<S>>| async move { answer(&sources, &periods).await })
+    get(move |State(sources): State<Sources<S>>, headers: HeaderMap| async move {
+        answer(&sources, &periods, Format::of(&headers)).await
+    })
 }
 
-async fn answer<S: Store>(sources: &Sources<S>, periods: &Periods) -> Result<Response, Problem> {
+async fn answer<S: Store>(sources: &Sources<S>, periods: &Periods, format: Format) -> Result<Response, Problem> {
     let scrape = Scrape::of(sources, periods).await;
     // Ten thousand jobs are megabytes of text, and the loop must not wait for a thread meanwhile.
-    let written = tokio::task::spawn_blocking(move || page::text(scrape)).await;
-    let failed = |why: String| Problem(StatusCode::INTERNAL_SERVER_ERROR, why);
-    let text = written.map_err(|panic| failed(panic.to_string()))?.map_err(|error| failed(error.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+    let written = tokio::task::spawn_blocking(move || page::text(scrape, format)).await;
+    let failed = || Problem(StatusCode::INTERNAL_SERVER_ERROR, "the page of metrics could not be written".into());
+    let text = written.map_err(|_panic| failed())?.map_err(|_error| failed())?;
+    Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
 }
 
 /// Everything that a page of metrics is made of.

@@ -1,4 +1,4 @@
-//! The page of metrics, in the OpenMetrics text format. `docs/metrics.md` describes each; names are written in full here.
+//! The page of metrics, written as OpenMetrics. `docs/metrics.md` describes each; names are written in full here.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::Scrape;
+use super::format::{Format, in_text_format};
 use crate::daemon::driver::LaunchQueue;
 use crate::engine::run::Status;
 use crate::observe::Counts;
@@ -21,7 +22,7 @@ const LIVING: [Status; 5] = [Status::Due, Status::Launching, Status::Running, St
 const ALWAYS: [Status; 2] = [Status::Succeeded, Status::Failed];
 
 /// The whole page.
-pub(super) fn text(scrape: Scrape) -> Result<String, fmt::Error> {
+pub(super) fn text(scrape: Scrape, format: Format) -> Result<String, fmt::Error> {
     let mut text = String::new();
     let counted = scrape.metrics.clone();
     let mut registry = Registry::default();
@@ -31,7 +32,10 @@ pub(super) fn text(scrape: Scrape) -> Result<String, fmt::Error> {
     encode_registry(&mut text, &registry)?;
     counted.encode(&mut text)?;
     encode_eof(&mut text)?;
-    Ok(text)
+    Ok(match format {
+        Format::Open => text,
+        Format::Text => in_text_format(&text),
+    })
 }
 
 impl Collector for Scrape {

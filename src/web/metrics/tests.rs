@@ -1,5 +1,7 @@
 //! The page of metrics, line by line. `tests/it/metrics.rs` reads that of a real daemon.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::daemon::driver::LaunchQueue;
 use crate::daemon::{ReloadState, SiteHealth};
@@ -59,7 +61,7 @@ fn scrape(health: Health) -> Scrape {
 }
 
 fn page(health: Health) -> Vec<String> {
-    page::text(scrape(health)).unwrap().lines().map(str::to_owned).collect()
+    page::text(scrape(health), Format::Open).unwrap().lines().map(str::to_owned).collect()
 }
 
 fn has(page: &[String], line: &str) {
@@ -107,8 +109,31 @@ fn a_page_says_how_the_daemon_is() {
 }
 
 #[test]
+fn the_samples_are_the_same_in_both_formats() {
+    let samples = |format| {
+        let page = page::text(scrape(health()), format).unwrap();
+        // In no order that two scrapes have in common.
+        page.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (open, text) = (samples(Format::Open), samples(Format::Text));
+    assert!(open.len() > 40 && open == text, "{open:#?}\n{text:#?}");
+    let text = page::text(scrape(health()), Format::Text).unwrap();
+    for line in [
+        "# HELP tenacron_notices_total Tries to deliver notices, and notices given up.",
+        "# TYPE tenacron_notices_total counter",
+        "# TYPE tenacron_runs_total counter",
+        "# TYPE tenacron_build_info gauge",
+        "# TYPE tenacron_start_lag_seconds histogram",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line}: {text}");
+    }
+    assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+}
+
+#[test]
 fn a_loop_and_a_store_that_do_not_answer_cost_only_what_they_know() {
-    let page = page::text(Scrape { jobs: None, in_flight: None, notices: None, ..scrape(health()) }).unwrap();
+    let page =
+        page::text(Scrape { jobs: None, in_flight: None, notices: None, ..scrape(health()) }, Format::Text).unwrap();
     assert!(page.contains("tenacron_loop_turned_timestamp_seconds 1767225695.0\n"), "{page}");
     for unknown in ["tenacron_next_firing", "tenacron_runs_in_flight", "tenacron_notices_waiting"] {
         assert!(!page.contains(unknown), "{unknown}: {page}");

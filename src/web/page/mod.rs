@@ -5,6 +5,7 @@
 
 mod actions;
 mod assets;
+mod filter;
 mod job;
 mod overview;
 mod parts;
@@ -12,6 +13,7 @@ mod run;
 mod runs;
 mod shell;
 mod sign_in;
+mod table;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ use axum::routing::{get, post};
 
 pub(super) use self::assets::is_asset;
 pub(super) use self::shell::{not_found, wants_a_page};
-pub(super) use self::sign_in::{PATH as SIGN_IN, lead_to_sign_in};
+pub(super) use self::sign_in::{PATH as SIGN_IN, lead_to_sign_in, signed_out};
 use super::api::Route;
 use crate::engine::job::JobName;
 use crate::store::Store;

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const format = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const byId = (id) => document.getElementById(id);
   const say = (node, text) => { node.textContent = text; node.hidden = !text; };
@@ -9,15 +11,22 @@
   const localize = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
-      if (!isNaN(at)) time.textContent = format.format(at);
+      if (isNaN(at)) continue;
+      time.textContent = format.format(at);
+      time.title ||= at.toUTCString();
+    }
+    for (const label of root.querySelectorAll("text[data-at]")) {
+      label.textContent = ("day" in label.dataset ? day : clock).format(new Date(label.dataset.at));
     }
     const told = root.getElementById("zone");
     if (told && zone) told.textContent = "Times are " + zone;
   };
 
   // Makes `old` look like `fresh` and keeps what a person does with it: what is open, filled in, or in focus.
+  // What has another name is another thing: a form that is open must not become one that does something else.
+  const called = (node) => node.id || node.dataset?.key || "";
   const morph = (old, fresh) => {
-    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) { old.replaceWith(fresh.cloneNode(true)); return; }
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || called(old) !== called(fresh)) { old.replaceWith(fresh.cloneNode(true)); return; }
     if (old.nodeType !== Node.ELEMENT_NODE) { if (old.data !== fresh.data) old.data = fresh.data; return; }
     if (old.isEqualNode(fresh)) return;
     for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
@@ -64,30 +73,38 @@
       localize(page);
       apply(page, false);
       if (source && source.readyState === EventSource.OPEN) lost("");
-    } catch { lost("The daemon does not answer; what is shown may be old."); }
-    finally { busy = false; if (again) { again = false; soon(); } }
+    } catch {
+      lost("The daemon does not answer; what is shown may be old. Trying again.");
+      setTimeout(soon, 5000);
+    } finally { busy = false; if (again) { again = false; soon(); } }
   };
-  const soon = () => { if (!timer) timer = setTimeout(refresh, 700); };
+  const soon = () => { if (!timer) timer = setTimeout(refresh, 1000); };
   const lost = (why) => say(byId("connection"), why);
 
   let source = null;
   const listen = () => {
-    source = new EventSource("/api/v1/events" + (document.body.dataset.job ? "?job=" + encodeURIComponent(document.body.dataset.job) : ""));
-    let opened = false;
-    for (const kind of ["run", "job", "lagged"]) source.addEventListener(kind, soon);
-    source.addEventListener("hello", () => { lost(""); if (opened) soon(); opened = true; });
-    source.onerror = () => {
+    const job = document.body.dataset.job;
+    source = new EventSource("/api/v1/events" + (job ? "?job=" + encodeURIComponent(job) : ""));
+    const mine = source;
+    for (const kind of ["hello", "run", "job", "lagged"]) mine.addEventListener(kind, soon);
+    mine.onerror = () => {
+      if (mine !== source) return;
       lost("The connection is lost; what is shown may be old. Trying again.");
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => { listen(); soon(); }, 15000);
+      if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (mine === source) listen(); }, 15000);
     };
+  };
+  // A browser has few connections to one server, and each stream holds one: pages that nobody sees give theirs back.
+  const seen = () => {
+    if (document.hidden) { if (source) source.close(); source = null; } else if (!source) listen(); else soon();
   };
 
   localize(document);
   const held = byId("held");
   if (held) {
     held.addEventListener("click", () => { if (waiting) apply(waiting, true); });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
-    setInterval(() => { if (waiting ? !isRead() : true) soon(); }, 30000);
-    listen();
+    document.addEventListener("visibilitychange", seen);
+    addEventListener("online", soon);
+    setInterval(() => { if (!waiting || !isRead()) soon(); }, 30000);
+    seen();
   }
 })();

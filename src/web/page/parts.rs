@@ -1,6 +1,7 @@
 //! What several pages show alike: instants, durations, statuses, causes.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -92,6 +93,11 @@ pub(super) fn moment(at: DateTime<Utc>) -> Markup {
     }
 }
 
+/// The same where there are many of them: the script adds the title, which would make up a third of them.
+pub(super) fn brief_moment(at: DateTime<Utc>) -> Markup {
+    html! { time datetime=(at.to_rfc3339_opts(SecondsFormat::AutoSi, true)) { (at.format("%-d %b %H:%M:%S")) } }
+}
+
 /// The same, or a dash.
 pub(super) fn moment_or_dash(at: Option<DateTime<Utc>>) -> Markup {
     html! { @match at { Some(at) => (moment(at)), None => span .muted { "–" } } }
@@ -128,6 +134,38 @@ pub(super) fn lasting(time: TimeDelta) -> String {
     text
 }
 
+/// The same in every unit that it has, for what is configured or computed and not measured.
+pub(super) fn exactly(time: Duration) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let (mut rest, mut told) = (time.as_secs(), Vec::new());
+    for (size, unit) in units {
+        if rest / size > 0 {
+            told.push(format!("{} {unit}", rest / size));
+        }
+        rest %= size;
+    }
+    match time.subsec_millis() {
+        0 if told.is_empty() => told.push("0 s".to_owned()),
+        0 => {}
+        millis => told.push(format!("{millis} ms")),
+    }
+    told.join(" ")
+}
+
+/// Text as a value in an address. Source: RFC 3986, section 2.3.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a string can't fail.
+            let _written = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
 /// A number of things, in the plural where they are several.
 pub(super) fn count(number: usize, one: &str, several: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {several}") }
@@ -136,7 +174,7 @@ pub(super) fn count(number: usize, one: &str, several: &str) -> String {
 /// A form that does something, behind a button that only opens it: doing it takes a second look.
 pub(super) fn deed(path: &str, name: &str, what: &str, more: &Markup) -> Markup {
     html! {
-        details .deed {
+        details .deed data-key=(path) {
             summary { (name) }
             form .stack method="post" action=(path) {
                 p { (what) }
@@ -170,6 +208,10 @@ mod tests {
         ];
         for (millis, text) in cases {
             assert_eq!(lasting(TimeDelta::milliseconds(millis)), text);
+        }
+        let exact = [(0, "0 s"), (500, "500 ms"), (90_500, "1 min 30 s 500 ms"), (93_661_000, "1 d 2 h 1 min 1 s")];
+        for (millis, text) in exact {
+            assert_eq!(exactly(Duration::from_millis(millis)), text);
         }
     }
 

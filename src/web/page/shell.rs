@@ -10,6 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::assets::ASSETS;
 use super::parts::moment;
 use crate::daemon::{Health, Mailbox, clock};
+use crate::engine::job::JobName;
 use crate::store::{Store, StoreError};
 use crate::web::api::{Problem, Sources};
 use crate::web::gate::May;
@@ -74,6 +75,15 @@ pub(super) enum Section {
 
 /// A whole page.
 pub(super) fn page(viewer: &Viewer, section: Section, title: &str, body: &Markup) -> Response {
+    whole(viewer, section, title, None, body)
+}
+
+/// A whole page of one job: what changes elsewhere does not concern it.
+pub(super) fn page_of_job(viewer: &Viewer, title: &str, job: &JobName, body: &Markup) -> Response {
+    whole(viewer, Section::None, title, Some(job), body)
+}
+
+fn whole(viewer: &Viewer, section: Section, title: &str, job: Option<&JobName>, body: &Markup) -> Response {
     let links = [
         (Section::Overview, "/", "Overview"),
         (Section::Timeline, "/timeline", "Timeline"),
@@ -103,7 +113,8 @@ pub(super) fn page(viewer: &Viewer, section: Section, title: &str, body: &Markup
         }
         button #held .held type="button" hidden {}
     };
-    document(StatusCode::OK, &title, &around)
+    let more_style = (section != Section::Overview).then_some(&*ASSETS.more_style.path);
+    document(StatusCode::OK, &title, job, more_style, &around)
 }
 
 /// How the daemon is, in a few words.
@@ -118,7 +129,13 @@ fn state(viewer: &Viewer) -> Markup {
     }
 }
 
-fn document(status: StatusCode, title: &str, around: &Markup) -> Response {
+fn document(
+    status: StatusCode,
+    title: &str,
+    job: Option<&JobName>,
+    more_style: Option<&str>,
+    around: &Markup,
+) -> Response {
     let whole = html! {
         (DOCTYPE)
         html lang="en" {
@@ -129,9 +146,10 @@ fn document(status: StatusCode, title: &str, around: &Markup) -> Response {
                 title { (title) }
                 link rel="icon" href=(ASSETS.icon.path);
                 link rel="stylesheet" href=(ASSETS.style.path);
+                @if let Some(path) = more_style { link rel="stylesheet" href=(path); }
                 script src=(ASSETS.script.path) defer {}
             }
-            body { (around) }
+            body data-job=[job] { (around) }
         }
     };
     const HEADERS: [(HeaderName, HeaderValue); 3] = [
@@ -149,7 +167,7 @@ pub(super) fn bare(status: StatusCode, title: &str, body: &Markup) -> Response {
         header .top { a .brand href="/" { "Tenacron" } }
         main #main { (body) }
     };
-    document(status, &format!("{title} · Tenacron"), &around)
+    document(status, &format!("{title} · Tenacron"), None, None, &around)
 }
 
 /// A page that can't be shown, or something that was not done.
@@ -163,6 +181,11 @@ pub(in super::super) fn not_found(what: &str) -> NoPage {
 impl NoPage {
     pub(super) fn bad_request(what: impl Into<String>) -> NoPage {
         NoPage(StatusCode::BAD_REQUEST, what.into())
+    }
+
+    /// The same with more to say.
+    pub(super) fn and(self, more: &str) -> NoPage {
+        NoPage(self.0, self.1 + more)
     }
 }
 

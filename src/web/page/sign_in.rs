@@ -40,8 +40,12 @@ pub(in super::super) fn lead_to_sign_in(asked_for: &str) -> Response {
     Redirect::to(&format!("{PATH}?to={to}")).into_response()
 }
 
-/// A byte as a query of an address holds it.
-pub(super) fn escaped(byte: u8) -> String {
+/// Answered to a form of somebody who is not signed in any more.
+pub(in super::super) fn signed_out() -> Response {
+    asks(StatusCode::UNAUTHORIZED, "/", Some("You were signed out, and nothing was done. Sign in, and ask again."))
+}
+
+fn escaped(byte: u8) -> String {
     if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
         char::from(byte).to_string()
     } else {

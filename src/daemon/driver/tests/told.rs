@@ -286,8 +286,8 @@ fn by_wish(run: &Run) -> bool {
 fn is_first(run: &Run, stands: Before) -> bool {
     match run.status() {
         Status::Failed | Status::TimedOut | Status::Unknown => stands.failed_in_a_row == 0,
-        Status::Missed => stands.standing.left_out != Some(LeftOut::Missed),
-        Status::Skipped => stands.standing.left_out != Some(LeftOut::Skipped),
+        Status::Missed => !stands.standing.left_out.missed,
+        Status::Skipped => !stands.standing.left_out.skipped,
         _ => true,
     }
 }
@@ -324,19 +324,19 @@ fn ends_a_run(entry: &Entry) -> bool {
 fn after(mut stands: Before, save: &RunSave) -> Before {
     let run = &save.run;
     if save.is_new && !matches!(run.status(), Status::Missed | Status::Skipped) {
-        stands.standing.left_out = None;
+        stands.standing.left_out = LeftOut::NONE;
     }
     match run.status() {
         Status::Succeeded => stands = Before::default(),
         Status::Failed | Status::TimedOut | Status::Unknown => {
             stands.failed_in_a_row += 1;
             stands.standing.ended_badly = true;
-            stands.standing.left_out = None;
+            stands.standing.left_out = LeftOut::NONE;
         }
-        Status::Cancelled => stands.standing.left_out = None,
+        Status::Cancelled => stands.standing.left_out = LeftOut::NONE,
         Status::Missed | Status::Skipped if by_wish(run) || (save.is_new && run.definition.notify.is_empty()) => {}
-        Status::Missed => stands.standing.left_out = Some(LeftOut::Missed),
-        Status::Skipped => stands.standing.left_out = Some(LeftOut::Skipped),
+        Status::Missed => stands.standing.left_out.missed = true,
+        Status::Skipped => stands.standing.left_out.skipped = true,
         Status::Due | Status::Launching | Status::Running | Status::Stopping | Status::Waiting => {}
     }
     stands

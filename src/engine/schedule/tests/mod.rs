@@ -6,6 +6,7 @@ mod count;
 mod dialects;
 mod mistakes;
 mod narrowed;
+mod night;
 mod properties;
 mod reference;
 mod spread;
