@@ -34,6 +34,8 @@ mod notices;
 mod online;
 mod openapi;
 mod page_job;
+mod page_run;
+mod page_timeline;
 mod push;
 mod python;
 mod reload;

@@ -16,7 +16,7 @@ use crate::engine::job::{Instance, JobName, Site};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::notice::ChannelId;
 use crate::engine::retention::Retention;
-use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
+use crate::engine::run::{Attempt, Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
@@ -237,6 +237,19 @@ impl Store for Moody {
         self.store.recent_runs(jobs, per_job).await
     }
 
+    async fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        self.store.launches(from, until, limit).await
+    }
+
+    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
+        self.store.attempts(runs).await
+    }
+
     async fn living(&self, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
         self.store.living(limit).await
     }
@@ -253,6 +266,19 @@ impl Store for Moody {
         per_job: usize,
     ) -> Result<Vec<Span>, StoreError> {
         self.store.spans(jobs, from, until, per_job).await
+    }
+
+    async fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        self.store.launches(from, until, limit).await
+    }
+
+    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
+        self.store.attempts(runs).await
     }
 
     async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {

@@ -6,14 +6,13 @@ mod policy;
 mod state;
 mod to_come;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::filter::{self, Filter, asked};
+use super::filter::{self, Filter};
 use super::parts::{deed, local, moment};
 use super::shell::{NoPage, Section, Viewer, not_found, page};
 use super::table::{Of, no_runs, runs_table};
@@ -22,7 +21,8 @@ use crate::engine::job::JobName;
 use crate::engine::pause::Scope;
 use crate::engine::run::{RunId, Status};
 use crate::store::{RunQuery, RunSummary, Store};
-use crate::web::api::{Sources, listed, view_of};
+use crate::web::api::{Problem, Sources, listed, view_of};
+use crate::web::asked::Asked;
 use crate::web::hands::job_name;
 use crate::web::objects::RunObject;
 
@@ -40,7 +40,7 @@ const PAUSES: [(&str, &str); 5] =
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Asked {
+pub(super) struct Wanted {
     status: String,
     before: String,
 }
@@ -67,9 +67,9 @@ pub(super) async fn job<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
     Path(name): Path<String>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Asked<Wanted>, Problem>,
 ) -> Result<Response, NoPage> {
-    let Asked { status, before } = asked(query)?;
+    let Asked(Wanted { status, before }) = query?;
     let filter = Filter::read(status, &before)?;
     let seen = Seen::gather(&sources, job_name(&name)?, &filter).await?;
     let now = viewer.now;
@@ -204,7 +204,15 @@ mod tests {
 
     pub(super) fn view(schedule: &str) -> JobView {
         let job = Arc::new(samples::job(schedule));
-        JobView { job, next_at: None, anchor: at(0), paused: None, offset: TimeDelta::zero() }
+        JobView {
+            job,
+            next_at: None,
+            anchor: at(0),
+            paused: None,
+            offset: TimeDelta::zero(),
+            failing: false,
+            living: 0,
+        }
     }
 
     pub(super) fn seen(view: Option<JobView>, ended: Vec<RunSummary>) -> Seen {
