@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::filter::{self, Filter};
 use super::parts::{deed, local, moment};
-use super::shell::{NoPage, Section, Viewer, not_found, page};
+use super::shell::{NoPage, Viewer, not_found, page_of_job};
 use super::table::{Of, no_runs, runs_table};
 use crate::daemon::driver::JobView;
 use crate::engine::job::JobName;
@@ -105,7 +105,7 @@ pub(super) async fn job<S: Store>(
             }
         }
     };
-    Ok(page(&viewer, Section::None, &name, &body))
+    Ok(page_of_job(&viewer, &name, &seen.name, &body))
 }
 
 impl Seen {

@@ -24,7 +24,7 @@ pub(super) fn failed(bad: &Read) -> Markup {
                     } }
                     tbody { @for run in runs.iter().take(LISTED_MAX) { (failure(run)) } }
                 }
-                @if runs.len() > LISTED_MAX { p { a href="/runs?status=failed" { "All that failed" } } }
+                @if runs.len() > LISTED_MAX { p { a href="/runs?status=bad" { "All that failed" } } }
             }
         }
     }
