@@ -408,10 +408,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// The database failed.
-    fn attempts(
-        &self,
-        runs: Vec<RunId>,
-    ) -> impl Future<Output = Result<Vec<(RunId, Vec<Attempt>)>, StoreError>> + Send;
+    fn attempts(&self, runs: Vec<RunId>)
+    -> impl Future<Output = Result<Vec<(RunId, Vec<Attempt>)>, StoreError>> + Send;
 
     /// What people did, newest first, before this place in the record.
     ///

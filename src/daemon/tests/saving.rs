@@ -16,7 +16,7 @@ use crate::engine::job::{Instance, JobName, Site};
 use crate::engine::launch::LaunchRequest;
 use crate::engine::notice::ChannelId;
 use crate::engine::retention::Retention;
-use crate::engine::run::{Event, Firing, Run, RunId, Status, Step, Trigger};
+use crate::engine::run::{Attempt, Event, Firing, Run, RunId, Status, Step, Trigger};
 use crate::engine::samples;
 use crate::engine::task::{ContainerFacts, LaunchAnswer, SearchAnswer, TaskArn, TaskFacts, TaskTimes};
 use crate::store::memory::MemoryStore;
@@ -235,6 +235,19 @@ impl Store for Moody {
 
     async fn recent_runs(&self, jobs: Vec<JobName>, per_job: usize) -> Result<Vec<RunSummary>, StoreError> {
         self.store.recent_runs(jobs, per_job).await
+    }
+
+    async fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        self.store.launches(from, until, limit).await
+    }
+
+    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
+        self.store.attempts(runs).await
     }
 
     async fn living(&self, limit: usize) -> Result<Vec<RunSummary>, StoreError> {

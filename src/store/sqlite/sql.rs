@@ -271,7 +271,8 @@ mod tests {
                 .unwrap()
                 .map(Result::unwrap)
                 .collect();
-            let is_table = |step: &String| ["SCAN run", "SCAN notice", "SCAN launch"].iter().any(|scan| step.starts_with(scan));
+            let is_table =
+                |step: &String| ["SCAN run", "SCAN notice", "SCAN launch"].iter().any(|scan| step.starts_with(scan));
             // Newest first, up to the limit.
             let is_all = |step: &String| sql == AUDIT || step.contains("run_unfinished");
             let scans = |step: &String| is_table(step) && !is_all(step);

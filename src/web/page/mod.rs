@@ -57,7 +57,7 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("post", "/jobs/{job}/resume", post(actions::resume::<S>)),
         ("post", "/runs/{run}/cancel", post(actions::cancel::<S>)),
         ("post", "/runs/{run}/retry", post(actions::retry::<S>)),
-        ("get", SIGN_IN, get(sign_in::form::<S>).post(sign_in::sign_in::<S>)),
+        ("get", SIGN_IN, get(sign_in::form).post(sign_in::sign_in)),
         ("post", "/sign-out", post(sign_in::sign_out)),
         ("get", "/assets/{name}", get(assets::asset)),
     ]

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use super::shell;
 use crate::daemon::clock;
-use crate::store::Store;
 use crate::web::gate::Rules;
 use crate::web::session;
 
@@ -45,7 +44,8 @@ pub(in super::super) fn signed_out() -> Response {
     asks(StatusCode::UNAUTHORIZED, "/", Some("You were signed out, and nothing was done. Sign in, and ask again."))
 }
 
-fn escaped(byte: u8) -> String {
+/// A byte as a query of an address holds it.
+pub(super) fn escaped(byte: u8) -> String {
     if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
         char::from(byte).to_string()
     } else {
@@ -59,7 +59,7 @@ fn own_path(to: &str) -> &str {
     if is_own { to } else { "/" }
 }
 
-pub(super) async fn form<S: Store>(rules: Option<Extension<Arc<Rules>>>, Query(way): Query<Way>) -> Response {
+pub(super) async fn form(rules: Option<Extension<Arc<Rules>>>, Query(way): Query<Way>) -> Response {
     match rules {
         Some(_) => asks(StatusCode::OK, &way.to, None),
         None => Redirect::to(own_path(&way.to)).into_response(),
@@ -83,7 +83,7 @@ fn asks(status: StatusCode, to: &str, refused: Option<&str>) -> Response {
     shell::bare(status, "Sign in", &body)
 }
 
-pub(super) async fn sign_in<S: Store>(
+pub(super) async fn sign_in(
     rules: Option<Extension<Arc<Rules>>>,
     headers: HeaderMap,
     filled: Result<Form<Filled>, FormRejection>,

@@ -81,11 +81,11 @@ pub(super) async fn job<S: Store>(
         }
         div .sides {
             div {
-                (history(&seen, &filter, now))
                 section #durations data-live aria-labelledby="durations-of" {
                     h2 #durations-of { "Durations" }
                     (chart::durations(&seen.ended))
                 }
+                (history(&seen, &filter, now))
             }
             @if let Some(view) = &seen.view {
                 div {
@@ -204,7 +204,15 @@ mod tests {
 
     pub(super) fn view(schedule: &str) -> JobView {
         let job = Arc::new(samples::job(schedule));
-        JobView { job, next_at: None, anchor: at(0), paused: None, offset: TimeDelta::zero() }
+        JobView {
+            job,
+            next_at: None,
+            anchor: at(0),
+            paused: None,
+            offset: TimeDelta::zero(),
+            failing: false,
+            living: 0,
+        }
     }
 
     pub(super) fn seen(view: Option<JobView>, ended: Vec<RunSummary>) -> Seen {

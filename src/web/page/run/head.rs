@@ -13,7 +13,7 @@ pub(super) fn head(told: &Told) -> Markup {
     html! {
         p .above { "A run of " a href={ "/jobs/" (summary.job) } { (summary.job) } }
         h1 { (summary.run) }
-        p .lead { (status(summary.status)) " " span { (in_a_line(told)) } }
+        p #status .lead { (status(summary.status)) " " span { (in_a_line(told)) } }
         @if let Some(cause) = &summary.cause {
             p class={ "cause " (Look::of(summary.status).class()) } {
                 @if let Some(error) = &summary.error { b { (error) } ": " }

@@ -53,7 +53,8 @@ pub(super) fn coming(views: &[JobView], window: &Window, quota: Quota, max: usiz
     let keys: Vec<QuotaKey> = views.iter().map(|view| quota_key(&view.job.definition.task.target)).collect();
     let mut crowd = Counting::new(quota);
     // A paused job leaves not before its pause is over, which its next firing says.
-    let of = |view: &JobView| departures(view, after.max(view.next_at? - TimeDelta::milliseconds(1)), window.until).next();
+    let of =
+        |view: &JobView| departures(view, after.max(view.next_at? - TimeDelta::milliseconds(1)), window.until).next();
     let mut next: BinaryHeap<Reverse<(DateTime<Utc>, usize)>> =
         views.iter().enumerate().filter_map(|(nth, view)| Some(Reverse((of(view)?, nth)))).collect();
     while let Some(Reverse((at, nth))) = next.pop() {
@@ -154,8 +155,7 @@ mod tests {
         // 13:00 is the end of the window, and lies in no part of it any more.
         assert_eq!(coming.parts, [0; PARTS]);
         let coming = super::coming(&views, &window(3), QUOTA, FIRINGS_MAX);
-        let filled: Vec<(usize, u32)> =
-            coming.parts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
+        let filled: Vec<(usize, u32)> = coming.parts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
         assert_eq!(filled, [(64, 2), (80, 1)]);
         assert_eq!((coming.crowds, coming.counted_until), (vec![], None));
     }

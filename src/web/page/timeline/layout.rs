@@ -12,7 +12,7 @@ const NARROWEST: i32 = 2;
 /// How many runs of a job can stand below each other; further ones are merged into the last track.
 pub(super) const TRACKS_MAX: usize = 3;
 /// How many bars of a page are links with a title.
-pub(super) const LINKED_MAX: usize = 200;
+pub(super) const LINKED_MAX: usize = 150;
 /// How many bars a page has beside them.
 pub(super) const PLAIN_MAX: usize = 1_000;
 
@@ -140,9 +140,8 @@ fn lane(bars: &[Bar], gap: i32) -> Lane {
 
 fn place(bar: &Bar, gap: i32, tracks: &mut Lane) {
     let is_small = |width: i32| width <= SMALL * gap;
-    let near = |group: &&mut Group| {
-        bar.from < group.until + gap && is_small(group.width()) && is_small(bar.until - bar.from)
-    };
+    let near =
+        |group: &&mut Group| bar.from < group.until + gap && is_small(group.width()) && is_small(bar.until - bar.from);
     if let Some(group) = tracks.iter_mut().filter_map(|track| track.last_mut()).find(near) {
         group.take(bar);
         return;
@@ -186,10 +185,8 @@ mod tests {
 
     #[test]
     fn bars_that_are_too_near_are_one_that_looks_like_the_worst() {
-        let lane = lane(
-            &bars(&[(10, 11, Look::Good), (13, 14, Look::Bad), (15, 16, Look::Bad), (17, 18, Look::Gone)]),
-            GAP,
-        );
+        let lane =
+            lane(&bars(&[(10, 11, Look::Good), (13, 14, Look::Bad), (15, 16, Look::Bad), (17, 18, Look::Gone)]), GAP);
         assert_eq!(drawn(&lane), [[(10, 18, Look::Bad, 4)]]);
         let group = lane[0][0];
         assert_eq!((group.run, group.ends), (2, (0, 3)), "the newest of the worst");
@@ -208,7 +205,8 @@ mod tests {
     #[test]
     fn what_overlaps_stands_on_tracks_and_what_has_none_left_is_counted_in() {
         let long = (100, 300, Look::Live);
-        let lane = lane(&bars(&[long, long, (150, 350, Look::Good), (200, 400, Look::Bad), (310, 420, Look::Good)]), GAP);
+        let lane =
+            lane(&bars(&[long, long, (150, 350, Look::Good), (200, 400, Look::Bad), (310, 420, Look::Good)]), GAP);
         assert_eq!(
             drawn(&lane),
             [

@@ -172,7 +172,8 @@ fn bars(spans: Option<&Vec<Span>>, window: &Window) -> Vec<Bar> {
 
 /// The runs whose attempts are worth a look: several, each wide enough to be seen.
 fn told_apart(jobs: &[JobName], spans: &HashMap<JobName, Vec<Span>>, lanes: &Lanes) -> Vec<RunId> {
-    let of_lane = jobs.iter().zip(&lanes.lanes).flat_map(|(job, lane)| lane.iter().flatten().map(move |group| (job, group)));
+    let of_lane =
+        jobs.iter().zip(&lanes.lanes).flat_map(|(job, lane)| lane.iter().flatten().map(move |group| (job, group)));
     let is_wide = |group: &Group| group.count() == 1 && group.width() >= draw::ATTEMPTS_FROM && lanes.links(group);
     let runs = of_lane.filter(|(_, group)| is_wide(group)).filter_map(|(job, group)| {
         let span = spans.get(job)?.get(group.run)?;

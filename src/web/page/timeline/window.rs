@@ -87,7 +87,7 @@ impl Window {
         self.from + (self.until - self.from) / 2
     }
 
-    /// Where the lines of the hours or days stand; the first and the last keep some distance from the edges.
+    /// Where the lines of the hours or days stand.
     pub(super) fn ticks(&self) -> Vec<Tick> {
         let step = match self.hours {
             1 => TimeDelta::minutes(15),
@@ -193,7 +193,9 @@ mod tests {
     fn what_makes_no_window_is_refused() {
         let now = at("2026-07-01T12:00:00Z");
         assert_eq!(Window::new(None, Some(5), now).unwrap_err(), "`hours` is one of 1, 3, 6, 12, 24, 48, 168");
-        for far in ["1970-01-01T00:00:00Z", "2199-12-31T00:00:00Z", "+262000-01-01T00:00:00Z", "-200000-01-01T00:00:00Z"] {
+        for far in
+            ["1970-01-01T00:00:00Z", "2199-12-31T00:00:00Z", "+262000-01-01T00:00:00Z", "-200000-01-01T00:00:00Z"]
+        {
             assert!(Window::new(Some(at(far)), None, now).unwrap_err().contains("1971 to 2198"), "{far}");
         }
         for far in ["1971-01-01T00:00:00Z", "2198-12-31T23:59:59Z"] {
@@ -216,7 +218,8 @@ mod tests {
     #[test]
     fn ticks_are_few_and_one_of_them_names_the_day() {
         for hours in HOURS {
-            let window = Window::new(Some(at("2026-07-01T12:34:56Z")), Some(hours), at("2026-07-01T00:00:00Z")).unwrap();
+            let window =
+                Window::new(Some(at("2026-07-01T12:34:56Z")), Some(hours), at("2026-07-01T00:00:00Z")).unwrap();
             let ticks = window.ticks();
             assert!((6..=15).contains(&ticks.len()), "{hours}: {}", ticks.len());
             assert!(ticks.iter().any(|tick| tick.is_day) && ticks.iter().all(|tick| window.holds(tick.at)), "{hours}");
