@@ -57,7 +57,9 @@ pub(in super::super) fn is_asset(path: &str) -> bool {
 
 pub(super) async fn asset(Path(name): Path<String>) -> Response {
     let Assets { style, more_style, script, icon } = &*ASSETS;
-    let found = [style, more_style, script, icon].into_iter().find(|asset| asset.path.strip_prefix(FOLDER) == Some(name.as_str()));
+    let found = [style, more_style, script, icon]
+        .into_iter()
+        .find(|asset| asset.path.strip_prefix(FOLDER) == Some(name.as_str()));
     let Some(asset) = found else { return shell::not_found("there is no such file").into_response() };
     let for_good = HeaderValue::from_static("public, max-age=31536000, immutable");
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)), (header::CACHE_CONTROL, for_good)];
