@@ -273,29 +273,6 @@ impl Data {
         Ok(found)
     }
 
-    fn launches(&self, from: DateTime<Utc>, until: DateTime<Utc>, limit: usize) -> Vec<DateTime<Utc>> {
-        let all = self.runs.values().flat_map(|run| run.launches.values());
-        let mut sent: Vec<DateTime<Utc>> = all
-            .filter_map(|launch| DateTime::from_timestamp_millis(launch.first_sent_at))
-            .filter(|at| (from..=until).contains(at))
-            .collect();
-        sent.sort_unstable_by(|a, b| b.cmp(a));
-        sent.truncate(limit);
-        sent
-    }
-
-    fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, Fault> {
-        let mut found = Vec::new();
-        for run in runs {
-            if let Some(stored) = self.places.get(&run).and_then(|place| self.runs.get(place)) {
-                let bodies = stored.attempts.iter();
-                let attempts = bodies.map(|body| row::to_attempt(body, &run)).collect::<Result<_, _>>()?;
-                found.push((run, attempts));
-            }
-        }
-        Ok(found)
-    }
-
     fn list(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
         let end = match &query.before {
             None => self.next_place,

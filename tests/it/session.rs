@@ -41,7 +41,7 @@ fn guarded() -> Guarded {
 }
 
 /// Sends a form as a browser does.
-fn fill_in(port: &Place, path: &str, headers: &[&str], form: &str) -> Answer {
+pub(crate) fn fill_in(port: &Place, path: &str, headers: &[&str], form: &str) -> Answer {
     let Place::Port(host) = port else { panic!("a form goes over a port") };
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let kind = "Content-Type: application/x-www-form-urlencoded";

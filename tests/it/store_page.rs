@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use tenacron::engine::job::JobName;
 use tenacron::engine::run::{Outcome, RunId};
 use tenacron::store::memory::MemoryStore;
@@ -17,6 +18,8 @@ conformance! {
     the_runs_of_a_time_are_those_that_lived_in_it
     a_run_that_spans_the_whole_time_is_found_however_long_ago_it_began
     the_newest_runs_of_a_time_are_kept
+    launches_are_told_by_when_they_were_sent
+    the_attempts_of_runs_are_those_that_were_saved
 }
 
 /// A run that began then and was cancelled after so many seconds.
@@ -149,4 +152,35 @@ async fn the_newest_runs_of_a_time_are_kept(bench: impl Bench) {
     let spans = store.spans(vec![job("a")], at(0), at(99), 3).await.unwrap();
     let found: Vec<RunId> = spans.into_iter().map(|span| span.run).collect();
     assert_eq!(found, ids(&[&lives[20], &lives[19], &lives[18]]));
+}
+
+async fn launches_are_told_by_when_they_were_sent(bench: impl Bench) {
+    let store = bench.open();
+    let mut lives = every_life();
+    save(&store, lives.iter_mut().map(|(_, life)| life.save()).collect()).await;
+    let mut sent: Vec<_> =
+        lives.iter().filter_map(|(_, life)| life.run.launch.as_ref()).map(|launch| launch.first_sent_at).collect();
+    sent.sort_unstable_by(|a, b| b.cmp(a));
+    let (first, last) = (sent[sent.len() - 1], sent[0]);
+    assert!(first < last, "they were sent at several times");
+    let launches = store.launches(first, last, 1_000).await.unwrap();
+    assert!(launches.is_sorted_by(|a, b| a >= b) && sent.iter().all(|at| launches.contains(at)), "{launches:?}");
+    assert_eq!(store.launches(first, last, 2).await.unwrap(), launches[..2]);
+    let early = store.launches(first, first, 1_000).await.unwrap();
+    assert!(!early.is_empty() && early.iter().all(|at| *at == first), "{early:?}");
+    assert!(store.launches(last + TimeDelta::milliseconds(1), at(1_000_000), 9).await.unwrap().is_empty());
+}
+
+async fn the_attempts_of_runs_are_those_that_were_saved(bench: impl Bench) {
+    let store = bench.open();
+    let mut lives = every_life();
+    save(&store, lives.iter_mut().map(|(_, life)| life.save()).collect()).await;
+    let none = RunId::from_text("none-of-them");
+    let mut asked: Vec<RunId> = lives.iter().rev().map(|(_, life)| life.run.id.clone()).collect();
+    asked.insert(1, none);
+    let expected: Vec<_> =
+        lives.iter().rev().map(|(_, life)| (life.run.id.clone(), life.run.attempts.clone())).collect();
+    assert!(expected.iter().any(|(_, attempts)| attempts.len() > 1));
+    assert_eq!(store.attempts(asked).await.unwrap(), expected);
+    assert_eq!(store.attempts(Vec::new()).await.unwrap(), []);
 }

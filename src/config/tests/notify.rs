@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::super::report::{Note, Place, Report};
 use super::*;
 use crate::engine::notice::{On, Repeat};
 use crate::notify::{Format, Style};
@@ -260,6 +261,15 @@ fn a_syntax_mistake_beside_a_secret_says_what_was_expected() {
     let secret = syntax("[jobs.a]\n[[jobs.a.notify]]\nwebhook = 'https://h/=`,.[]{}#'.\n");
     assert!(!plain.is_empty() && !secret.is_empty(), "{plain:?} {secret:?}");
     assert!(secret.iter().all(|message| !message.contains('…')), "{secret:?}");
+    // Also in a string that holds what is expected; of any other finding the same word may be a part of the secret.
+    let told = |code| {
+        let (report, place) = (Report::default(), Place::new(0, 0..9));
+        report.conceal(place, Some("s3=cr\"3t"));
+        report.add(Note::error(code, place, "invalid string, expected `=`"));
+        report.finish(&[]).remove(0).message
+    };
+    assert_eq!(told("syntax"), "invalid string, expected `=`");
+    assert_eq!(told("bad-value"), "invalid string, expected `…`");
 }
 
 #[test]

@@ -237,6 +237,19 @@ impl Store for Moody {
         self.store.recent_runs(jobs, per_job).await
     }
 
+    async fn launches(
+        &self,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        self.store.launches(from, until, limit).await
+    }
+
+    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
+        self.store.attempts(runs).await
+    }
+
     async fn living(&self, limit: usize) -> Result<Vec<RunSummary>, StoreError> {
         self.store.living(limit).await
     }
@@ -253,19 +266,6 @@ impl Store for Moody {
         per_job: usize,
     ) -> Result<Vec<Span>, StoreError> {
         self.store.spans(jobs, from, until, per_job).await
-    }
-
-    async fn launches(
-        &self,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
-        limit: usize,
-    ) -> Result<Vec<DateTime<Utc>>, StoreError> {
-        self.store.launches(from, until, limit).await
-    }
-
-    async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
-        self.store.attempts(runs).await
     }
 
     async fn of_instant(&self, job: JobName, instant: DateTime<Utc>) -> Result<Vec<RunSummary>, StoreError> {

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::super::RunSummary;
-use super::super::row::Fault;
+use super::super::row::{self, Fault};
 use super::super::span::{Span, SpanRow, newest};
 use super::{Data, Stored};
 use crate::engine::job::JobName;
+use crate::engine::run::{Attempt, RunId};
 
 impl Data {
     fn of_job<'a>(&'a self, job: &'a JobName) -> impl Iterator<Item = &'a Stored> {
@@ -48,6 +49,29 @@ impl Data {
             spans.extend(newest(of_job.collect::<Result<_, Fault>>()?, per_job));
         }
         Ok(spans)
+    }
+
+    pub(super) fn launches(&self, from: DateTime<Utc>, until: DateTime<Utc>, limit: usize) -> Vec<DateTime<Utc>> {
+        let all = self.runs.values().flat_map(|run| run.launches.values());
+        let mut sent: Vec<DateTime<Utc>> = all
+            .filter_map(|launch| DateTime::from_timestamp_millis(launch.first_sent_at))
+            .filter(|at| (from..=until).contains(at))
+            .collect();
+        sent.sort_unstable_by(|a, b| b.cmp(a));
+        sent.truncate(limit);
+        sent
+    }
+
+    pub(super) fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, Fault> {
+        let mut found = Vec::new();
+        for run in runs {
+            if let Some(stored) = self.places.get(&run).and_then(|place| self.runs.get(place)) {
+                let bodies = stored.attempts.iter();
+                let attempts = bodies.map(|body| row::to_attempt(body, &run)).collect::<Result<_, _>>()?;
+                found.push((run, attempts));
+            }
+        }
+        Ok(found)
     }
 }
 

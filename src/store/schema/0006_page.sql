@@ -7,3 +7,5 @@ CREATE INDEX run_long ON run (job, finished_at) WHERE finished_at - created_at >
 -- What ended so that somebody has to look.
 CREATE INDEX run_bad ON run (finished_at)
     WHERE status NOT IN ('succeeded', 'cancelled', 'skipped') AND finished_at IS NOT NULL;
+-- When launches were sent, of all jobs together.
+CREATE INDEX launch_sent ON launch (first_sent_at);

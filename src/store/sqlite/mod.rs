@@ -241,12 +241,12 @@ impl Store for SqliteStore {
         until: DateTime<Utc>,
         limit: usize,
     ) -> Result<Vec<DateTime<Utc>>, StoreError> {
-        let read = move |connection: &Connection| read::launches(connection, from, until, limit);
+        let read = move |connection: &Connection| shown::launches(connection, from, until, limit);
         self.ask_in_time("read when there were launches", read).await
     }
 
     async fn attempts(&self, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, StoreError> {
-        self.ask_in_time("read the attempts of runs", move |connection| read::attempts_of(connection, runs)).await
+        self.ask_in_time("read the attempts of runs", move |connection| shown::attempts_of(connection, runs)).await
     }
 
     async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {

@@ -245,7 +245,7 @@ fn read_definition(connection: &Connection, id: i64, run: &RunId) -> Result<Arc<
     Ok(Arc::new(row::from_json(&body, &row::named(run), "definition.body")?))
 }
 
-fn attempts(connection: &Connection, place: i64, run: &RunId) -> Result<Vec<Attempt>, Fault> {
+pub(super) fn attempts(connection: &Connection, place: i64, run: &RunId) -> Result<Vec<Attempt>, Fault> {
     let mut statement = connection.prepare_cached(sql::ATTEMPTS)?;
     let mut rows = statement.query([place])?;
     let mut attempts = Vec::new();
@@ -308,35 +308,6 @@ pub(super) fn of_instant(
     let mut found = summaries(stored_runs(connection, sql::RUN_OF_INSTANT, params![job.as_str(), at])?)?;
     found.retain(|summary| row::stands_for(summary, instant));
     found.extend(summaries(stored_runs(connection, sql::RUNS_ASKED_FOR, params![job.as_str(), at])?)?);
-    Ok(found)
-}
-
-pub(super) fn launches(
-    connection: &Connection,
-    from: DateTime<Utc>,
-    until: DateTime<Utc>,
-    limit: usize,
-) -> Result<Vec<DateTime<Utc>>, Fault> {
-    let mut statement = connection.prepare_cached(sql::LAUNCHES)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![from.timestamp_millis(), until.timestamp_millis(), limit])?;
-    let mut launches = Vec::new();
-    while let Some(row) = rows.next()? {
-        launches.push(row::instant(column(row, "first_sent_at", "a launch")?, "a launch", "first_sent_at")?);
-    }
-    Ok(launches)
-}
-
-pub(super) fn attempts_of(connection: &Connection, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, Fault> {
-    let mut place_of = connection.prepare_cached(sql::RUN_EXTENT)?;
-    let mut found = Vec::new();
-    for run in runs {
-        let place: Option<i64> = place_of.query_row([run.as_str()], |row| row.get(0)).optional()?;
-        if let Some(place) = place {
-            let attempts = attempts(connection, place, &run)?;
-            found.push((run, attempts));
-        }
-    }
     Ok(found)
 }
 

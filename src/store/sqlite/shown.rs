@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::super::RunSummary;
 use super::super::row::{self, Damaged, Fault};
 use super::super::span::{LONG, Span, SpanRow, newest};
-use super::read::{column, stored_runs, summaries};
+use super::read::{attempts, column, stored_runs, summaries};
 use super::sql;
 use crate::engine::job::JobName;
-use crate::engine::run::RunId;
+use crate::engine::run::{Attempt, RunId};
 
 pub(super) fn recent_runs(connection: &Connection, jobs: &[JobName], per_job: usize) -> Result<Vec<RunSummary>, Fault> {
     let mut recent = Vec::new();
@@ -91,4 +91,32 @@ fn span_row(row: &Row<'_>) -> Result<SpanRow, Damaged> {
         attempts: column(row, "attempts", &named)?,
         run,
     })
+}
+
+pub(super) fn launches(
+    connection: &Connection,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+    at_most: usize,
+) -> Result<Vec<DateTime<Utc>>, Fault> {
+    let mut statement = connection.prepare_cached(sql::LAUNCHES)?;
+    let mut rows = statement.query(params![from.timestamp_millis(), until.timestamp_millis(), limit(at_most)])?;
+    let mut launches = Vec::new();
+    while let Some(row) = rows.next()? {
+        launches.push(row::instant(column(row, "first_sent_at", "a launch")?, "a launch", "first_sent_at")?);
+    }
+    Ok(launches)
+}
+
+pub(super) fn attempts_of(connection: &Connection, runs: Vec<RunId>) -> Result<Vec<(RunId, Vec<Attempt>)>, Fault> {
+    let mut place_of = connection.prepare_cached(sql::RUN_EXTENT)?;
+    let mut found = Vec::new();
+    for run in runs {
+        let place: Option<i64> = place_of.query_row([run.as_str()], |row| row.get(0)).optional()?;
+        if let Some(place) = place {
+            let attempts = attempts(connection, place, &run)?;
+            found.push((run, attempts));
+        }
+    }
+    Ok(found)
 }

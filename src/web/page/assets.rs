@@ -26,7 +26,8 @@ pub(super) struct Asset {
     /// Its address.
     pub(super) path: String,
     kind: &'static str,
-    text: &'static str,
+    /// What it says.
+    pub(super) text: &'static str,
 }
 
 impl Asset {

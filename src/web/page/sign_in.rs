@@ -44,7 +44,8 @@ pub(in super::super) fn signed_out() -> Response {
     asks(StatusCode::UNAUTHORIZED, "/", Some("You were signed out, and nothing was done. Sign in, and ask again."))
 }
 
-fn escaped(byte: u8) -> String {
+/// A byte as a query of an address holds it.
+pub(super) fn escaped(byte: u8) -> String {
     if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
         char::from(byte).to_string()
     } else {

@@ -1,6 +1,7 @@
 //! What a job is by the file: its keys in the order of the file's own documentation, and all of it as JSON. The values of
 //! variables are never shown, because they may be secrets.
 
+use chrono_tz::Tz;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use super::super::Shown;
 use super::super::parts::{exactly, moment};
 use crate::engine::job::{Admission, Capacity, Catchup, ContainerOverride, Definition, Job, Overlap, TaskSpec};
 use crate::engine::notice::{NotifyRule, On, Repeat};
-use crate::engine::schedule::{Gap, Overlap as Again, Schedule};
+use crate::engine::schedule::{Dst, Gap, Overlap as Again, Schedule};
 
 /// What is shown of what is not.
 const CONCEALED: &str = "…";
@@ -61,15 +62,10 @@ fn when(schedule: &Schedule, admission: &Admission, facts: &mut Vec<Fact>) {
             html! { @for (nth, text) in texts.iter().enumerate() { @if nth > 0 { "; " } code { (text) } } },
         ));
     }
-    let gap = match schedule.dst().gap {
-        Gap::After => "what the clock skips fires right after the gap",
-        Gap::Skip => "what the clock skips does not fire",
-    };
-    let again = match schedule.dst().overlap {
-        Again::First => "what it shows twice fires the first time",
-        Again::Both => "what it shows twice fires both times",
-    };
-    facts.push(("Clock changes", html! { (gap) ", " (again) }));
+    // UTC has no such nights.
+    if schedule.zone() != Tz::UTC {
+        facts.push(("Clock changes", html! { (at_clock_changes(schedule.dst())) }));
+    }
     if !admission.spread.is_zero() {
         facts.push(("Spread", html! { "over " (exactly(admission.spread)) }));
     }
@@ -78,6 +74,18 @@ fn when(schedule: &Schedule, admission: &Admission, facts: &mut Vec<Fact>) {
     if let Some(limit) = admission.pause_after {
         facts.push(("Pauses itself", html! { "after " (limit) " bad ends in a row" }));
     }
+}
+
+fn at_clock_changes(dst: Dst) -> String {
+    let gap = match dst.gap {
+        Gap::After => "what the clock skips fires right after the gap",
+        Gap::Skip => "what the clock skips does not fire",
+    };
+    let again = match dst.overlap {
+        Again::First => "what it shows twice fires the first time",
+        Again::Both => "what it shows twice fires both times",
+    };
+    format!("{gap}, {again}")
 }
 
 pub(super) fn meeting(overlap: Overlap) -> &'static str {

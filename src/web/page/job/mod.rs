@@ -81,11 +81,11 @@ pub(super) async fn job<S: Store>(
         }
         div .sides {
             div {
-                (history(&seen, &filter, now))
                 section #durations data-live aria-labelledby="durations-of" {
                     h2 #durations-of { "Durations" }
                     (chart::durations(&seen.ended))
                 }
+                (history(&seen, &filter, now))
             }
             @if let Some(view) = &seen.view {
                 div {

@@ -129,7 +129,7 @@ fn longest_in_words(definition: &Definition) -> String {
             attempts_of(of_all)
         ),
         Some(Longest { lasts, is_cut: true, .. }) => format!(
-            "A run takes {} at most: timeout ends it, waits included, whichever of its {} it is in.",
+            "A run takes {} at most: timeout ends it, waits included. It has {} at most.",
             exactly(lasts),
             attempts_of(of_all)
         ),
@@ -203,7 +203,7 @@ mod tests {
         );
         assert_eq!(
             longest(Some(900), Some(600)),
-            "A run takes 15 min at most: timeout ends it, waits included, whichever of its 7 attempts it is in."
+            "A run takes 15 min at most: timeout ends it, waits included. It has 7 attempts at most."
         );
         assert!(longest(None, None).starts_with("Nothing limits how long a run takes"));
         let none = Definition { retry: RetryPolicy::new(Vec::new()).unwrap(), ..samples::definition() };

@@ -12,7 +12,7 @@ const NARROWEST: i32 = 2;
 /// How many runs of a job can stand below each other; further ones are merged into the last track.
 pub(super) const TRACKS_MAX: usize = 3;
 /// How many bars of a page are links with a title.
-pub(super) const LINKED_MAX: usize = 200;
+pub(super) const LINKED_MAX: usize = 150;
 /// How many bars a page has beside them.
 pub(super) const PLAIN_MAX: usize = 1_000;
 

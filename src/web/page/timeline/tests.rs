@@ -203,7 +203,7 @@ fn a_page_of_fifty_busy_jobs_is_light() {
     let views = || names.iter().map(|name| view(name, "*/15 * * * *")).collect::<Vec<_>>();
     for hours in HOURS {
         let html = page_of(views(), &spans, hours, "").html();
-        assert!(html.len() <= 105_000, "{hours}: {}", html.len());
+        assert!(html.len() <= 100_000, "{hours}: {}", html.len());
     }
     let html = page_of(views(), &spans, 24, "").html();
     assert!(html.contains("There is too much to link every run"));

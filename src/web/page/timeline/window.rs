@@ -87,7 +87,7 @@ impl Window {
         self.from + (self.until - self.from) / 2
     }
 
-    /// Where the lines of the hours or days stand; the first and the last keep some distance from the edges.
+    /// Where the lines of the hours or days stand.
     pub(super) fn ticks(&self) -> Vec<Tick> {
         let step = match self.hours {
             1 => TimeDelta::minutes(15),

@@ -1,0 +1,93 @@
+//! What ended badly of late, and what is in flight.
+
+use maud::{Markup, html};
+
+use super::{LISTED_MAX, Read, unread};
+use crate::engine::failure::{ErrorName, Failure};
+use crate::engine::hint::hint;
+use crate::store::RunSummary;
+use crate::web::page::parts::{count, moment, moment_or_dash, status};
+
+/// How many characters of a cause are shown; the run's own page has all of it.
+const CAUSE_MAX: usize = 240;
+
+pub(super) fn failed(bad: &Read) -> Markup {
+    html! {
+        h2 { "Failed in the last 24 hours" }
+        @match bad {
+            Err(error) => (unread(error)),
+            Ok(runs) if runs.is_empty() => p .muted { "Nothing." },
+            Ok(runs) => {
+                table .cards {
+                    thead { tr {
+                        th scope="col" { "Job" } th scope="col" { "Ended" } th scope="col" { "Run" } th scope="col" { "Why" }
+                    } }
+                    tbody { @for run in runs.iter().take(LISTED_MAX) { (failure(run)) } }
+                }
+                @if runs.len() > LISTED_MAX { p { a href="/runs?status=failed" { "All that failed" } } }
+            }
+        }
+    }
+}
+
+fn failure(run: &RunSummary) -> Markup {
+    html! {
+        tr data-key=(run.run) {
+            th scope="row" { a href={ "/jobs/" (run.job) } { (run.job) } }
+            td data-name="Ended" { (moment_or_dash(run.finished_at)) }
+            td data-name="Run" { a href={ "/runs/" (run.run) } { (status(run.status)) } }
+            td data-name="Why" {
+                @if let Some(error) = &run.error { code { (error) } ": " }
+                @if let Some(cause) = &run.cause { (shortened(cause)) }
+                @if let Some(text) = advice(run) { div .muted { (text) } }
+            }
+        }
+    }
+}
+
+/// What to do about it, if that is known.
+fn advice(run: &RunSummary) -> Option<&'static str> {
+    let failure = Failure::new(ErrorName::new(run.error.as_ref()?), run.cause.as_ref()?);
+    hint(&failure).map(|hint| hint.text)
+}
+
+/// The beginning of a text that may be long.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(CAUSE_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+pub(super) fn in_flight(living: &Read, total: usize) -> Markup {
+    html! {
+        h2 { "In flight" }
+        @match living {
+            Err(error) => (unread(error)),
+            Ok(runs) if runs.is_empty() => p .muted { "Nothing." },
+            Ok(runs) => {
+                table .cards {
+                    thead { tr {
+                        th scope="col" { "Job" } th scope="col" { "Since" } th scope="col" { "Run" }
+                        th scope="col" { "Attempts" }
+                    } }
+                    tbody { @for run in runs.iter().take(LISTED_MAX) { (alive(run)) } }
+                }
+                @if runs.len() > LISTED_MAX {
+                    p { a href="/runs" { (count(total.saturating_sub(LISTED_MAX), "older run", "older runs")) } }
+                }
+            }
+        }
+    }
+}
+
+fn alive(run: &RunSummary) -> Markup {
+    html! {
+        tr data-key=(run.run) {
+            th scope="row" { a href={ "/jobs/" (run.job) } { (run.job) } }
+            td data-name="Since" { (moment(run.created_at)) }
+            td data-name="Run" { a href={ "/runs/" (run.run) } { (status(run.status)) } }
+            td data-name="Attempts" { (run.attempts) }
+        }
+    }
+}
