@@ -1,7 +1,5 @@
 //! Which runs a list shows, as its address says: `status=` and `before=`. Whatever else an address says is refused.
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use maud::{Markup, html};
 
 use super::parts::{Look, words};
@@ -24,11 +22,6 @@ pub(super) struct Filter {
     pub(super) statuses: Vec<Status>,
     /// From where on.
     pub(super) before: Option<RunId>,
-}
-
-/// What an address says, or why it says nothing.
-pub(super) fn asked<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, NoPage> {
-    query.map(|Query(asked)| asked).map_err(|rejection| NoPage::bad_request(rejection.body_text()))
 }
 
 impl Filter {

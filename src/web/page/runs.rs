@@ -1,24 +1,24 @@
 //! All runs, newest first, a page at a time.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use maud::html;
 use serde::Deserialize;
 
-use super::filter::{Filter, asked};
+use super::filter::Filter;
 use super::shell::{NoPage, Section, Viewer, page};
 use super::table::{Of, no_runs, runs_table};
 use crate::engine::job::JobName;
 use crate::store::{RunQuery, Store};
-use crate::web::api::{Sources, listed};
+use crate::web::api::{Problem, Sources, listed};
+use crate::web::asked::Asked;
 
 /// How many runs one page shows.
 const RUNS_SHOWN: usize = 50;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Asked {
+pub(super) struct Wanted {
     job: String,
     status: String,
     before: String,
@@ -27,9 +27,9 @@ pub(super) struct Asked {
 pub(super) async fn runs<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Asked<Wanted>, Problem>,
 ) -> Result<Response, NoPage> {
-    let Asked { job, status, before } = asked(query)?;
+    let Asked(Wanted { job, status, before }) = query?;
     let filter = Filter::read(status, &before)?;
     let job = Some(job.trim()).filter(|job| !job.is_empty()).map(JobName::new).transpose();
     let job = job.map_err(|error| NoPage::bad_request(error.to_string()))?;

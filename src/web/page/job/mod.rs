@@ -6,23 +6,23 @@ mod policy;
 mod state;
 mod to_come;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::filter::{self, Filter, asked};
+use super::filter::{self, Filter};
 use super::parts::{deed, local, moment};
-use super::shell::{NoPage, Section, Viewer, not_found, page};
+use super::shell::{NoPage, Viewer, not_found, page_of_job};
 use super::table::{Of, no_runs, runs_table};
 use crate::daemon::driver::JobView;
 use crate::engine::job::JobName;
 use crate::engine::pause::Scope;
 use crate::engine::run::{RunId, Status};
 use crate::store::{RunQuery, RunSummary, Store};
-use crate::web::api::{Sources, listed, view_of};
+use crate::web::api::{Problem, Sources, listed, view_of};
+use crate::web::asked::Asked;
 use crate::web::hands::job_name;
 use crate::web::objects::RunObject;
 
@@ -40,7 +40,7 @@ const PAUSES: [(&str, &str); 5] =
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Asked {
+pub(super) struct Wanted {
     status: String,
     before: String,
 }
@@ -67,9 +67,9 @@ pub(super) async fn job<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
     Path(name): Path<String>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Result<Asked<Wanted>, Problem>,
 ) -> Result<Response, NoPage> {
-    let Asked { status, before } = asked(query)?;
+    let Asked(Wanted { status, before }) = query?;
     let filter = Filter::read(status, &before)?;
     let seen = Seen::gather(&sources, job_name(&name)?, &filter).await?;
     let now = viewer.now;
@@ -105,7 +105,7 @@ pub(super) async fn job<S: Store>(
             }
         }
     };
-    Ok(page(&viewer, Section::None, &name, &body))
+    Ok(page_of_job(&viewer, &name, &seen.name, &body))
 }
 
 impl Seen {
