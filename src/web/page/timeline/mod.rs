@@ -57,9 +57,9 @@ pub(super) struct Ask {
 pub(super) async fn timeline<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
-    ask: Result<Asked<Ask>, Problem>,
+    query: Result<Asked<Ask>, Problem>,
 ) -> Result<Response, NoPage> {
-    let Asked(ask) = ask?;
+    let Asked(ask) = query?;
     let window = Window::new(ask.at, ask.hours, viewer.now).map_err(NoPage::bad_request)?;
     let views = views(&sources.mailbox).await?;
     if views.is_empty() {
