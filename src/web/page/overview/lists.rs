@@ -37,7 +37,7 @@ fn failure(run: &RunSummary) -> Markup {
             td data-name="Why" {
                 @if let Some(error) = &run.error { code { (error) } ": " }
                 @if let Some(cause) = &run.cause { (in_one_line(cause)) }
-                @if let Some(text) = advice(run) { div .muted { (text) } }
+                @if let Some(text) = advice(run) { " " span .muted { "Hint: " (text) } }
             }
         }
     }

@@ -95,8 +95,8 @@ pub(super) async fn overview<S: Store>(
 fn body(viewer: &Viewer, facts: &Facts, wanted: &Wanted, chosen: &Chosen<'_>, recent: &Read) -> Markup {
     html! {
         section #verdict data-live { (verdict::verdict(viewer, facts)) }
+        section #failed data-live { (lists::failed(&facts.bad)) }
         div .sides {
-            section #failed data-live { (lists::failed(&facts.bad)) }
             section #in-flight data-live { (lists::in_flight(&facts.living, viewer.health.living_runs)) }
             section #daemon data-live { (daemon::daemon(viewer, facts)) }
         }
