@@ -6,6 +6,7 @@
 //!
 //! Two stores pass the same conformance suite (`tests/it/store.rs`): SQLite for daemons, memory for simulation.
 
+mod audit;
 pub mod memory;
 mod notice;
 mod prune;
@@ -29,6 +30,7 @@ use crate::engine::pause::{Pause, Scope};
 use crate::engine::retention::Retention;
 use crate::engine::run::{Attempt, Covered, Entry, Run, RunId, Status, Trigger};
 
+pub use self::audit::{Audit, AuditRow};
 pub use self::notice::{
     NoticeCounts, NoticeMove, NoticeQuery, NoticeState, NoticeSummary, NoticeTurn, OwedNotice,
     PAUSE_MAX as NOTICE_PAUSE_MAX,
@@ -55,41 +57,6 @@ pub struct Mark {
     pub failed_in_a_row: u32,
     /// What decides which notices are owed next.
     pub standing: Standing,
-}
-
-/// Something that a person did, or a rule in a person's place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Audit {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// Who.
-    pub by: String,
-    /// What: the name of the command.
-    pub action: String,
-    /// To which job.
-    pub job: Option<JobName>,
-    /// To which run.
-    pub run: Option<RunId>,
-    /// Why, and what came of it.
-    pub detail: Option<String>,
-}
-
-/// An entry of the record of what people did, as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditRow {
-    /// Its place in the record: a later entry has a higher one.
-    #[serde(default)]
-    pub seq: u64,
-    /// What it says.
-    #[serde(flatten)]
-    pub audit: Audit,
-}
-
-impl Audit {
-    /// Whether it is about one of these runs.
-    fn is_of_any(&self, runs: &BTreeSet<RunId>) -> bool {
-        self.run.as_ref().is_some_and(|run| runs.contains(run))
-    }
 }
 
 /// A run to be saved, with what is new about it.

@@ -19,6 +19,8 @@ const JOBS: &str = r#"
 schedule = "0 3 1 1 *"
 timezone = "Europe/Berlin"
 task_definition = "flaky"
+[[jobs.flaky.container]]
+name = "app"
 [jobs.slow]
 schedule = "0 3 1 1 *"
 task_definition = "slow"

@@ -33,7 +33,7 @@ pub struct JobView {
     pub paused: Option<(Scope, Pause)>,
     /// How much later than its instants it leaves.
     pub offset: TimeDelta,
-    /// It ended badly and has not succeeded since.
+    /// It ended badly and has not succeeded since, or an instant of it was missed and no run has begun since.
     pub failing: bool,
     /// How many of its runs live.
     pub living: usize,
@@ -263,7 +263,7 @@ impl Driver {
             anchor: entry.anchor,
             paused: pauses.into_iter().next(),
             offset: entry.offset,
-            failing: entry.standing.ended_badly,
+            failing: entry.standing.ended_badly || entry.standing.left_out.missed,
             living: self.living.get(&entry.job.name).map_or(0, Vec::len),
         }
     }

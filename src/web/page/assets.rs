@@ -10,13 +10,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::shell;
 
-const STYLE: &str = concat!(
-    include_str!("style/base.css"),
-    include_str!("style/overview.css"),
-    include_str!("style/timeline.css"),
-    include_str!("style/run.css"),
-    include_str!("style/job.css"),
-);
+/// What every page needs, and the overview: it is opened first, on a phone at night, and loads no more.
+const STYLE: &str = concat!(include_str!("style/base.css"), include_str!("style/overview.css"));
+/// What the other pages need beside it.
+const MORE_STYLE: &str =
+    concat!(include_str!("style/timeline.css"), include_str!("style/run.css"), include_str!("style/job.css"));
 const SCRIPT: &str = include_str!("page.js");
 const ICON: &str = include_str!("icon.svg");
 const FOLDER: &str = "/assets/";
@@ -40,12 +38,14 @@ impl Asset {
 /// All of them.
 pub(super) struct Assets {
     pub(super) style: Asset,
+    pub(super) more_style: Asset,
     pub(super) script: Asset,
     pub(super) icon: Asset,
 }
 
 pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     style: Asset::new("page", "css", "text/css; charset=utf-8", STYLE),
+    more_style: Asset::new("more", "css", "text/css; charset=utf-8", MORE_STYLE),
     script: Asset::new("page", "js", "text/javascript; charset=utf-8", SCRIPT),
     icon: Asset::new("icon", "svg", "image/svg+xml", ICON),
 });
@@ -56,8 +56,10 @@ pub(in super::super) fn is_asset(path: &str) -> bool {
 }
 
 pub(super) async fn asset(Path(name): Path<String>) -> Response {
-    let Assets { style, script, icon } = &*ASSETS;
-    let found = [style, script, icon].into_iter().find(|asset| asset.path.strip_prefix(FOLDER) == Some(name.as_str()));
+    let Assets { style, more_style, script, icon } = &*ASSETS;
+    let found = [style, more_style, script, icon]
+        .into_iter()
+        .find(|asset| asset.path.strip_prefix(FOLDER) == Some(name.as_str()));
     let Some(asset) = found else { return shell::not_found("there is no such file").into_response() };
     let for_good = HeaderValue::from_static("public, max-age=31536000, immutable");
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)), (header::CACHE_CONTROL, for_good)];

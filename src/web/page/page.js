@@ -11,7 +11,9 @@
   const localize = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
-      if (!isNaN(at)) time.textContent = format.format(at);
+      if (isNaN(at)) continue;
+      time.textContent = format.format(at);
+      time.title ||= at.toUTCString();
     }
     for (const label of root.querySelectorAll("text[data-at]")) {
       label.textContent = ("day" in label.dataset ? day : clock).format(new Date(label.dataset.at));

@@ -93,6 +93,11 @@ pub(super) fn moment(at: DateTime<Utc>) -> Markup {
     }
 }
 
+/// The same where there are many of them: the script adds the title, which would make up a third of them.
+pub(super) fn brief_moment(at: DateTime<Utc>) -> Markup {
+    html! { time datetime=(at.to_rfc3339_opts(SecondsFormat::AutoSi, true)) { (at.format("%-d %b %H:%M:%S")) } }
+}
+
 /// The same, or a dash.
 pub(super) fn moment_or_dash(at: Option<DateTime<Utc>>) -> Markup {
     html! { @match at { Some(at) => (moment(at)), None => span .muted { "–" } } }
@@ -145,6 +150,20 @@ pub(super) fn exactly(time: Duration) -> String {
         millis => told.push(format!("{millis} ms")),
     }
     told.join(" ")
+}
+
+/// Text as a value in an address. Source: RFC 3986, section 2.3.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a string can't fail.
+            let _written = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
 }
 
 /// A number of things, in the plural where they are several.

@@ -113,7 +113,8 @@ fn whole(viewer: &Viewer, section: Section, title: &str, job: Option<&JobName>, 
         }
         button #held .held type="button" hidden {}
     };
-    document(StatusCode::OK, &title, job, &around)
+    let more_style = (section != Section::Overview).then_some(&*ASSETS.more_style.path);
+    document(StatusCode::OK, &title, job, more_style, &around)
 }
 
 /// How the daemon is, in a few words.
@@ -128,7 +129,13 @@ fn state(viewer: &Viewer) -> Markup {
     }
 }
 
-fn document(status: StatusCode, title: &str, job: Option<&JobName>, around: &Markup) -> Response {
+fn document(
+    status: StatusCode,
+    title: &str,
+    job: Option<&JobName>,
+    more_style: Option<&str>,
+    around: &Markup,
+) -> Response {
     let whole = html! {
         (DOCTYPE)
         html lang="en" {
@@ -139,6 +146,7 @@ fn document(status: StatusCode, title: &str, job: Option<&JobName>, around: &Mar
                 title { (title) }
                 link rel="icon" href=(ASSETS.icon.path);
                 link rel="stylesheet" href=(ASSETS.style.path);
+                @if let Some(path) = more_style { link rel="stylesheet" href=(path); }
                 script src=(ASSETS.script.path) defer {}
             }
             body data-job=[job] { (around) }
@@ -159,7 +167,7 @@ pub(super) fn bare(status: StatusCode, title: &str, body: &Markup) -> Response {
         header .top { a .brand href="/" { "Tenacron" } }
         main #main { (body) }
     };
-    document(status, &format!("{title} · Tenacron"), None, &around)
+    document(status, &format!("{title} · Tenacron"), None, None, &around)
 }
 
 /// A page that can't be shown, or something that was not done.

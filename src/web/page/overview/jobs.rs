@@ -14,8 +14,7 @@ use super::{Read, unread};
 use crate::daemon::driver::JobView;
 use crate::engine::job::JobName;
 use crate::store::RunSummary;
-use crate::web::page::parts::{Look, lasting, moment, words};
-use crate::web::page::sign_in::escaped;
+use crate::web::page::parts::{Look, brief_moment, escaped, lasting, words};
 
 /// How many jobs one page shows.
 pub(super) const JOBS_MAX: usize = 50;
@@ -99,9 +98,8 @@ impl<'a> Chosen<'a> {
 fn address(q: &str, show: Show, page: usize) -> String {
     let mut path = "/?".to_owned();
     if !q.is_empty() {
-        let escaped: String = q.bytes().map(escaped).collect();
         // Writing to a string can't fail.
-        let _written = write!(path, "q={escaped}&");
+        let _written = write!(path, "q={}&", escaped(q));
     }
     let _written = write!(path, "show={}", show.name());
     if page > 1 {
@@ -190,8 +188,8 @@ fn row(view: &JobView, runs: &[RunSummary]) -> Markup {
                 Some(last) => {
                     td { (newest(last)) }
                     td { (strip(runs)) }
-                    td .num { @match success_rate(runs) { Some(rate) => { (rate) " %" }, None => "–" } }
-                    td .num { @match typical(runs) { Some(time) => (lasting(time)), None => "–" } }
+                    td { @match success_rate(runs) { Some(rate) => { (rate) " %" }, None => "–" } }
+                    td { @match typical(runs) { Some(time) => (lasting(time)), None => "–" } }
                 }
             }
             td { (next(view)) }
@@ -203,7 +201,7 @@ fn newest(run: &RunSummary) -> Markup {
     let look = Look::of(run.status);
     html! {
         a .mark.(look.class()) href={ "/runs/" (run.run) } { (look.sign()) " " (words(run.status.as_str())) }
-        " " (moment(run.scheduled_at))
+        " " (brief_moment(run.scheduled_at))
     }
 }
 
@@ -215,7 +213,7 @@ fn next(view: &JobView) -> Markup {
             None if view.paused.is_some() => {},
             None => "never again",
             Some(at) => {
-                (moment(at))
+                (brief_moment(at))
                 @if zone != Tz::UTC { small { (briefly(at, zone)) } }
             }
         }

@@ -7,9 +7,7 @@ use crate::engine::failure::{ErrorName, Failure};
 use crate::engine::hint::hint;
 use crate::store::RunSummary;
 use crate::web::page::parts::{count, moment, moment_or_dash, status};
-
-/// How many characters of a cause are shown; the run's own page has all of it.
-const CAUSE_MAX: usize = 240;
+use crate::web::page::table::in_one_line;
 
 pub(super) fn failed(bad: &Read) -> Markup {
     html! {
@@ -38,7 +36,7 @@ fn failure(run: &RunSummary) -> Markup {
             td data-name="Run" { a href={ "/runs/" (run.run) } { (status(run.status)) } }
             td data-name="Why" {
                 @if let Some(error) = &run.error { code { (error) } ": " }
-                @if let Some(cause) = &run.cause { (shortened(cause)) }
+                @if let Some(cause) = &run.cause { (in_one_line(cause)) }
                 @if let Some(text) = advice(run) { div .muted { (text) } }
             }
         }
@@ -49,14 +47,6 @@ fn failure(run: &RunSummary) -> Markup {
 fn advice(run: &RunSummary) -> Option<&'static str> {
     let failure = Failure::new(ErrorName::new(run.error.as_ref()?), run.cause.as_ref()?);
     hint(&failure).map(|hint| hint.text)
-}
-
-/// The beginning of a text that may be long.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(CAUSE_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
 }
 
 pub(super) fn in_flight(living: &Read, total: usize) -> Markup {
@@ -74,7 +64,7 @@ pub(super) fn in_flight(living: &Read, total: usize) -> Markup {
                     tbody { @for run in runs.iter().take(LISTED_MAX) { (alive(run)) } }
                 }
                 @if runs.len() > LISTED_MAX {
-                    p { a href="/runs" { (count(total.saturating_sub(LISTED_MAX), "older run", "older runs")) } }
+                    p { a href="/runs?status=live" { (count(total.saturating_sub(LISTED_MAX), "older run", "older runs")) } }
                 }
             }
         }

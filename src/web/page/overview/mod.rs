@@ -19,6 +19,7 @@ use chrono::TimeDelta;
 use maud::{Markup, html};
 
 use self::jobs::{Asked, Chosen};
+use super::filter;
 use super::shell::{NoPage, Section, Viewer, page};
 use crate::daemon::driver::JobView;
 use crate::engine::pause::{Pause, Scope};
@@ -84,7 +85,7 @@ pub(super) async fn overview<S: Store>(
     viewer: Viewer,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, NoPage> {
-    let Query(asked) = asked.map_err(|rejection| NoPage::bad_request(rejection.body_text()))?;
+    let asked = filter::asked(asked)?;
     let facts = Facts::of(&sources, &viewer).await;
     let chosen = Chosen::of(facts.known(), &asked);
     let names = chosen.shown.iter().map(|view| view.job.name.clone()).collect();

@@ -24,7 +24,7 @@ pub(super) fn strip(runs: &[RunSummary]) -> Markup {
     looks.reverse();
     html! {
         svg .strip role="img" aria-label=(label(runs)) {
-            @for (look, path) in paths(&looks) { path .(look.class()) d=(path); }
+            @for (look, path) in paths(&looks) { path .(look.class()) d=(path) {} }
         }
     }
 }

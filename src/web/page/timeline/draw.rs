@@ -61,9 +61,9 @@ pub(super) fn grid(window: &Window) -> Markup {
         svg .grid aria-hidden="true" {
             @for tick in window.ticks() {
                 @let x = percent(tick.place);
-                line .day[tick.is_day] x1=(x) x2=(x) y2="100%";
+                line .day[tick.is_day] x1=(x) x2=(x) y2="100%" {}
             }
-            @if let Some(x) = now { line .now x1=(x) x2=(x) y2="100%"; }
+            @if let Some(x) = now { line .now x1=(x) x2=(x) y2="100%" {} }
         }
     }
 }
@@ -100,11 +100,11 @@ pub(super) fn density(window: &Window, gone: &[u32], coming: &[u32], quota: f64)
     html! {
         svg .density height=(HIGH) role="img" aria-label=(told) {
             svg viewBox=(format!("0 0 {} {HIGH}", PARTS * 10)) preserveAspectRatio="none" width="100%" height=(HIGH) {
-                path .gone-by d=(columns(gone, &[], top));
-                path .to-come d=(columns(coming, gone, top));
+                path .gone-by d=(columns(gone, &[], top)) {}
+                path .to-come d=(columns(coming, gone, top)) {}
                 @if let Some(quota) = line {
                     @let y = height(quota);
-                    path .quota d=(format!("M0 {y}H{}", PARTS * 10));
+                    path .quota d=(format!("M0 {y}H{}", PARTS * 10)) {}
                 }
             }
         }
@@ -129,9 +129,11 @@ pub(super) fn lane(row: &Row<'_>, chart: &Chart<'_>) -> Markup {
     let has_links = row.lane.iter().flatten().any(|group| chart.lanes.links(group));
     html! {
         li .lane data-key=(row.job) {
-            a .name href={ "/jobs/" (row.job) } { (row.job) }
-            @if let Some((look, word)) = row.says {
-                span .says.(look.class()) { span aria-hidden="true" { (look.sign()) } " " (word) }
+            div .name {
+                a href={ "/jobs/" (row.job) } { (row.job) }
+                @if let Some((look, word)) = row.says {
+                    " " span .mark.(look.class()) { span aria-hidden="true" { (look.sign()) } " " (word) }
+                }
             }
             svg height=(height) role=(if has_links { "group" } else { "img" }) aria-label=(told(row)) {
                 @if let Some(from) = row.drawn_from {
@@ -206,7 +208,7 @@ fn groups(track: &[Group], row: &Row<'_>, chart: &Chart<'_>) -> Markup {
 fn stretched(class: &str, path: &str) -> Markup {
     html! {
         svg viewBox=(format!("0 0 {WIDTH} {TRACK}")) preserveAspectRatio="none" width="100%" height=(TRACK) {
-            path class=(class) d=(path);
+            path class=(class) d=(path) {}
         }
     }
 }
@@ -239,7 +241,7 @@ fn bar(group: &Group, row: &Row<'_>, chart: &Chart<'_>) -> Markup {
             @match attempts {
                 Some(attempts) => (pieces(attempts, group, span, chart.window)),
                 None => rect class=(group.look.class()) x=(percent(group.from)) width=(percent(group.width())) y=(top)
-                    height=(height);
+                    height=(height) {},
             }
             @if let (Some(text), true) = (&text, attempts.is_none()) {
                 text x=(percent(group.from + group.width() / 2)) y="16" { (text) }
@@ -252,7 +254,7 @@ fn bar(group: &Group, row: &Row<'_>, chart: &Chart<'_>) -> Markup {
 fn pieces(attempts: &[Attempt], group: &Group, span: &Span, window: &Window) -> Markup {
     let look = Look::of(span.status);
     html! {
-        rect .wait x=(percent(group.from)) width=(percent(group.width())) y="11" height="2";
+        rect .wait x=(percent(group.from)) width=(percent(group.width())) y="11" height="2" {}
         @for (nth, attempt) in attempts.iter().enumerate() {
             @let is_last = nth + 1 == attempts.len();
             @if let Some(from) = attempt.launched_at.or(attempt.due_at) {
@@ -260,7 +262,7 @@ fn pieces(attempts: &[Attempt], group: &Group, span: &Span, window: &Window) -> 
                 @let (from, until) = (window.place(from), window.place(until));
                 @let look = if is_last { look } else { Look::Caught };
                 @let (top, height) = shape(look);
-                rect class=(look.class()) x=(percent(from)) width=(percent((until - from).max(2))) y=(top) height=(height);
+                rect class=(look.class()) x=(percent(from)) width=(percent((until - from).max(2))) y=(top) height=(height) {}
             }
         }
     }
@@ -291,7 +293,12 @@ fn title(group: &Group, span: &Span, row: &Row<'_>) -> String {
 fn marks(marks: &[Mark], chart: &Chart<'_>) -> Markup {
     let box_of = |mark: &Mark| {
         let (from, until) = (chart.window.place(mark.first) - 2, chart.window.place(mark.last) + 2);
-        let cross = if mark.left_out { format!("M{} 19L{} 5", from - 1, until + 1) } else { String::new() };
+        // One is crossed, a band is struck through.
+        let cross = match (mark.left_out, mark.count) {
+            (false, _) => String::new(),
+            (true, 1) => format!("M{} 19L{} 5", from - 1, until + 1),
+            (true, _) => format!("M{} 12H{}", from - 3, until + 3),
+        };
         format!("M{from} 7h{0}v10h-{0}z{cross}", until - from)
     };
     let title = |mark: &Mark| {
@@ -310,7 +317,7 @@ fn marks(marks: &[Mark], chart: &Chart<'_>) -> Markup {
                 @if chart.marks_titled {
                     @for mark in marks { path .to-come d=(box_of(mark)) { title { (title(mark)) } } }
                 } @else {
-                    path .to-come d=(marks.iter().map(box_of).collect::<String>());
+                    path .to-come d=(marks.iter().map(box_of).collect::<String>()) {}
                 }
             }
         }
@@ -321,21 +328,21 @@ fn marks(marks: &[Mark], chart: &Chart<'_>) -> Markup {
 pub(super) fn legend() -> Markup {
     let sample = |look: Look| {
         let (top, height) = shape(look);
-        html! { svg width="26" height=(TRACK) aria-hidden="true" { rect class=(look.class()) x="1" width="24" y=(top) height=(height); } }
+        html! { svg width="26" height=(TRACK) aria-hidden="true" { rect class=(look.class()) x="1" width="24" y=(top) height=(height) {} } }
     };
     html! {
         ul .legend {
             @for look in Look::ALL { li { (sample(look)) (look.sign()) " " (look.word()) } }
             li {
                 svg width="40" height=(TRACK) aria-hidden="true" {
-                    rect .wait width="40" y="11" height="2";
-                    rect .caught x="1" width="10" y="4" height="16";
-                    rect .good x="26" width="13" y="7" height="10";
+                    rect .wait width="40" y="11" height="2" {}
+                    rect .caught x="1" width="10" y="4" height="16" {}
+                    rect .good x="26" width="13" y="7" height="10" {}
                 }
                 "attempts, and waits between them"
             }
-            li { svg width="12" height=(TRACK) aria-hidden="true" { path .to-come d="M4 7h4v10h-4z"; } "to come" }
-            li { svg width="14" height=(TRACK) aria-hidden="true" { path .to-come d="M5 7h4v10h-4zM3 20L12 4"; } "left out by a pause" }
+            li { svg width="12" height=(TRACK) aria-hidden="true" { path .to-come d="M4 7h4v10h-4z" {} } "to come" }
+            li { svg width="14" height=(TRACK) aria-hidden="true" { path .to-come d="M5 7h4v10h-4zM3 20L12 4" {} } "left out by a pause" }
         }
     }
 }
@@ -345,12 +352,12 @@ pub(super) fn fillings() -> Markup {
     html! {
         svg .fillings width="0" height="0" aria-hidden="true" {
             pattern #slanted patternUnits="userSpaceOnUse" width="6" height="6" patternTransform="rotate(45)" {
-                rect .caught-ground width="6" height="6";
-                rect .caught-line width="3" height="6";
+                rect .caught-ground width="6" height="6" {}
+                rect .caught-line width="3" height="6" {}
             }
             pattern #lined patternUnits="userSpaceOnUse" width="6" height="4" {
-                rect .live-ground width="6" height="4";
-                rect .live-line width="6" height="2";
+                rect .live-ground width="6" height="4" {}
+                rect .live-line width="6" height="2" {}
             }
         }
     }

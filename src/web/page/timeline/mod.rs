@@ -99,9 +99,7 @@ impl Computed {
         let matching = views.len();
         let pages = matching.div_ceil(JOBS_MAX).max(1);
         let page = page.clamp(1, pages);
-        if pages > 1 {
-            views.sort_by_cached_key(|view| (rank(view, window), view.job.name.clone()));
-        }
+        views.sort_by_cached_key(|view| (rank(view, window), view.job.name.clone()));
         let views: Vec<JobView> = views.into_iter().skip((page - 1) * JOBS_MAX).take(JOBS_MAX).collect();
         let marks = marks::marks(&views.iter().collect::<Vec<_>>(), window);
         Computed { views, marks, coming, matching, pages, page }
@@ -115,16 +113,13 @@ fn is_meant(view: &JobView, q: &str) -> bool {
     texts.iter().any(|text| text.contains(&q))
 }
 
-/// Jobs with something to see come first: those that fail, those that run, those with a firing in the window.
+/// Jobs that fail come first, then those with something to see: they run, or are due at some time of the window.
 fn rank(view: &JobView, window: &Window) -> u8 {
-    if view.failing {
-        0
-    } else if view.living > 0 {
-        1
-    } else if marks::departures(view, window.from, window.until).next().is_some() {
-        2
-    } else {
-        3
+    let is_due = || marks::departures(view, window.from, window.until).next().is_some();
+    match view.failing {
+        true => 0,
+        false if view.living > 0 || is_due() => 1,
+        false => 2,
     }
 }
 
@@ -238,9 +233,9 @@ fn chart(window: &Window, quota: Quota, computed: &Computed, seen: &Seen) -> Mar
         div .scroll .timeline tabindex="0" role="region" aria-label="Runs and firings by job" {
             div .plot {
                 (draw::grid(window))
-                div .lane .head { span .name.muted { "Clock" } (draw::axis(window)) }
+                div .lane .head { div .name.muted { "Clock" } (draw::axis(window)) }
                 div .lane .head {
-                    span .name {
+                    div .name {
                         "Launches of all jobs" br;
                         span .muted {
                             "at most " (most) " in " (lasting(window.part()))
@@ -302,7 +297,7 @@ fn pager(window: &Window, q: &str, computed: &Computed) -> Markup {
         @if pages > 1 {
             nav .pager aria-label="Pages of jobs" {
                 @if page > 1 { a href=(window.on_page(q, page - 1)) { "Previous" } }
-                span { "Page " (page) " of " (pages) ", " (matching) " jobs; those that fail, run or are due first" }
+                span { "Page " (page) " of " (pages) ", " (matching) " jobs; those that fail first, then those that run or are due" }
                 @if page < pages { a href=(window.on_page(q, page + 1)) { "Next" } }
             }
         }

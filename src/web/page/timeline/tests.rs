@@ -89,9 +89,10 @@ fn a_run_is_a_bar_that_leads_to_it_and_a_firing_a_mark() {
     let html = page_of(vec![view("nightly", "0 18 * * *")], &spans, 12, "").html();
     assert!(html.contains(r#"href="/jobs/nightly""#), "{html}");
     assert!(html.contains(r#"<a href="/runs/nightly-20260701T060000Z" aria-label="nightly: succeeded, 1 Jul 06:00:00 to 1 Jul 07:00:00, 1 h (UTC)">"#), "{html}");
-    assert!(html.contains(r#"<rect class="good" x="25%" width="4.1%" y="7" height="10">"#), "{html}");
+    assert!(html.contains(r#"<rect class="good" x="25%" width="4.1%" y="7" height="10"></rect>"#), "{html}");
     assert!(
-        html.contains(r#"<rect class="bad" x="41.6%" width="2.1%" y="1" height="22">"#) && html.contains(">✕</text>"),
+        html.contains(r#"<rect class="bad" x="41.6%" width="2.1%" y="1" height="22"></rect>"#)
+            && html.contains(">✕</text>"),
         "{html}"
     );
     assert!(html.contains("nightly: 2 runs, 1 succeeded, 1 failed; 1 firing to come"), "{html}");
@@ -126,9 +127,9 @@ fn attempts_and_waits_are_seen_where_there_is_room() {
     page.seen.attempts.insert(id, vec![attempt(1, 0, 120), attempt(2, 240, 480)]);
     let html = page.html();
     for piece in [
-        r#"<rect class="wait" x="8.3%" width="33.3%" y="11" height="2">"#,
-        r#"<rect class="caught" x="8.3%" width="8.3%" y="4" height="16">"#,
-        r#"<rect class="good" x="25%" width="16.6%" y="7" height="10">"#,
+        r#"<rect class="wait" x="8.3%" width="33.3%" y="11" height="2"></rect>"#,
+        r#"<rect class="caught" x="8.3%" width="8.3%" y="4" height="16"></rect>"#,
+        r#"<rect class="good" x="25%" width="16.6%" y="7" height="10"></rect>"#,
     ] {
         assert!(html.contains(piece), "{piece}: {html}");
     }
@@ -177,14 +178,14 @@ fn empty_pages_say_what_to_do() {
 }
 
 #[test]
-fn jobs_with_something_to_see_come_first_where_there_are_several_pages() {
+fn jobs_that_fail_come_first_and_then_those_with_something_to_see() {
     let mut views: Vec<JobView> = (0..60).map(|nth| view(&format!("a-{nth}"), "@yearly")).collect();
     views.push(view("z-due", "0 15 * * *"));
     views.push(JobView { living: 1, ..view("z-lives", "@yearly") });
     views.push(JobView { failing: true, ..view("z-fails", "@yearly") });
     let page = page_of(views, &[], 24, "");
     let first: Vec<&str> = page.computed.views.iter().take(3).map(|view| view.job.name.as_str()).collect();
-    assert_eq!((first, page.computed.views.len()), (vec!["z-fails", "z-lives", "z-due"], JOBS_MAX));
+    assert_eq!((first, page.computed.views.len()), (vec!["z-fails", "z-due", "z-lives"], JOBS_MAX));
     let found = page_of(vec![view("A-job", "@daily"), view("other", "0 3 * * *")], &[], 24, "a-J");
     assert_eq!(found.computed.views.iter().map(|view| view.job.name.as_str()).collect::<Vec<_>>(), ["A-job"]);
     let found = page_of(vec![view("A-job", "@daily"), view("other", "0 3 * * *")], &[], 24, "0 3");

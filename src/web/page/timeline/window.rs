@@ -1,8 +1,8 @@
 //! What part of time the chart shows, where an instant stands in it, and the addresses of other parts.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Timelike as _, Utc};
+
+use crate::web::page::parts::escaped;
 
 /// How many hours there may be on each side of the middle.
 pub(super) const HOURS: [i64; 7] = [1, 3, 6, 12, 24, 48, 168];
@@ -166,20 +166,6 @@ pub(super) struct Tick {
 fn part_of(hours: i64) -> TimeDelta {
     // 75 seconds for each hour of a side: twice the hours make 96 of them.
     TimeDelta::seconds(hours * 75)
-}
-
-/// Text as a value in an address. Source: RFC 3986, section 2.3.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a string can't fail.
-            let _written = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
