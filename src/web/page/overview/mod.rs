@@ -12,14 +12,12 @@ mod strip;
 mod tests;
 mod verdict;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::TimeDelta;
 use maud::{Markup, html};
 
 use self::jobs::{Asked, Chosen};
-use super::filter;
 use super::shell::{NoPage, Section, Viewer, page};
 use crate::daemon::driver::JobView;
 use crate::engine::pause::{Pause, Scope};
@@ -27,6 +25,7 @@ use crate::engine::run::Status;
 use crate::observe;
 use crate::store::{RunSummary, Store, StoreError};
 use crate::web::api::{ANSWER_WITHIN, Problem, Sources, views};
+use crate::web::asked;
 
 /// How far back what failed is listed.
 const RECENT: TimeDelta = TimeDelta::hours(24);
@@ -83,9 +82,9 @@ impl Facts {
 pub(super) async fn overview<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
-    asked: Result<Query<Asked>, QueryRejection>,
+    query: Result<asked::Asked<Asked>, Problem>,
 ) -> Result<Response, NoPage> {
-    let asked = filter::asked(asked)?;
+    let asked::Asked(asked) = query?;
     let facts = Facts::of(&sources, &viewer).await;
     let chosen = Chosen::of(facts.known(), &asked);
     let names = chosen.shown.iter().map(|view| view.job.name.clone()).collect();
