@@ -79,7 +79,7 @@ fn the_window_moves_and_what_is_asked_for_wrongly_says_how() {
     assert!(paused.contains("to be left out by a pause") && paused.contains("paused</span>"), "{paused}");
     for (path, why) in [
         ("/timeline?hours=5", "1, 3, 6, 12, 24, 48, 168"),
-        ("/timeline?at=yesterday", "at"),
+        ("/timeline?at=yesterday", "the query: at: "),
         ("/timeline?at=0001-01-01T00:00:00Z", "1971 to 2198"),
         ("/timeline?whose=mine", "whose"),
     ] {

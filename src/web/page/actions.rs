@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Form, FromRequest, Path, Request, State};
+use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::Redirect;
 use chrono::TimeDelta;
@@ -17,6 +17,7 @@ use crate::engine::pause::Scope;
 use crate::engine::run::{Asker, RunId};
 use crate::store::Store;
 use crate::web::api::{Problem, Sources};
+use crate::web::asked::Named;
 use crate::web::hands::{self, BodyWithin, carry_out, job_name};
 use crate::web::peer::Peer;
 
@@ -81,7 +82,7 @@ impl<S: Send + Sync, T: Reasoned> FromRequest<S> for Filled<T> {
 
 pub(super) async fn trigger<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(job): Path<String>,
+    Named(job): Named,
     Filled { asker, .. }: Filled<Plain>,
 ) -> Led {
     let command = Command::Trigger { job: job_name(&job)?, asker, overrides: Overrides::default(), overlap: None };
@@ -90,7 +91,7 @@ pub(super) async fn trigger<S: Store>(
 
 pub(super) async fn retry<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(run): Path<String>,
+    Named(run): Named,
     Filled { asker, form }: Filled<RetryForm>,
 ) -> Led {
     let command = hands::to_retry(&sources, RunId::from_text(&run), form.frozen.is_some(), asker, None).await?;
@@ -108,7 +109,7 @@ fn to_its_run(done: Done) -> Led {
 
 pub(super) async fn cancel<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(run): Path<String>,
+    Named(run): Named,
     Filled { asker, .. }: Filled<Plain>,
 ) -> Led {
     let run = RunId::from_text(&run);
@@ -118,7 +119,7 @@ pub(super) async fn cancel<S: Store>(
 
 pub(super) async fn pause<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(job): Path<String>,
+    Named(job): Named,
     filled: Filled<PauseForm>,
 ) -> Led {
     let job = job_name(&job)?;
@@ -153,7 +154,7 @@ async fn set_pause<S: Store>(
 
 pub(super) async fn resume<S: Store>(
     State(sources): State<Sources<S>>,
-    Path(job): Path<String>,
+    Named(job): Named,
     Filled { asker, .. }: Filled<Plain>,
 ) -> Led {
     let job = job_name(&job)?;

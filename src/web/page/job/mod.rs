@@ -6,7 +6,7 @@ mod policy;
 mod state;
 mod to_come;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -22,7 +22,7 @@ use crate::engine::pause::Scope;
 use crate::engine::run::{RunId, Status};
 use crate::store::{RunQuery, RunSummary, Store};
 use crate::web::api::{Problem, Sources, listed, view_of};
-use crate::web::asked::Asked;
+use crate::web::asked::{Asked, Named};
 use crate::web::hands::job_name;
 use crate::web::objects::RunObject;
 
@@ -66,7 +66,7 @@ struct Seen {
 pub(super) async fn job<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
-    Path(name): Path<String>,
+    Named(name): Named,
     query: Result<Asked<Wanted>, Problem>,
 ) -> Result<Response, NoPage> {
     let Asked(Wanted { status, before }) = query?;

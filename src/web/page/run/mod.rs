@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -25,7 +25,8 @@ use crate::engine::job::Definition;
 use crate::engine::launch::Launch;
 use crate::engine::run::{HistoryEvent, Request, RunId, Trigger};
 use crate::store::{RunStory, RunSummary, Store};
-use crate::web::api::{Problem, Sources, views, waits_for};
+use crate::web::api::{Problem, Sources, view_of, waits_for};
+use crate::web::asked::Named;
 use crate::web::objects::RunObject;
 
 /// All that the page tells.
@@ -102,7 +103,7 @@ fn seconds(seconds: f64) -> TimeDelta {
 pub(super) async fn run<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
-    Path(name): Path<String>,
+    Named(name): Named,
 ) -> Result<Response, NoPage> {
     let id = RunId::from_text(&name);
     let story = sources.store.story(id.clone()).await?.ok_or_else(|| Problem::no_run(&id))?;
@@ -112,9 +113,8 @@ pub(super) async fn run<S: Store>(
     told.others = sources.store.of_instant(job.clone(), instant).await?;
     told.others.retain(|other| other.run != id);
     // The page of a run is no worse for a loop that does not answer.
-    if let Ok(views) = views(&sources.mailbox).await {
-        let view = views.iter().find(|view| view.job.name == job);
-        told.zone = view.map(|view| view.job.schedule.zone());
+    if let Ok(view) = view_of(&sources.mailbox, &job).await {
+        told.zone = view.as_ref().map(|view| view.job.schedule.zone());
         told.is_orphan = view.is_none();
     }
     Ok(page_of_job(&viewer, id.as_str(), &job, &body(&told, viewer.may_act)))

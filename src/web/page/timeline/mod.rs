@@ -14,8 +14,7 @@ mod window;
 
 use std::collections::HashMap;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -33,6 +32,7 @@ use crate::engine::quota::QuotaKey;
 use crate::engine::run::{Attempt, RunId};
 use crate::store::{Span, Store};
 use crate::web::api::{Problem, Sources, views};
+use crate::web::asked::Asked;
 
 /// How many jobs a page shows.
 const JOBS_MAX: usize = 50;
@@ -57,9 +57,9 @@ pub(super) struct Ask {
 pub(super) async fn timeline<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
-    ask: Result<Query<Ask>, QueryRejection>,
+    query: Result<Asked<Ask>, Problem>,
 ) -> Result<Response, NoPage> {
-    let Query(ask) = ask.map_err(|rejection| NoPage::bad_request(rejection.body_text()))?;
+    let Asked(ask) = query?;
     let window = Window::new(ask.at, ask.hours, viewer.now).map_err(NoPage::bad_request)?;
     let views = views(&sources.mailbox).await?;
     if views.is_empty() {
