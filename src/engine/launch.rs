@@ -74,12 +74,20 @@ pub struct LaunchRequest {
 }
 
 impl LaunchRequest {
+    /// The same for whoever looks, as [`TaskSpec::to_be_shown`] says.
+    #[must_use]
+    pub fn to_be_shown(&self) -> LaunchRequest {
+        LaunchRequest { task: self.task.to_be_shown(), ..self.clone() }
+    }
+}
+
+impl TaskSpec {
     /// The same for whoever looks: without the values of variables and the arguments of commands that the job sets, for
     /// passwords stand in them, and without what the role's trust policy asks for.
     #[must_use]
-    pub fn to_be_shown(&self) -> LaunchRequest {
+    pub fn to_be_shown(&self) -> TaskSpec {
         let mut shown = self.clone();
-        for container in &mut shown.task.containers {
+        for container in &mut shown.containers {
             container.command.iter_mut().flatten().for_each(|argument| LEFT_OUT.clone_into(argument));
             let names = container.environment.iter().map(|(name, value)| {
                 let value = if name.starts_with(VARIABLE) { value.clone() } else { LEFT_OUT.to_owned() };
@@ -87,9 +95,9 @@ impl LaunchRequest {
             });
             container.environment = names.collect();
         }
-        if shown.task.target.external_id.is_some() {
+        if shown.target.external_id.is_some() {
             let external_id = Some(LEFT_OUT.to_owned());
-            shown.task.target = Arc::new(Target { external_id, ..(*shown.task.target).clone() });
+            shown.target = Arc::new(Target { external_id, ..(*shown.target).clone() });
         }
         shown
     }

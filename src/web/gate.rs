@@ -137,7 +137,7 @@ impl Gate {
             return problem.into_response();
         }
         let path = request.uri().path();
-        if rules.keys.is_some() && path == page::SIGN_IN {
+        if rules.keys.is_some() && page::SIGNING.contains(&path) {
             request.extensions_mut().insert(rules);
             return pass_on(request, next).await;
         }

@@ -33,6 +33,7 @@ mod metrics;
 mod notices;
 mod online;
 mod openapi;
+mod page;
 mod page_job;
 mod page_run;
 mod page_timeline;

@@ -123,7 +123,7 @@ fn runs_are_listed_with_why_and_narrowed_by_the_address() {
         format!("href=\"{good}\""),
         format!("href=\"{bad}\""),
         "<code>States.TaskFailed</code>".to_owned(),
-        "exit code 3".to_owned(),
+        "container `app` exited with 3".to_owned(),
         "<a href=\"/jobs/bad\">bad</a>".to_owned(),
     ] {
         assert!(all.contains(&part), "{part}: {all}");

@@ -122,7 +122,9 @@ fn a_session_opens_what_its_token_opens_and_acts_from_our_page_only() {
 #[test]
 fn a_session_ends_with_its_token_and_not_with_the_daemon() {
     let guarded = guarded();
-    let session = guarded.sign_in(FULL);
+    let (session, reader) = (guarded.sign_in(FULL), guarded.sign_in(READ));
+    let out = fill_in(&guarded.port, "/sign-out", &[&reader, &guarded.origin], "");
+    assert_eq!(out.status, 303, "{out:?}");
     let out = fill_in(&guarded.port, "/sign-out", &[&session, &guarded.origin], "");
     assert!(out.header("set-cookie").expect("it is taken back").contains("max-age=0"), "{out:?}");
     let Guarded { site, daemon, .. } = guarded;

@@ -25,14 +25,21 @@ pub(super) struct Asset {
     pub(super) path: String,
     kind: &'static str,
     /// What it says.
-    pub(super) text: &'static str,
+    pub(super) text: String,
 }
 
 impl Asset {
-    fn new(name: &str, ending: &str, kind: &'static str, text: &'static str) -> Asset {
-        let hash: String = Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    fn new(name: &str, ending: &str, kind: &'static str, text: &str) -> Asset {
+        let text = sent(text);
+        let hash: String = Sha256::digest(&text).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         Asset { path: format!("{FOLDER}{name}-{hash}.{ending}"), kind, text }
     }
+}
+
+/// A text without what only its authors read: indentation, and comments that have a line of their own.
+fn sent(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// All of them.
@@ -63,5 +70,5 @@ pub(super) async fn asset(Path(name): Path<String>) -> Response {
     let Some(asset) = found else { return shell::not_found("there is no such file").into_response() };
     let for_good = HeaderValue::from_static("public, max-age=31536000, immutable");
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)), (header::CACHE_CONTROL, for_good)];
-    (headers, asset.text).into_response()
+    (headers, asset.text.as_str()).into_response()
 }

@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 
 pub(super) use self::assets::is_asset;
 pub(super) use self::shell::{not_found, wants_a_page};
-pub(super) use self::sign_in::{PATH as SIGN_IN, lead_to_sign_in, signed_out};
+pub(super) use self::sign_in::{SIGNING, lead_to_sign_in, signed_out};
 use super::api::Route;
 use crate::engine::job::JobName;
 use crate::store::Store;
@@ -57,8 +57,8 @@ pub(super) fn routes<S: Store>() -> Vec<Route<S>> {
         ("post", "/jobs/{job}/resume", post(actions::resume::<S>)),
         ("post", "/runs/{run}/cancel", post(actions::cancel::<S>)),
         ("post", "/runs/{run}/retry", post(actions::retry::<S>)),
-        ("get", SIGN_IN, get(sign_in::form).post(sign_in::sign_in)),
-        ("post", "/sign-out", post(sign_in::sign_out)),
+        ("get", sign_in::PATH, get(sign_in::form).post(sign_in::sign_in)),
+        ("post", sign_in::PATH_OUT, post(sign_in::sign_out)),
         ("get", "/assets/{name}", get(assets::asset)),
     ]
 }

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const format = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const withYear = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const year = new Date().getFullYear();
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -12,7 +14,7 @@
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
       if (isNaN(at)) continue;
-      time.textContent = format.format(at);
+      time.textContent = (at.getFullYear() === year ? format : withYear).format(at);
       time.title ||= at.toUTCString();
     }
     for (const label of root.querySelectorAll("text[data-at]")) {

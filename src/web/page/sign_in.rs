@@ -16,7 +16,11 @@ use crate::web::gate::Rules;
 use crate::web::session;
 
 /// Where one signs in.
-pub(in super::super) const PATH: &str = "/sign-in";
+pub(super) const PATH: &str = "/sign-in";
+/// Where one signs out.
+pub(super) const PATH_OUT: &str = "/sign-out";
+/// Open to everybody: whoever may only read signs out too.
+pub(in super::super) const SIGNING: [&str; 2] = [PATH, PATH_OUT];
 
 /// Where somebody wanted to go who has to sign in first.
 #[derive(Debug, Deserialize)]

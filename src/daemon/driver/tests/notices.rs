@@ -93,6 +93,27 @@ fn an_absence_makes_one_notice_and_the_next_one_another() {
 }
 
 #[test]
+fn a_job_fails_until_one_of_its_runs_succeeds_and_while_nothing_began_after_a_missed_instant() {
+    let often = job("a", "*/5 * * * *", Overlap::Allow, Catchup::None, limits(None, None));
+    let mut world = healthy(vec![telling(&often, BAD, Repeat::First)]);
+    let view = |world: &World| (world.driver.jobs()[0].failing, world.driver.jobs()[0].living);
+    for (exit_code, fails) in [(0, false), (1, true), (1, true), (0, false)] {
+        end_next_with(&mut world, exit_code);
+        assert_eq!(view(&world), (fails, 0), "after exit code {exit_code}");
+        world.restart();
+        assert_eq!(view(&world), (fails, 0), "a restart knows it too");
+    }
+    world.real += minutes(24);
+    world.restart();
+    world.turn(false);
+    assert_eq!(*statuses(&world, "a").last().unwrap(), Missed);
+    assert_eq!(view(&world), (true, 0));
+    world.ecs.launches_hang = true;
+    world.run_until(world.real + minutes(5));
+    assert_eq!(view(&world), (false, 1), "a run began");
+}
+
+#[test]
 fn instants_that_meet_the_same_run_are_told_once_and_those_that_meet_the_next_one_again() {
     let mut world = healthy(vec![telling(&every_minute(Overlap::Skip, Catchup::All), BAD, Repeat::First)]);
     for _ in 0..2 {

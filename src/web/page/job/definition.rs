@@ -3,16 +3,12 @@
 
 use chrono_tz::Tz;
 use maud::{Markup, html};
-use serde_json::Value;
 
 use super::super::Shown;
-use super::super::parts::{exactly, moment};
+use super::super::parts::{count, exactly, moment};
 use crate::engine::job::{Admission, Capacity, Catchup, ContainerOverride, Definition, Job, Overlap, TaskSpec};
 use crate::engine::notice::{NotifyRule, On, Repeat};
 use crate::engine::schedule::{Dst, Gap, Overlap as Again, Schedule};
-
-/// What is shown of what is not.
-const CONCEALED: &str = "…";
 
 /// A key with its value.
 type Fact = (&'static str, Markup);
@@ -159,7 +155,7 @@ fn running_on(capacity: &Capacity) -> String {
     }
 }
 
-/// What differs in a container, with the names of its variables alone.
+/// What differs in a container, with the names of its variables alone. The frozen request leaves the same out.
 fn override_of(container: &ContainerOverride) -> Markup {
     let names = container.environment.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let sizes = [
@@ -169,7 +165,7 @@ fn override_of(container: &ContainerOverride) -> Markup {
     ];
     html! {
         b { (container.name) }
-        @if let Some(command) = &container.command { ": " code { (command.join(" ")) } }
+        @if let Some(command) = &container.command { "; a command of " (count(command.len(), "argument", "arguments")) }
         @for (unit, size) in sizes { @if let Some(size) = size { "; " (size) " " (unit) } }
         @if !names.is_empty() { "; variables " code { (names) } }
         @for file in &container.environment_files { "; variables of " code { (file.value) } }
@@ -185,20 +181,10 @@ fn told(rule: &NotifyRule) -> Markup {
     }
 }
 
-/// All of a definition, without the values of variables and without what the trust of a role rests on.
+/// All of a definition, without what passwords stand in.
 fn as_json(definition: &Definition) -> String {
-    let Ok(mut json) = serde_json::to_value(definition) else { return String::new() };
-    json.pointer_mut("/task/target/external_id").into_iter().for_each(conceal);
-    let containers = json.pointer_mut("/task/containers").and_then(Value::as_array_mut);
-    for container in containers.into_iter().flatten() {
-        let variables = container.get_mut("environment").and_then(Value::as_object_mut);
-        variables.into_iter().flat_map(|variables| variables.values_mut()).for_each(conceal);
-    }
-    serde_json::to_string_pretty(&json).unwrap_or_default()
-}
-
-fn conceal(value: &mut Value) {
-    *value = Value::from(CONCEALED);
+    let shown = Definition { task: definition.task.to_be_shown(), ..definition.clone() };
+    serde_json::to_string_pretty(&shown).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -215,7 +201,7 @@ mod tests {
     fn with_secret() -> Definition {
         let container = ContainerOverride {
             name: "app".to_owned(),
-            command: Some(vec!["sh".to_owned(), "<script>".to_owned()]),
+            command: Some(vec!["login".to_owned(), "s3cr3t-word".to_owned()]),
             environment: [("DB_PASSWORD".to_owned(), "s3cr3t-value".to_owned())].into(),
             memory: Some(512),
             ..ContainerOverride::default()
@@ -234,9 +220,8 @@ mod tests {
         let shown = facts(&job, &Shown::default()).into_string();
         assert!(!shown.contains("s3cr3t"), "{shown}");
         assert!(shown.contains("variables <code>DB_PASSWORD</code>"), "{shown}");
-        assert!(shown.contains("&quot;DB_PASSWORD&quot;: &quot;…&quot;"), "{shown}");
-        assert!(shown.contains("<code>sh &lt;script&gt;</code>; 512 MiB of memory"), "{shown}");
-        assert!(!shown.contains("<script>"), "{shown}");
+        assert!(shown.contains("&quot;DB_PASSWORD&quot;: &quot;[redacted]&quot;"), "{shown}");
+        assert!(shown.contains("a command of 2 arguments; 512 MiB of memory"), "{shown}");
     }
 
     #[test]

@@ -36,7 +36,6 @@ fn firings(view: &JobView, now: DateTime<Utc>) -> Vec<Firing> {
 
 pub(super) fn table(view: &JobView, now: DateTime<Utc>) -> Markup {
     let (firings, zone) = (firings(view, now), view.job.schedule.zone());
-    let has_notes = firings.iter().any(|firing| firing.is_left_out || firing.night.is_some());
     html! {
         @if firings.is_empty() {
             p .empty { "Its schedule names no further instant. It still runs when somebody triggers it." }
@@ -49,14 +48,12 @@ pub(super) fn table(view: &JobView, now: DateTime<Utc>) -> Markup {
                 thead { tr {
                     th scope="col" { "Your clock" }
                     th scope="col" { "In " (zone.name()) }
-                    @if has_notes { th scope="col" { "Note" } }
                 } }
                 tbody {
                     @for firing in &firings {
                         tr {
                             td data-name="Your clock" { (moment(firing.at)) }
-                            td data-name={ "In " (zone.name()) } { (local(firing.at, zone)) }
-                            @if has_notes { td .note { (note(firing, zone)) } }
+                            td data-name={ "In " (zone.name()) } { (local(firing.at, zone)) (note(firing, zone)) }
                         }
                     }
                 }
@@ -65,12 +62,12 @@ pub(super) fn table(view: &JobView, now: DateTime<Utc>) -> Markup {
     }
 }
 
+/// What is out of the ordinary about a firing, below its local time.
 fn note(firing: &Firing, zone: Tz) -> Markup {
     html! {
-        @if firing.is_left_out { span .mark.gone { span aria-hidden="true" { "–" } " left out: paused" } }
+        @if firing.is_left_out { p .mark.gone { span aria-hidden="true" { "–" } " left out: paused" } }
         @if let Some(night) = firing.night {
-            @if firing.is_left_out { "; " }
-            span .mark.caught { span aria-hidden="true" { "◐" } " " (in_words(night, firing.at.with_timezone(&zone).naive_local())) }
+            p .mark.caught { span aria-hidden="true" { "◐" } " " (in_words(night, firing.at.with_timezone(&zone).naive_local())) }
         }
     }
 }

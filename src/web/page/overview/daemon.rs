@@ -19,7 +19,7 @@ pub(super) fn daemon(viewer: &Viewer, facts: &Facts) -> Markup {
         h2 { "Daemon" }
         dl .facts {
             dt { "State" }
-            dd { (state(viewer)) @if let Some(at) = health.began_at { ", since " (moment(at)) } }
+            dd { (state(viewer)) @if let Some(at) = health.began_at { "; it started at " (moment(at)) } }
             dt { "Next firing" }
             dd { (next_firing(health, facts)) }
             dt { "In flight" }

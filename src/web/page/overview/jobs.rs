@@ -22,7 +22,7 @@ pub(super) const JOBS_MAX: usize = 50;
 /// The query of the address. A key that is misspelt must not list what was not asked for.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(in crate::web::page) struct Asked {
+pub(in crate::web::page) struct Wanted {
     /// A part of the name or of the schedule, in upper or lower case.
     pub(super) q: String,
     pub(super) show: Show,
@@ -76,19 +76,19 @@ pub(super) struct Chosen<'a> {
 
 impl<'a> Chosen<'a> {
     /// Failing ones first, then those that are paused, then the others, each by name.
-    pub(super) fn of(jobs: &'a [JobView], asked: &Asked) -> Chosen<'a> {
-        let wanted = asked.q.trim().to_lowercase();
+    pub(super) fn of(jobs: &'a [JobView], wanted: &Wanted) -> Chosen<'a> {
+        let part = wanted.q.trim().to_lowercase();
         let fits = |view: &&JobView| {
-            let has = |text: &str| text.to_lowercase().contains(&wanted);
-            wanted.is_empty() || has(view.job.name.as_str()) || has(&view.job.schedule.text())
+            let has = |text: &str| text.to_lowercase().contains(&part);
+            part.is_empty() || has(view.job.name.as_str()) || has(&view.job.schedule.text())
         };
         let found: Vec<&JobView> = jobs.iter().filter(fits).collect();
         let counts = Show::EACH.map(|show| found.iter().filter(|view| show.has(view)).count());
-        let mut shown: Vec<&JobView> = found.into_iter().filter(|view| asked.show.has(view)).collect();
+        let mut shown: Vec<&JobView> = found.into_iter().filter(|view| wanted.show.has(view)).collect();
         // A stable sort of what is in the order of names.
         shown.sort_by_key(|view| (!view.failing, view.paused.is_none()));
         let pages = shown.len().div_ceil(JOBS_MAX).max(1);
-        let page = asked.page.clamp(1, pages);
+        let page = wanted.page.clamp(1, pages);
         let shown = shown.into_iter().skip((page - 1) * JOBS_MAX).take(JOBS_MAX).collect();
         Chosen { shown, page, pages, counts }
     }
@@ -109,27 +109,27 @@ fn address(q: &str, show: Show, page: usize) -> String {
 }
 
 /// What finds a job; outside of what is live, so that nobody's typing is lost.
-pub(super) fn search(asked: &Asked) -> Markup {
+pub(super) fn search(wanted: &Wanted) -> Markup {
     html! {
         div .jobs-head {
             h2 { "Jobs" }
             form .row action="/" role="search" {
                 label .sr for="q" { "A part of the name or of the schedule" }
-                input #q type="search" name="q" value=(asked.q) placeholder="Name or schedule" maxlength="200";
-                @if asked.show != Show::All { input type="hidden" name="show" value=(asked.show.name()); }
+                input #q type="search" name="q" value=(wanted.q) placeholder="Name or schedule" maxlength="200";
+                @if wanted.show != Show::All { input type="hidden" name="show" value=(wanted.show.name()); }
                 button { "Search" }
             }
         }
     }
 }
 
-pub(super) fn table(asked: &Asked, chosen: &Chosen<'_>, recent: &Read) -> Markup {
+pub(super) fn table(wanted: &Wanted, chosen: &Chosen<'_>, recent: &Read) -> Markup {
     let mut runs: HashMap<&JobName, Vec<RunSummary>> = HashMap::new();
     for run in recent.iter().flatten() {
         runs.entry(&run.job).or_default().push(run.clone());
     }
     html! {
-        (choices(asked, chosen))
+        (choices(wanted, chosen))
         @if let Err(error) = recent { (unread(error)) }
         @if chosen.shown.is_empty() {
             p .empty { "No job fits. " a href="/" { "Show all" } }
@@ -144,15 +144,15 @@ pub(super) fn table(asked: &Asked, chosen: &Chosen<'_>, recent: &Read) -> Markup
                 }
             }
         }
-        (pager(asked, chosen))
+        (pager(wanted, chosen))
     }
 }
 
-fn choices(asked: &Asked, chosen: &Chosen<'_>) -> Markup {
+fn choices(wanted: &Wanted, chosen: &Chosen<'_>) -> Markup {
     html! {
         nav .choices aria-label="Which jobs" {
             @for (show, number) in Show::EACH.into_iter().zip(chosen.counts) {
-                a href=(address(&asked.q, show, 1)) aria-current=[(show == asked.show).then_some("true")] {
+                a href=(address(&wanted.q, show, 1)) aria-current=[(show == wanted.show).then_some("true")] {
                     (show.name()) " " (number)
                 }
             }
@@ -160,8 +160,8 @@ fn choices(asked: &Asked, chosen: &Chosen<'_>) -> Markup {
     }
 }
 
-fn pager(asked: &Asked, chosen: &Chosen<'_>) -> Markup {
-    let to = |page| address(&asked.q, asked.show, page);
+fn pager(wanted: &Wanted, chosen: &Chosen<'_>) -> Markup {
+    let to = |page| address(&wanted.q, wanted.show, page);
     html! {
         @if chosen.pages > 1 {
             nav .pager aria-label="Pages of jobs" {

@@ -6,7 +6,7 @@ use super::{LISTED_MAX, Read, unread};
 use crate::engine::failure::{ErrorName, Failure};
 use crate::engine::hint::hint;
 use crate::store::RunSummary;
-use crate::web::page::parts::{count, moment, moment_or_dash, status};
+use crate::web::page::parts::{brief_moment, count, status};
 use crate::web::page::table::in_one_line;
 
 pub(super) fn failed(bad: &Read) -> Markup {
@@ -32,12 +32,12 @@ fn failure(run: &RunSummary) -> Markup {
     html! {
         tr data-key=(run.run) {
             th scope="row" { a href={ "/jobs/" (run.job) } { (run.job) } }
-            td data-name="Ended" { (moment_or_dash(run.finished_at)) }
+            td data-name="Ended" { @if let Some(at) = run.finished_at { (brief_moment(at)) } }
             td data-name="Run" { a href={ "/runs/" (run.run) } { (status(run.status)) } }
             td data-name="Why" {
                 @if let Some(error) = &run.error { code { (error) } ": " }
                 @if let Some(cause) = &run.cause { (in_one_line(cause)) }
-                @if let Some(text) = advice(run) { div .muted { (text) } }
+                @if let Some(text) = advice(run) { " " span .muted { "Hint: " (text) } }
             }
         }
     }
@@ -75,7 +75,7 @@ fn alive(run: &RunSummary) -> Markup {
     html! {
         tr data-key=(run.run) {
             th scope="row" { a href={ "/jobs/" (run.job) } { (run.job) } }
-            td data-name="Since" { (moment(run.created_at)) }
+            td data-name="Since" { (brief_moment(run.created_at)) }
             td data-name="Run" { a href={ "/runs/" (run.run) } { (status(run.status)) } }
             td data-name="Attempts" { (run.attempts) }
         }

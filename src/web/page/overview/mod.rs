@@ -17,7 +17,7 @@ use axum::response::Response;
 use chrono::TimeDelta;
 use maud::{Markup, html};
 
-use self::jobs::{Asked, Chosen};
+use self::jobs::{Chosen, Wanted};
 use super::shell::{NoPage, Section, Viewer, page};
 use crate::daemon::driver::JobView;
 use crate::engine::pause::{Pause, Scope};
@@ -25,7 +25,7 @@ use crate::engine::run::Status;
 use crate::observe;
 use crate::store::{RunSummary, Store, StoreError};
 use crate::web::api::{ANSWER_WITHIN, Problem, Sources, views};
-use crate::web::asked;
+use crate::web::asked::Asked;
 
 /// How far back what failed is listed.
 const RECENT: TimeDelta = TimeDelta::hours(24);
@@ -82,21 +82,21 @@ impl Facts {
 pub(super) async fn overview<S: Store>(
     State(sources): State<Sources<S>>,
     viewer: Viewer,
-    query: Result<asked::Asked<Asked>, Problem>,
+    query: Result<Asked<Wanted>, Problem>,
 ) -> Result<Response, NoPage> {
-    let asked::Asked(asked) = query?;
+    let Asked(wanted) = query?;
     let facts = Facts::of(&sources, &viewer).await;
-    let chosen = Chosen::of(facts.known(), &asked);
+    let chosen = Chosen::of(facts.known(), &wanted);
     let names = chosen.shown.iter().map(|view| view.job.name.clone()).collect();
     let recent = sources.store.recent_runs(names, OUTCOMES_MAX).await;
-    Ok(page(&viewer, Section::Overview, "Overview", &body(&viewer, &facts, &asked, &chosen, &recent)))
+    Ok(page(&viewer, Section::Overview, "Overview", &body(&viewer, &facts, &wanted, &chosen, &recent)))
 }
 
-fn body(viewer: &Viewer, facts: &Facts, asked: &Asked, chosen: &Chosen<'_>, recent: &Read) -> Markup {
+fn body(viewer: &Viewer, facts: &Facts, wanted: &Wanted, chosen: &Chosen<'_>, recent: &Read) -> Markup {
     html! {
         section #verdict data-live { (verdict::verdict(viewer, facts)) }
+        section #failed data-live { (lists::failed(&facts.bad)) }
         div .sides {
-            section #failed data-live { (lists::failed(&facts.bad)) }
             section #in-flight data-live { (lists::in_flight(&facts.living, viewer.health.living_runs)) }
             section #daemon data-live { (daemon::daemon(viewer, facts)) }
         }
@@ -107,8 +107,8 @@ fn body(viewer: &Viewer, facts: &Facts, asked: &Asked, chosen: &Chosen<'_>, rece
             h2 { "Jobs" }
             (jobs::none_yet())
         } @else {
-            (jobs::search(asked))
-            section #jobs data-live { (jobs::table(asked, chosen, recent)) }
+            (jobs::search(wanted))
+            section #jobs data-live { (jobs::table(wanted, chosen, recent)) }
         }
     }
 }

@@ -24,7 +24,8 @@ pub(super) fn strip(runs: &[RunSummary]) -> Markup {
     looks.reverse();
     html! {
         svg .strip role="img" aria-label=(label(runs)) {
-            @for (look, path) in paths(&looks) { path .(look.class()) d=(path) {} }
+            // Most are good: that is what a mark is unless told.
+            @for (look, path) in paths(&looks) { path class=[(look != Look::Good).then(|| look.class())] d=(path) {} }
         }
     }
 }

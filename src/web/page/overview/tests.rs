@@ -74,12 +74,12 @@ fn facts(jobs: Vec<JobView>) -> Facts {
     Facts { jobs: Ok(jobs), in_flight: Vec::new(), living: Ok(Vec::new()), bad: Ok(Vec::new()) }
 }
 
-fn shown_with(viewer: &Viewer, facts: &Facts, asked: &Asked, recent: &Read) -> String {
-    body(viewer, facts, asked, &Chosen::of(facts.known(), asked), recent).into_string()
+fn shown_with(viewer: &Viewer, facts: &Facts, wanted: &Wanted, recent: &Read) -> String {
+    body(viewer, facts, wanted, &Chosen::of(facts.known(), wanted), recent).into_string()
 }
 
 fn shown(viewer: &Viewer, facts: &Facts) -> String {
-    shown_with(viewer, facts, &Asked::default(), &Ok(Vec::new()))
+    shown_with(viewer, facts, &Wanted::default(), &Ok(Vec::new()))
 }
 
 fn unreadable() -> StoreError {
@@ -216,7 +216,7 @@ fn what_is_in_flight_is_listed_and_the_rest_counted() {
 #[test]
 fn a_store_that_does_not_answer_leaves_the_rest_of_the_page() {
     let broken = Facts { living: Err(unreadable()), bad: Err(unreadable()), ..facts(vec![view("a", "@daily")]) };
-    let page = shown_with(&viewer(), &broken, &Asked::default(), &Err(unreadable()));
+    let page = shown_with(&viewer(), &broken, &Wanted::default(), &Err(unreadable()));
     assert_eq!(page.matches("failed to list runs: the &lt;disk&gt; hangs").count(), 3, "{page}");
     assert!(page.contains("href=\"/jobs/a\"") && page.contains("Next firing"), "{page}");
 }
@@ -226,7 +226,8 @@ fn a_row_tells_how_a_job_does() {
     let recent = vec![run("a", 0, Status::Failed), run("a", -60, Status::Succeeded), run("b", 0, Status::Running)];
     let failing = JobView { failing: true, ..view("a", "cron(0 3 ? * <b> *)".replace("<b>", "MON").as_str()) };
     let ended = JobView { next_at: None, ..view("c", "@daily") };
-    let page = shown_with(&viewer(), &facts(vec![failing, view("b", "@daily"), ended]), &Asked::default(), &Ok(recent));
+    let page =
+        shown_with(&viewer(), &facts(vec![failing, view("b", "@daily"), ended]), &Wanted::default(), &Ok(recent));
     for text in [
         r#"<a href="/jobs/a">a</a> <span class="mark bad">✕ failing</span><small>cron(0 3 ? * MON *)</small>"#,
         r#"<a class="mark bad" href="/runs/a-20260701T000000Z">✕ failed</a>"#,
@@ -254,7 +255,7 @@ fn failing_jobs_come_first_then_paused_ones_then_the_others_by_name() {
         failing("zeta"),
         view("eta", "0 3 * * *"),
     ];
-    let found = |q: &str, show| names(&Chosen::of(&jobs, &Asked { q: q.into(), show, page: 0 }));
+    let found = |q: &str, show| names(&Chosen::of(&jobs, &Wanted { q: q.into(), show, page: 0 }));
     assert_eq!(found("", Show::All), ["delta", "gamma", "zeta", "beta", "epsilon", "Alpha", "eta"]);
     assert_eq!(found("", Show::Failing), ["delta", "gamma", "zeta"]);
     assert_eq!(found("", Show::Paused), ["delta", "beta", "epsilon"]);
@@ -265,7 +266,7 @@ fn failing_jobs_come_first_then_paused_ones_then_the_others_by_name() {
     let page = shown_with(
         &viewer(),
         &facts(jobs.to_vec()),
-        &Asked { q: "e<ta&".into(), show: Show::Paused, page: 1 },
+        &Wanted { q: "e<ta&".into(), show: Show::Paused, page: 1 },
         &Ok(Vec::new()),
     );
     assert!(page.contains(r#"value="e&lt;ta&amp;""#) && page.contains("No job fits."), "{page}");
@@ -276,14 +277,14 @@ fn failing_jobs_come_first_then_paused_ones_then_the_others_by_name() {
 #[test]
 fn many_jobs_are_shown_page_by_page() {
     let jobs: Vec<JobView> = (0..120).map(|n| view(&format!("job-{n:03}"), "@daily")).collect();
-    let page = |page| Chosen::of(&jobs, &Asked { page, ..Asked::default() });
+    let page = |page| Chosen::of(&jobs, &Wanted { page, ..Wanted::default() });
     assert_eq!(names(&page(0))[0], "job-000");
     assert_eq!(names(&page(2)).len(), JOBS_MAX);
     assert_eq!(names(&page(2))[0], "job-050");
     assert_eq!((names(&page(3)).len(), page(3).pages), (20, 3));
     assert_eq!(names(&page(usize::MAX)), names(&page(3)), "there is none after the last");
-    let asked = Asked { q: "job".into(), page: 2, ..Asked::default() };
-    let shown = shown_with(&viewer(), &facts(jobs.clone()), &asked, &Ok(Vec::new()));
+    let wanted = Wanted { q: "job".into(), page: 2, ..Wanted::default() };
+    let shown = shown_with(&viewer(), &facts(jobs.clone()), &wanted, &Ok(Vec::new()));
     assert!(shown.contains(r#"<a href="/?q=job&amp;show=all" rel="prev">"#), "{shown}");
     assert!(shown.contains("Page 2 of 3") && shown.contains(r#"href="/?q=job&amp;show=all&amp;page=3""#), "{shown}");
 }
@@ -316,8 +317,8 @@ async fn an_overview_of_fifty_jobs_is_light() {
     let living = (0..11).map(|n| run("team-1-nightly-1", -n, Status::Running)).collect();
     let bad = (0..11).map(|n| run("team-1-nightly-1", -n, Status::Failed)).collect();
     let facts = Facts { living: Ok(living), bad: Ok(bad), ..facts(jobs) };
-    let asked = Asked::default();
-    let body = body(&viewer(), &facts, &asked, &Chosen::of(facts.known(), &asked), &Ok(recent));
+    let wanted = Wanted::default();
+    let body = body(&viewer(), &facts, &wanted, &Chosen::of(facts.known(), &wanted), &Ok(recent));
     let whole = page(&viewer(), Section::Overview, "Overview", &body);
     let sent = to_bytes(whole.into_body(), usize::MAX).await.unwrap().len();
     let all = sent + ASSETS.style.text.len() + ASSETS.script.text.len();
