@@ -99,7 +99,7 @@ pub(super) fn density(window: &Window, gone: &[u32], coming: &[u32], quota: f64)
     let height = |number: f64| format!("{:.0}", f64::from(HIGH) - number / top * f64::from(HIGH - 2));
     html! {
         svg .density height=(HIGH) role="img" aria-label=(told) {
-            svg viewBox=(format!("0 0 {} {HIGH}", PARTS * 10)) preserveAspectRatio="none" width="100%" height=(HIGH) {
+            svg viewBox=(format!("0 0 {} {HIGH}", PARTS * 10)) preserveAspectRatio="none" height=(HIGH) {
                 path .gone-by d=(columns(gone, &[], top)) {}
                 path .to-come d=(columns(coming, gone, top)) {}
                 @if let Some(quota) = line {
@@ -196,7 +196,7 @@ fn shape(look: Look) -> (i32, i32) {
 fn groups(track: &[Group], row: &Row<'_>, chart: &Chart<'_>) -> Markup {
     let (linked, plain): (Vec<&Group>, Vec<&Group>) = track.iter().partition(|group| chart.lanes.links(group));
     html! {
-        @for look in [Look::Good, Look::Gone] {
+        @for look in Look::ALL {
             @let path = boxes(plain.iter().filter(|group| group.look == look).map(|group| (group.from, group.until)), look);
             @if !path.is_empty() { (stretched(look.class(), &path)) }
         }
@@ -207,7 +207,7 @@ fn groups(track: &[Group], row: &Row<'_>, chart: &Chart<'_>) -> Markup {
 /// A path in thousandths of the width.
 fn stretched(class: &str, path: &str) -> Markup {
     html! {
-        svg viewBox=(format!("0 0 {WIDTH} {TRACK}")) preserveAspectRatio="none" width="100%" height=(TRACK) {
+        svg viewBox=(format!("0 0 {WIDTH} {TRACK}")) preserveAspectRatio="none" height=(TRACK) {
             path class=(class) d=(path) {}
         }
     }
@@ -226,6 +226,7 @@ fn boxes(places: impl Iterator<Item = (i32, i32)>, look: Look) -> String {
 fn bar(group: &Group, row: &Row<'_>, chart: &Chart<'_>) -> Markup {
     let Some(span) = row.spans.get(group.run) else { return html! {} };
     let title = title(group, span, row);
+    let label = label(group, span, row);
     let (top, height) = shape(group.look);
     let has_room = group.width() >= ROOM && group.look != Look::Gone;
     let text = match group.count() {
@@ -236,7 +237,7 @@ fn bar(group: &Group, row: &Row<'_>, chart: &Chart<'_>) -> Markup {
     };
     let attempts = chart.attempts.get(&span.run).filter(|_| group.count() == 1 && group.width() >= ATTEMPTS_FROM);
     html! {
-        a href={ "/runs/" (span.run) } aria-label=(title) {
+        a href={ "/runs/" (span.run) } aria-label=(label) {
             title { (title) }
             @match attempts {
                 Some(attempts) => (pieces(attempts, group, span, chart.window)),
@@ -265,6 +266,15 @@ fn pieces(attempts: &[Attempt], group: &Group, span: &Span, window: &Window) -> 
                 rect class=(look.class()) x=(percent(from)) width=(percent((until - from).max(2))) y=(top) height=(height) {}
             }
         }
+    }
+}
+
+/// What the link says; the title adds the rest.
+fn label(group: &Group, span: &Span, row: &Row<'_>) -> String {
+    let at = utc(span.created_at);
+    match group.count() {
+        1 => format!("{}: {}, {at}", row.job, words(span.status.as_str())),
+        several => format!("{}: {several} runs, {}, {at}", row.job, group.look.word()),
     }
 }
 
@@ -313,7 +323,7 @@ fn marks(marks: &[Mark], chart: &Chart<'_>) -> Markup {
     };
     html! {
         @if !marks.is_empty() {
-            svg viewBox=(format!("0 0 {WIDTH} {TRACK}")) preserveAspectRatio="none" width="100%" height=(TRACK) {
+            svg viewBox=(format!("0 0 {WIDTH} {TRACK}")) preserveAspectRatio="none" height=(TRACK) {
                 @if chart.marks_titled {
                     @for mark in marks { path .to-come d=(box_of(mark)) { title { (title(mark)) } } }
                 } @else {

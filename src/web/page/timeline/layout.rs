@@ -11,10 +11,10 @@ const SMALL: i32 = 4;
 const NARROWEST: i32 = 2;
 /// How many runs of a job can stand below each other; further ones are merged into the last track.
 pub(super) const TRACKS_MAX: usize = 3;
-/// How many bars of a page are links with a title.
-pub(super) const LINKED_MAX: usize = 150;
-/// How many bars a page has beside them.
-pub(super) const PLAIN_MAX: usize = 1_000;
+/// How many bars a page has.
+const BARS_MAX: usize = 1_000;
+/// How many of them are links with a title.
+pub(super) const LINKED_MAX: usize = 100;
 
 /// A run on its lane, from and until which place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,13 +103,39 @@ pub(super) type Lane = Vec<Vec<Group>>;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lanes {
     pub(super) lanes: Vec<Lane>,
-    /// Whether every bar is a link; else those are that need somebody, or may yet.
-    pub(super) all_linked: bool,
+    linked: Linked,
+}
+
+/// Which bars are links.
+#[derive(Debug, PartialEq, Eq)]
+enum Linked {
+    All,
+    /// Those that need somebody, or may yet, and begin at this place or later.
+    From(i32),
 }
 
 impl Lanes {
+    fn new(lanes: Vec<Lane>) -> Lanes {
+        let groups = || lanes.iter().flatten().flatten();
+        let linked = if groups().count() <= LINKED_MAX {
+            Linked::All
+        } else {
+            let mut froms: Vec<i32> = groups().filter(|group| !group.is_plain()).map(|group| group.from).collect();
+            froms.sort_unstable_by_key(|from| std::cmp::Reverse(*from));
+            Linked::From(froms.get(LINKED_MAX).map_or(0, |from| from + 1))
+        };
+        Lanes { lanes, linked }
+    }
+
     pub(super) fn links(&self, group: &Group) -> bool {
-        self.all_linked || !group.is_plain()
+        match self.linked {
+            Linked::All => true,
+            Linked::From(from) => !group.is_plain() && group.from >= from,
+        }
+    }
+
+    pub(super) fn links_all(&self) -> bool {
+        self.linked == Linked::All
     }
 }
 
@@ -118,11 +144,8 @@ pub(super) fn lanes(bars: &[Vec<Bar>]) -> Lanes {
     let mut gap = GAP;
     loop {
         let lanes: Vec<Lane> = bars.iter().map(|bars| lane(bars, gap)).collect();
-        let groups = || lanes.iter().flatten().flatten();
-        let (all, plain) = (groups().count(), groups().filter(|group| group.is_plain()).count());
-        let all_linked = all <= LINKED_MAX;
-        if all_linked || (all - plain <= LINKED_MAX && plain <= PLAIN_MAX) || gap > super::window::WIDTH {
-            return Lanes { lanes, all_linked };
+        if lanes.iter().flatten().flatten().count() <= BARS_MAX || gap > super::window::WIDTH {
+            return Lanes::new(lanes);
         }
         gap *= 2;
     }
@@ -224,21 +247,24 @@ mod tests {
         let lane: Vec<_> = (0..400).map(|nth| (nth * 5 / 2, nth * 5 / 2 + 1, look(nth))).collect();
         let page = lanes(&vec![bars(&lane); 50]);
         let groups: Vec<&Group> = page.lanes.iter().flatten().flatten().collect();
-        let linked = groups.iter().filter(|group| page.links(group)).count();
-        assert!(linked <= LINKED_MAX && groups.len() - linked <= PLAIN_MAX, "{linked} of {}", groups.len());
+        assert!(groups.len() <= BARS_MAX, "{}", groups.len());
         assert_eq!((count(&groups, Look::Bad), count(&groups, Look::Good)), (50 * 40, 50 * 360));
-        for group in groups {
-            assert!(count(&[group], Look::Bad) == 0 || (group.look == Look::Bad && page.links(group)), "{group:?}");
+        for group in &groups {
+            assert!(count(&[group], Look::Bad) == 0 || group.look == Look::Bad, "{group:?}");
         }
+        let (linked, others): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(|group| page.links(group));
+        assert!((50..=LINKED_MAX).contains(&linked.len()), "{}", linked.len());
+        let oldest = linked.iter().map(|group| group.from).min().unwrap();
+        assert!(others.iter().all(|group| group.look == Look::Good || group.from < oldest), "the newest are links");
     }
 
     #[test]
     fn few_bars_are_all_links_and_many_good_ones_keep_their_places() {
         let few = lanes(&[bars(&[(10, 20, Look::Good)])]);
-        assert!(few.all_linked);
+        assert!(few.links_all());
         let hourly: Vec<_> = (0..24).map(|nth| (nth * 21, nth * 21 + 1, Look::Good)).collect();
         let many = lanes(&vec![bars(&hourly); 30]);
-        assert!(!many.all_linked);
+        assert!(!many.links_all());
         assert!(many.lanes.iter().all(|lane| lane[0].len() == 24), "each run is still seen");
     }
 }

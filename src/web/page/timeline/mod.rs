@@ -285,8 +285,11 @@ fn left_out(computed: &Computed, seen: &Seen) -> Markup {
                 " are due by then. Zoom in to see how it goes on."
             }
         }
-        @if !seen.lanes.all_linked {
-            p .muted { "There is too much to link every run: those that succeeded are drawn only. Zoom in or filter to open them." }
+        @if !seen.lanes.links_all() {
+            p .muted {
+                "There is too much to link every run: those that succeeded, and all but the newest of the others, are drawn only. "
+                "Zoom in or filter to open them."
+            }
         }
     }
 }
