@@ -1,6 +1,6 @@
 //! How fast and how cheap the daemon is, from outside: its real process, a fast ECS endpoint in another one, a state on disk.
 //!
-//! `cargo bench --locked --bench daemon -- [SCENARIO…] [--rounds N]`; `benches/README.md` says what each scenario does and
+//! `cargo bench --locked --bench daemon -- [SCENARIO…] [--rounds N] [--history RUNS]`; `benches/README.md` says what each scenario does and
 //! has the numbers that we quote. Each figure is the median of its rounds, with the least and the greatest of them.
 
 #![expect(
@@ -16,6 +16,7 @@
 mod bare;
 mod endpoint;
 mod machine;
+mod page;
 mod site;
 
 use std::time::{Duration, Instant};
@@ -58,6 +59,8 @@ struct Scale {
     jobs: usize,
     many_jobs: usize,
     recovered: usize,
+    shown_jobs: usize,
+    history: usize,
 }
 
 const FULL: Scale = Scale {
@@ -71,6 +74,8 @@ const FULL: Scale = Scale {
     jobs: 1_000,
     many_jobs: 100_000,
     recovered: 10_000,
+    shown_jobs: 5_000,
+    history: 1_000_000,
 };
 
 /// Enough to see that all of it works.
@@ -85,11 +90,13 @@ const SMALL: Scale = Scale {
     jobs: 20,
     many_jobs: 100,
     recovered: 20,
+    shown_jobs: 60,
+    history: 600,
 };
 
 type Scenario = fn(&mut Endpoint, Scale) -> Vec<Figure>;
 
-const SCENARIOS: [(&str, Scenario); 7] = [
+const SCENARIOS: [(&str, Scenario); 8] = [
     ("precision", precision),
     ("herd", small_herd),
     ("large-herd", large_herd),
@@ -97,6 +104,7 @@ const SCENARIOS: [(&str, Scenario); 7] = [
     ("polling", polling),
     ("memory", memory),
     ("recovery", recovery),
+    ("page", page::page),
 ];
 
 fn main() {
@@ -109,6 +117,9 @@ fn main() {
     let mut scale = if take(&mut arguments, "--bench").is_some() { FULL } else { SMALL };
     if let Some(at) = take(&mut arguments, "--rounds") {
         scale.rounds = arguments.remove(at).parse().unwrap();
+    }
+    if let Some(at) = take(&mut arguments, "--history") {
+        scale.history = arguments.remove(at).parse().unwrap();
     }
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     assert!(

@@ -97,9 +97,13 @@ impl Site {
         assert_eq!(usize::try_from(all).unwrap(), runs, "every firing is one run, and none is missing");
     }
 
+    /// Something that the site holds.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     fn state(&self) -> Connection {
-        let path: PathBuf = self.folder.path().join("state.db");
-        let state = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let state = Connection::open_with_flags(self.path("state.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         state.busy_timeout(Duration::from_secs(10)).unwrap();
         state
     }
