@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::service::Reload;
 use super::{gate, local, targets};
-use crate::config::{self, Config, Look, WrittenAt};
+use crate::config::{self, Config, Look};
 use crate::daemon::driver::{Changes, Command, Declined, Done, NewJobs, Pace};
 use crate::daemon::{Mailbox, ReloadState, clock};
 use crate::ecs::AwsEcs;
-use crate::engine::job::{JobName, Target};
+use crate::engine::job::Target;
 use crate::engine::retention::Retention;
 use crate::engine::run::Asker;
 use crate::local::Handle;
@@ -208,9 +208,8 @@ impl Follower {
 
 /// What the page shows of a configuration.
 pub(super) fn shown(config: &Config) -> Arc<Shown> {
-    let place = |(job, at): (&JobName, &WrittenAt)| (job.clone(), (Arc::clone(&at.file), at.line));
     Arc::new(Shown {
-        places: config.places.iter().map(place).collect(),
+        written: Arc::clone(&config.written),
         launch_rate: config.ecs.launch_rate,
         launch_burst: config.ecs.launch_burst,
         region: config.ecs.region.clone(),

@@ -14,6 +14,7 @@ use toml::de::DeTable;
 
 use crate::engine::job::{Instance, Job, JobName};
 use crate::engine::notice::ChannelId;
+use crate::engine::written::Written;
 use crate::local::TaskDefinition;
 use crate::notify::Channel;
 
@@ -26,7 +27,7 @@ use super::proofs::Gaps;
 use super::reader::{Field, Origin, Table, Value};
 use super::report::{self, Level, Note, Place, Report, Source, shown};
 use super::variables::{self, Lookup};
-use super::{Config, EcsSettings, Loaded, WrittenAt};
+use super::{Config, EcsSettings, Loaded};
 use super::{syntax, targets};
 
 /// The largest file that is read.
@@ -255,7 +256,7 @@ fn settle(
     warn_of_groups(&settings, &gathered, report);
     let target_queues = targets::queues(&settings.targets);
     let targets = targets::settle(settings.targets, report);
-    let places = written_at(&gathered, sources);
+    let written = Arc::new(written(&gathered, sources));
     Some(Config {
         path: path.to_owned(),
         instance: match settings.instance {
@@ -281,21 +282,21 @@ fn settle(
         channels,
         heartbeat: settings.heartbeat.optional()?,
         jobs: gathered.jobs,
-        places,
+        written,
         local: gathered.local,
     })
 }
 
 /// Where each job is written.
-fn written_at(gathered: &Gathered, sources: &[Source]) -> BTreeMap<JobName, WrittenAt> {
-    let files: Vec<Arc<Path>> = sources.iter().map(|source| Arc::from(source.file.as_path())).collect();
+fn written(gathered: &Gathered, sources: &[Source]) -> Written {
     let lines = report::locate(sources, gathered.job_places.values().copied());
-    let at = |place: &Place| {
+    let at = |job: &JobName| {
+        let place = gathered.job_places.get(job.as_str())?;
         let (line, _) = lines.get(&(place.source, place.start))?;
-        Some(WrittenAt { file: Arc::clone(files.get(place.source as usize)?), line: *line })
+        Some((job.clone(), place.source, u32::try_from(*line).unwrap_or(u32::MAX)))
     };
-    let jobs = gathered.jobs.keys();
-    jobs.filter_map(|job| Some((job.clone(), at(gathered.job_places.get(job.as_str())?)?))).collect()
+    let files = sources.iter().map(|source| Arc::from(source.file.as_path())).collect();
+    Written::new(files, gathered.jobs.keys().filter_map(at))
 }
 
 /// A group that is misspelt has no limit, and a limit without a job limits nothing.

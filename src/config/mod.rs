@@ -59,6 +59,7 @@ use std::time::Duration;
 use crate::engine::job::{Instance, Job, JobName, Target};
 use crate::engine::notice::ChannelId;
 use crate::engine::retention::Retention;
+use crate::engine::written::Written;
 use crate::local::TaskDefinition;
 use crate::notify::{Channel, Heartbeat};
 
@@ -104,18 +105,9 @@ pub struct Config {
     /// The jobs of all files.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
     /// Where each of them is written.
-    pub places: BTreeMap<JobName, WrittenAt>,
+    pub written: Arc<Written>,
     /// What `--local` runs.
     pub local: Vec<TaskDefinition>,
-}
-
-/// A line of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenAt {
-    /// Which file, as it was given or found.
-    pub file: Arc<Path>,
-    /// Which line, from 1.
-    pub line: usize,
 }
 
 /// `[ecs]`.

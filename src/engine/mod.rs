@@ -38,3 +38,4 @@ pub mod schedule;
 pub mod slots;
 pub mod target;
 pub mod task;
+pub mod written;

@@ -16,8 +16,6 @@ mod sign_in;
 mod table;
 mod timeline;
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::routing::{get, post};
@@ -26,14 +24,14 @@ pub(super) use self::assets::is_asset;
 pub(super) use self::shell::{not_found, wants_a_page};
 pub(super) use self::sign_in::{SIGNING, lead_to_sign_in, signed_out};
 use super::api::Route;
-use crate::engine::job::JobName;
+use crate::engine::written::Written;
 use crate::store::Store;
 
 /// What only the page shows of the configuration in force.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Shown {
     /// In which file and on which line each job is written.
-    pub places: BTreeMap<JobName, (Arc<Path>, usize)>,
+    pub written: Arc<Written>,
     /// RunTask calls a second, of each account and region.
     pub launch_rate: f64,
     /// RunTask calls at once, likewise.

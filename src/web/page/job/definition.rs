@@ -16,7 +16,7 @@ type Fact = (&'static str, Markup);
 pub(super) fn facts(job: &Job, shown: &Shown) -> Markup {
     let definition = &job.definition;
     let mut facts = Vec::new();
-    if let Some((file, line)) = shown.places.get(&job.name) {
+    if let Some((file, line)) = shown.written.place(&job.name) {
         facts.push(("Written in", html! { code { (file.display()) ":" (line) } }));
     }
     when(&job.schedule, &job.admission, &mut facts);
@@ -197,6 +197,7 @@ mod tests {
     use crate::engine::job::{Limits, Target};
     use crate::engine::notice::ChannelId;
     use crate::engine::samples;
+    use crate::engine::written::Written;
 
     fn with_secret() -> Definition {
         let container = ContainerOverride {
@@ -234,7 +235,7 @@ mod tests {
         let job = Job { definition: Arc::new(definition), ..samples::job("cron(0 3 * * ? *)") };
         let place: Arc<Path> = Path::new("jobs.d/nightly.toml").into();
         let shown = Shown {
-            places: [(job.name.clone(), (place, 7))].into(),
+            written: Arc::new(Written::new(vec![place], [(job.name.clone(), 0, 7)].into_iter())),
             region: Some("eu-central-1".to_owned()),
             ..Shown::default()
         };
