@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::api::{Problem, Sources};
 use super::asked::Asked;
+use super::gate::Admitted;
 use crate::daemon::{Change, Watching, What};
 use crate::engine::job::JobName;
 use crate::store::{RunSummary, Store};
@@ -61,6 +62,8 @@ struct Stream {
     watching: Watching,
     job: Option<JobName>,
     is_greeted: bool,
+    /// Under which rules; none on the control socket.
+    admitted: Option<Admitted>,
     /// Given back when the stream ends, or its connection.
     _place: OwnedSemaphorePermit,
 }
@@ -68,6 +71,7 @@ struct Stream {
 pub(super) async fn events<S: Store>(
     State(sources): State<Sources<S>>,
     Extension(streams): Extension<Streams>,
+    admitted: Option<Extension<Admitted>>,
     Asked(query): Asked<EventsQuery>,
 ) -> Result<Response, Problem> {
     let job = query.job.map(|job| JobName::new(&job)).transpose();
@@ -76,7 +80,8 @@ pub(super) async fn events<S: Store>(
     let place =
         place.map_err(|_| Problem::unavailable(&format!("{STREAMS_MAX} streams of events are open already")))?;
     let watching = sources.mailbox.watch().ok_or_else(|| Problem::unavailable("the daemon is stopping"))?;
-    let stream = Stream { watching, job, is_greeted: false, _place: place };
+    let admitted = admitted.map(|Extension(admitted)| admitted);
+    let stream = Stream { watching, job, is_greeted: false, admitted, _place: place };
     let events = stream::unfold(stream, |mut stream| async {
         let event = stream.next().await?;
         Some((Ok::<Event, Infallible>(event), stream))
@@ -97,6 +102,8 @@ impl Stream {
         }
         loop {
             match self.watching.changes.recv().await {
+                // Whoever comes back shows a token anew.
+                Ok(_) if self.admitted.as_ref().is_some_and(|admitted| !admitted.holds()) => return None,
                 Ok(change) if self.is_wanted(&change) => return Some(of_change(&change)),
                 Ok(_) => {}
                 Err(RecvError::Lagged(missed)) => return Some(event("lagged", None, &json!({ "missed": missed }))),

@@ -46,14 +46,14 @@ pub struct Holder {
     pub may: May,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Key {
     hash: [u8; 32],
     holder: Holder,
 }
 
 /// The names of this server, and who may come in.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Rules {
     hosts: Vec<String>,
     /// None: nobody needs a token.
@@ -115,6 +115,21 @@ impl Access {
     }
 }
 
+/// Under which rules a request was let in.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    access: Access,
+    rules: Arc<Rules>,
+}
+
+impl Admitted {
+    /// Whether they are still the rules.
+    pub(super) fn holds(&self) -> bool {
+        let current = self.access.rules();
+        Arc::ptr_eq(&current, &self.rules) || current == self.rules
+    }
+}
+
 /// What stands before the routes of a TCP listener.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
@@ -138,11 +153,12 @@ impl Gate {
         }
         let path = request.uri().path();
         if rules.keys.is_some() && page::SIGNING.contains(&path) {
-            request.extensions_mut().insert(rules);
+            request.extensions_mut().insert::<Arc<Rules>>(rules);
             return pass_on(request, next).await;
         }
         match gate.holder(&rules, &request) {
             Ok(holder) => {
+                request.extensions_mut().insert(Admitted { access: gate.access.clone(), rules });
                 if let Some(Peer::Port { holder: place, .. }) = request.extensions_mut().get_mut::<Peer>() {
                     *place = holder;
                 }
@@ -163,8 +179,8 @@ impl Gate {
         }
         let said = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let secret = said.and_then(bearer);
-        let session = said.is_none().then(|| session::shown(request.headers())).flatten();
-        let signed_in = session.and_then(|shown| rules.signed_in(shown, clock::now()));
+        let mut sessions = session::shown(request.headers()).filter(|_| said.is_none());
+        let signed_in = sessions.find_map(|shown| rules.signed_in(shown, clock::now()));
         let Some(holder) = secret.and_then(|secret| rules.holder(secret)).or(signed_in) else {
             let from = request.extensions().get::<Peer>().and_then(Peer::address);
             if let Some(held_back) = said.and_then(|_| self.refusals.now()) {
@@ -247,7 +263,10 @@ fn refusal(hosts: &[String], is_loopback: bool, method: &Method, headers: &Heade
     let is_ours = |site| matches!(site, "same-origin" | "none");
     let asks_from_elsewhere =
         said(HeaderName::from_static("sec-fetch-site")).is_some_and(|site| !is_ours(site)) && !is_reading(method);
-    asks_from_elsewhere.then_some(()).and(foreign)
+    // A link may lead here; what a foreign page loads or fetches would only make us work.
+    let is_link = said(HeaderName::from_static("sec-fetch-mode")).is_none_or(|mode| mode == "navigate");
+    let is_fetched = said(HeaderName::from_static("sec-fetch-site")).is_some_and(|site| !is_ours(site)) && !is_link;
+    (asks_from_elsewhere || is_fetched).then_some(()).and(foreign)
 }
 
 /// Whether a Host header is an address that leads here, `localhost`, or one of our names. The address is parsed as a whole: a
@@ -318,6 +337,8 @@ mod tests {
             let pairs = [host, ("sec-fetch-site", site)];
             assert_eq!(refused(&pairs, &[], &Method::POST), Some(StatusCode::FORBIDDEN), "{site}");
             assert_eq!(refused(&pairs, &[], &Method::GET), None, "a link may lead here");
+            let by = |mode| refused(&[pairs[0], pairs[1], ("sec-fetch-mode", mode)], &[], &Method::GET);
+            assert_eq!((by("navigate"), by("no-cors")), (None, Some(StatusCode::FORBIDDEN)), "but no image, no script");
         }
         for site in ["same-origin", "none"] {
             assert_eq!(refused(&[host, ("sec-fetch-site", site)], &[], &Method::POST), None, "{site}");

@@ -62,8 +62,11 @@ impl Peer {
     }
 }
 
+/// Without what would turn the rest of a line around where it is shown. Source: UAX #9, explicit directional formatting.
 fn kept(said: &str) -> String {
-    said.chars().take(SAID_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let turns =
+        |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}');
+    said.chars().take(SAID_MAX).map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect()
 }
 
 fn name_of(uid: u32) -> Option<String> {
@@ -84,7 +87,7 @@ mod tests {
     fn root_has_a_name_and_says_for_whom() {
         let mut headers = HeaderMap::new();
         headers.insert(ON_BEHALF_OF, "alice".parse().unwrap());
-        let asker = Peer::User(0).asks(&headers, Some("  deploy\n ".into()));
+        let asker = Peer::User(0).asks(&headers, Some("  deploy\n \u{202e}".into()));
         assert_eq!((asker.by.as_str(), asker.reason.as_deref()), ("uid 0 (root) for alice", Some("deploy")));
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -12,18 +13,27 @@ use sha2::Sha256;
 pub(super) const LASTS: Duration = Duration::from_secs(12 * 60 * 60);
 const NAME: &str = "tenacron_session";
 
-/// The cookie with a proof. Links from elsewhere lead in with it, forms from elsewhere do not carry it, and no script reads it.
-pub(super) fn cookie(proof: &str, lasts_seconds: u64, over_tls: bool) -> String {
-    let secure = if over_tls { "; Secure" } else { "" };
-    format!("{NAME}={proof}; Path=/; Max-Age={lasts_seconds}; HttpOnly; SameSite=Lax{secure}")
+/// The name of the cookie. Cookies know hosts and no ports, so each port has one of its own.
+fn name(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let port = host.parse::<Authority>().ok().and_then(|host| host.port_u16());
+    port.map_or_else(|| NAME.to_owned(), |port| format!("{NAME}_{port}"))
 }
 
-/// The proof that a request shows.
-pub(super) fn shown(headers: &HeaderMap) -> Option<&str> {
+/// The cookie with a proof. Links from elsewhere lead in with it, forms from elsewhere do not carry it, and no script reads it.
+pub(super) fn cookie(headers: &HeaderMap, proof: &str, lasts_seconds: u64) -> String {
+    let over_tls = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let (name, secure) = (name(headers), if over_tls { "; Secure" } else { "" });
+    format!("{name}={proof}; Path=/; Max-Age={lasts_seconds}; HttpOnly; SameSite=Lax{secure}")
+}
+
+/// The proofs that a request shows.
+pub(super) fn shown(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let ours = name(headers);
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    cookies.flat_map(|cookies| cookies.split(';')).find_map(|cookie| {
+    cookies.flat_map(|cookies| cookies.split(';')).filter_map(move |cookie| {
         let (name, value) = cookie.trim().split_once('=')?;
-        (name == NAME && !value.is_empty()).then_some(value)
+        (name == ours && !value.is_empty()).then_some(value)
     })
 }
 
@@ -53,13 +63,16 @@ mod tests {
     #[test]
     fn a_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
-        assert_eq!(shown(&headers), None);
+        headers.insert(header::HOST, "cron.example".parse().unwrap());
+        assert_eq!(shown(&headers).next(), None);
         headers.append(header::COOKIE, "a=b; tenacron_sessions=x;tenacron_session=1-ab ; c=d".parse().unwrap());
-        assert_eq!(shown(&headers), Some("1-ab"));
-        assert_eq!(
-            cookie("1-ab", 60, true),
-            "tenacron_session=1-ab; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
-        );
+        headers.append(header::COOKIE, "tenacron_session_8474=2-cd; tenacron_session=".parse().unwrap());
+        assert_eq!(shown(&headers).collect::<Vec<_>>(), ["1-ab"]);
+        headers.insert(header::HOST, "127.0.0.1:8474".parse().unwrap());
+        assert_eq!(shown(&headers).collect::<Vec<_>>(), ["2-cd"], "each port has its own");
+        headers.insert(header::ORIGIN, "https://127.0.0.1:8474".parse().unwrap());
+        let made = cookie(&headers, "1-ab", 60);
+        assert_eq!(made, "tenacron_session_8474=1-ab; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
     }
 
     #[test]

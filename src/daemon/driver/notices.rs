@@ -1,7 +1,7 @@
 //! Notices in the driver's books: how a job stood before a run of it was over, and what is owed for a batch.
 //!
-//! What is owed is asked of `engine/notice`, and saved with the transitions that it is about. Jobs that tell nobody cost
-//! nothing.
+//! What is owed is asked of `engine/notice`, and saved with the transitions that it is about. Of jobs that
+//! tell nobody it is kept all the same how they stand: the page says which of them fail.
 
 use super::Driver;
 use crate::engine::job::JobName;
@@ -19,9 +19,6 @@ impl Driver {
         };
         let before = entry.stands();
         tracked.before = Some(before);
-        if tracked.run.definition.notify.is_empty() {
-            return;
-        }
         entry.standing = before.standing.ended(&tracked.run);
         if entry.standing != before.standing {
             self.moved_marks.insert(tracked.run.job.clone());

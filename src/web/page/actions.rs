@@ -69,15 +69,23 @@ impl<S: Send + Sync, T: Reasoned> FromRequest<S> for Filled<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Filled<T>, NoPage> {
         let peer = request.extensions().get::<Peer>().cloned().unwrap_or(Peer::Unknown);
-        let BodyWithin(within): BodyWithin = request.extensions().get().copied().unwrap_or_default();
         let headers = request.headers().clone();
-        let form = tokio::time::timeout(within, Form::<T>::from_request(request, state)).await;
-        let form = form.map_err(|_elapsed| {
-            NoPage::from(Problem(StatusCode::REQUEST_TIMEOUT, "the form did not come in time".into()))
-        })?;
-        let Form(mut form) = form.map_err(|refused| NoPage::from(Problem(refused.status(), refused.body_text())))?;
+        let mut form: T = filled_in(request, state).await?;
         Ok(Filled { asker: peer.asks(&headers, form.reason()), form })
     }
+}
+
+/// The form of a request, which comes within the time and the size that bodies have.
+pub(super) async fn filled_in<S: Send + Sync, T: DeserializeOwned>(request: Request, state: &S) -> Result<T, NoPage> {
+    let BodyWithin(within): BodyWithin = request.extensions().get().copied().unwrap_or_default();
+    let form = tokio::time::timeout(within, Form::<T>::from_request(request, state)).await;
+    let (status, why) = match form.map(|form| form.map_err(|refused| refused.status())) {
+        Ok(Ok(Form(form))) => return Ok(form),
+        Ok(Err(StatusCode::PAYLOAD_TOO_LARGE)) => (StatusCode::PAYLOAD_TOO_LARGE, "the form is too large"),
+        Ok(Err(_)) => (StatusCode::BAD_REQUEST, "the form is not filled in as the page has it"),
+        Err(_elapsed) => (StatusCode::REQUEST_TIMEOUT, "the form did not come in time"),
+    };
+    Err(Problem(status, why.into()).into())
 }
 
 pub(super) async fn trigger<S: Store>(

@@ -80,7 +80,8 @@
       setTimeout(soon, 5000);
     } finally { busy = false; if (again) { again = false; soon(); } }
   };
-  const soon = () => { if (!timer) timer = setTimeout(refresh, 1000); };
+  const pace = Number(document.querySelector("[data-pace]")?.dataset.pace) || 1000;
+  const soon = () => { if (!timer) timer = setTimeout(refresh, pace); };
   const lost = (why) => say(byId("connection"), why);
 
   let source = null;

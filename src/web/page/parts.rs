@@ -166,6 +166,14 @@ pub(super) fn escaped(text: &str) -> String {
     escaped
 }
 
+/// The longest text that is searched for, in characters.
+const SEARCHED_MAX: usize = 100;
+
+/// What is searched for.
+pub(super) fn searched(q: &str) -> String {
+    q.trim().chars().take(SEARCHED_MAX).collect()
+}
+
 /// A number of things, in the plural where they are several.
 pub(super) fn count(number: usize, one: &str, several: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {several}") }

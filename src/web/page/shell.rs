@@ -99,7 +99,7 @@ fn whole(viewer: &Viewer, section: Section, title: &str, job: Option<&JobName>, 
                     a href=(path) aria-current=[(this == section).then_some("page")] { (text) }
                 }
             }
-            div #state .state data-live { (state(viewer)) }
+            div #ready .state data-live { (state(viewer)) }
             @if viewer.has_token {
                 form method="post" action="/sign-out" { button .plain { "Sign out" } }
             }

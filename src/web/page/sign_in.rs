@@ -1,18 +1,23 @@
 //! Signing in with a token, where tokens are asked for. The browser keeps proof of it for a while, never the token.
 
+use std::sync::{Arc, LazyLock};
+
 use axum::Extension;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Query};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::Duration;
 use maud::{Markup, html};
 use serde::Deserialize;
-use std::sync::Arc;
 
-use super::shell;
+use super::actions::filled_in;
+use super::shell::{self, NoPage};
 use crate::daemon::clock;
+use crate::web::api::Problem;
+use crate::web::asked::Asked;
 use crate::web::gate::Rules;
+use crate::web::peer::Peer;
+use crate::web::seldom::Seldom;
 use crate::web::session;
 
 /// Where one signs in.
@@ -21,6 +26,9 @@ pub(super) const PATH: &str = "/sign-in";
 pub(super) const PATH_OUT: &str = "/sign-out";
 /// Open to everybody: whoever may only read signs out too.
 pub(in super::super) const SIGNING: [&str; 2] = [PATH, PATH_OUT];
+
+/// Tokens that are not known, in the log.
+static REFUSED: LazyLock<Seldom> = LazyLock::new(Seldom::default);
 
 /// Where somebody wanted to go who has to sign in first.
 #[derive(Debug, Deserialize)]
@@ -59,15 +67,20 @@ pub(super) fn escaped(byte: u8) -> String {
 
 /// Only what stands here: an address that leads elsewhere would lend our name to others.
 fn own_path(to: &str) -> &str {
-    let is_own = to.starts_with('/') && !to.starts_with("//") && !to.contains(['\\', '\r', '\n', '\t']);
+    let is_plain = to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_own = to.starts_with('/') && !to.starts_with("//") && is_plain;
     if is_own { to } else { "/" }
 }
 
-pub(super) async fn form(rules: Option<Extension<Arc<Rules>>>, Query(way): Query<Way>) -> Response {
-    match rules {
+pub(super) async fn form(
+    rules: Option<Extension<Arc<Rules>>>,
+    query: Result<Asked<Way>, Problem>,
+) -> Result<Response, NoPage> {
+    let Asked(way) = query?;
+    Ok(match rules {
         Some(_) => asks(StatusCode::OK, &way.to, None),
         None => Redirect::to(own_path(&way.to)).into_response(),
-    }
+    })
 }
 
 fn asks(status: StatusCode, to: &str, refused: Option<&str>) -> Response {
@@ -87,27 +100,25 @@ fn asks(status: StatusCode, to: &str, refused: Option<&str>) -> Response {
     shell::bare(status, "Sign in", &body)
 }
 
-pub(super) async fn sign_in(
-    rules: Option<Extension<Arc<Rules>>>,
-    headers: HeaderMap,
-    filled: Result<Form<Filled>, FormRejection>,
-) -> Response {
-    let Ok(Form(Filled { token, to })) = filled else {
-        return asks(StatusCode::BAD_REQUEST, "/", Some("The form was not filled in."));
-    };
-    let Some(Extension(rules)) = rules else { return Redirect::to(own_path(&to)).into_response() };
+pub(super) async fn sign_in(request: Request) -> Result<Response, NoPage> {
+    let rules = request.extensions().get::<Arc<Rules>>().cloned();
+    let from = request.extensions().get::<Peer>().and_then(Peer::address);
+    let headers = request.headers().clone();
+    let Filled { token, to } = filled_in(request, &()).await?;
+    let Some(rules) = rules else { return Ok(Redirect::to(own_path(&to)).into_response()) };
     let until = clock::now() + Duration::from_std(session::LASTS).unwrap_or_default();
     let Some(proof) = rules.sign_in(token.trim().as_bytes(), until) else {
-        return asks(StatusCode::UNAUTHORIZED, &to, Some("This token is not known."));
+        if let Some(held_back) = REFUSED.now() {
+            tracing::warn!(from = from.map(tracing::field::display), path = PATH, held_back, "token refused");
+        }
+        return Ok(asks(StatusCode::UNAUTHORIZED, &to, Some("This token is not known.")));
     };
-    let over_tls = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    let cookie = session::cookie(&proof, session::LASTS.as_secs(), over_tls);
-    with_cookie(Redirect::to(own_path(&to)), &cookie)
+    let cookie = session::cookie(&headers, &proof, session::LASTS.as_secs());
+    Ok(with_cookie(Redirect::to(own_path(&to)), &cookie))
 }
 
 pub(super) async fn sign_out(headers: HeaderMap) -> Response {
-    let over_tls = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    with_cookie(Redirect::to(PATH), &session::cookie("", 0, over_tls))
+    with_cookie(Redirect::to(PATH), &session::cookie(&headers, "", 0))
 }
 
 fn with_cookie(to: Redirect, cookie: &str) -> Response {
@@ -135,6 +146,8 @@ mod tests {
             "https://evil.example",
             "javascript:x",
             "/\t/evil.example",
+            "/\u{b}",
+            "/ü",
             "runs",
         ] {
             assert_eq!(own_path(foreign), "/", "{foreign}");

@@ -76,7 +76,10 @@ pub(super) async fn job<S: Store>(
     let body = html! {
         h1 { (name) }
         section #state data-live aria-label="State" { (state::lines(&seen, now)) }
-        @if let Some(view) = seen.view.as_ref().filter(|_| viewer.may_act) {
+        @if viewer.health.draining.is_some() {
+            p .cause { "The daemon is draining: it begins nothing new. What is to come leaves after its next start." }
+        }
+        @if let Some(view) = seen.view.as_ref().filter(|_| viewer.may_act && viewer.health.draining.is_none()) {
             section #deeds .row data-live aria-label="Actions" { (deeds(view)) }
         }
         div .sides {

@@ -7,6 +7,7 @@ use super::Facts;
 use crate::daemon::Health;
 use crate::engine::pause::Pause;
 use crate::engine::run::Status;
+use crate::store::NoticeCounts;
 use crate::web::page::parts::{Look, count, deed, local, moment, words};
 use crate::web::page::shell::Viewer;
 
@@ -41,6 +42,16 @@ pub(super) fn daemon(viewer: &Viewer, facts: &Facts) -> Markup {
                 @match &health.store_error {
                     None => "can be written",
                     Some(why) => { (mark(Look::Bad, "can't be written")) ": " (why) },
+                }
+            }
+            @if let Ok(NoticeCounts { owed, dead }) = &facts.notices {
+                @if owed + dead > 0 {
+                    dt { "Notices" }
+                    dd {
+                        (owed) " to be delivered"
+                        @if *dead > 0 { "; " (mark(Look::Bad, "given up:")) " " (dead) }
+                        "; " code { "tenacron notices" } " says why"
+                    }
                 }
             }
             dt { "Configuration" }

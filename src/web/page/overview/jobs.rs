@@ -77,7 +77,7 @@ pub(super) struct Chosen<'a> {
 impl<'a> Chosen<'a> {
     /// Failing ones first, then those that are paused, then the others, each by name.
     pub(super) fn of(jobs: &'a [JobView], wanted: &Wanted) -> Chosen<'a> {
-        let part = wanted.q.trim().to_lowercase();
+        let part = wanted.q.to_lowercase();
         let fits = |view: &&JobView| {
             let has = |text: &str| text.to_lowercase().contains(&part);
             part.is_empty() || has(view.job.name.as_str()) || has(&view.job.schedule.text())
@@ -115,7 +115,7 @@ pub(super) fn search(wanted: &Wanted) -> Markup {
             h2 { "Jobs" }
             form .row action="/" role="search" {
                 label .sr for="q" { "A part of the name or of the schedule" }
-                input #q type="search" name="q" value=(wanted.q) placeholder="Name or schedule" maxlength="200";
+                input #q type="search" name="q" value=(wanted.q) placeholder="Name or schedule" maxlength="100";
                 @if wanted.show != Show::All { input type="hidden" name="show" value=(wanted.show.name()); }
                 button { "Search" }
             }

@@ -45,8 +45,9 @@ fn failure(run: &RunSummary) -> Markup {
 
 /// What to do about it, if that is known.
 fn advice(run: &RunSummary) -> Option<&'static str> {
-    let failure = Failure::new(ErrorName::new(run.error.as_ref()?), run.cause.as_ref()?);
-    hint(&failure).map(|hint| hint.text)
+    // A general name has finer ones beside it, which only the page of the run knows: what they advise is another thing.
+    let error = run.error.as_deref().filter(|error| *error != ErrorName::TASK_FAILED.as_str())?;
+    hint(&Failure::new(ErrorName::new(error), run.cause.as_ref()?)).map(|hint| hint.text)
 }
 
 pub(super) fn in_flight(living: &Read, total: usize) -> Markup {

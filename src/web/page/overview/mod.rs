@@ -18,12 +18,13 @@ use chrono::TimeDelta;
 use maud::{Markup, html};
 
 use self::jobs::{Chosen, Wanted};
+use super::parts::searched;
 use super::shell::{NoPage, Section, Viewer, page};
 use crate::daemon::driver::JobView;
 use crate::engine::pause::{Pause, Scope};
 use crate::engine::run::Status;
 use crate::observe;
-use crate::store::{RunSummary, Store, StoreError};
+use crate::store::{NoticeCounts, RunSummary, Store, StoreError};
 use crate::web::api::{ANSWER_WITHIN, Problem, Sources, views};
 use crate::web::asked::Asked;
 
@@ -47,22 +48,26 @@ struct Facts {
     living: Read,
     /// What ended badly, likewise.
     bad: Read,
+    /// How many notices are owed and given up.
+    notices: Result<NoticeCounts, StoreError>,
 }
 
 impl Facts {
     async fn of<S: Store>(sources: &Sources<S>, viewer: &Viewer) -> Facts {
         let in_flight = tokio::time::timeout(ANSWER_WITHIN, sources.mailbox.in_flight());
-        let (jobs, in_flight, living, bad) = tokio::join!(
+        let (jobs, in_flight, living, bad, notices) = tokio::join!(
             views(&sources.mailbox),
             in_flight,
             sources.store.living(LISTED_MAX + 1),
             sources.store.bad_since(viewer.now - RECENT, LISTED_MAX + 1),
+            sources.store.notice_counts(),
         );
         Facts {
             jobs: jobs.map_err(|Problem(_, why)| why),
             in_flight: in_flight.ok().flatten().unwrap_or_default(),
             living,
             bad,
+            notices,
         }
     }
 
@@ -84,7 +89,8 @@ pub(super) async fn overview<S: Store>(
     viewer: Viewer,
     query: Result<Asked<Wanted>, Problem>,
 ) -> Result<Response, NoPage> {
-    let Asked(wanted) = query?;
+    let Asked(mut wanted) = query?;
+    wanted.q = searched(&wanted.q);
     let facts = Facts::of(&sources, &viewer).await;
     let chosen = Chosen::of(facts.known(), &wanted);
     let names = chosen.shown.iter().map(|view| view.job.name.clone()).collect();

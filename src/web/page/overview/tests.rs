@@ -71,7 +71,13 @@ fn viewer() -> Viewer {
 }
 
 fn facts(jobs: Vec<JobView>) -> Facts {
-    Facts { jobs: Ok(jobs), in_flight: Vec::new(), living: Ok(Vec::new()), bad: Ok(Vec::new()) }
+    Facts {
+        jobs: Ok(jobs),
+        in_flight: Vec::new(),
+        living: Ok(Vec::new()),
+        bad: Ok(Vec::new()),
+        notices: Ok(NoticeCounts::default()),
+    }
 }
 
 fn shown_with(viewer: &Viewer, facts: &Facts, wanted: &Wanted, recent: &Read) -> String {

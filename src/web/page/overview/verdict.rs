@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::Facts;
 use crate::daemon::driver::JobView;
+use crate::store::NoticeCounts;
 use crate::web::page::parts::{Look, count};
 use crate::web::page::shell::Viewer;
 
@@ -59,12 +60,21 @@ fn beside(viewer: &Viewer, facts: &Facts, failing: &[&JobView]) -> Vec<Markup> {
         told.push(html! { (in_words(failing, facts.known().len())) "." });
     }
     if let Some(left) = health.draining {
-        told.push(html! { "It begins nothing new and ends once " (count(left, "run", "runs")) " in flight are over." });
+        told.push(html! { "It begins nothing new and ends once " (count(left, "run", "runs")) " in flight " (if left == 1 { "is" } else { "are" }) " over." });
     }
     if health.reload.as_ref().is_some_and(|reload| reload.error.is_some()) {
         told.push(html! { a href="#daemon" { "The newest configuration was not taken" } ", the one before goes on." });
     }
     let paused = facts.known().iter().filter(|view| view.paused.is_some()).count();
+    if facts.pause_of_all().is_some() && !failing.is_empty() {
+        told.push(html! { a href="#daemon" { "All jobs are paused" } "." });
+    }
+    if let Ok(NoticeCounts { dead, .. }) = &facts.notices
+        && *dead > 0
+    {
+        let dead = usize::try_from(*dead).unwrap_or(usize::MAX);
+        told.push(html! { a href="#daemon" { (count(dead, "notice was", "notices were")) " given up" } "." });
+    }
     if facts.pause_of_all().is_none() && paused > 0 {
         let are = if paused == 1 { "is" } else { "are" };
         told.push(html! { a href="/?show=paused" { (count(paused, "job", "jobs")) } " " (are) " paused." });

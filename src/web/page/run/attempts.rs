@@ -24,7 +24,7 @@ pub(super) fn attempts(told: &Told) -> Markup {
     let (older, whole) = all.split_at(all.len().saturating_sub(WHOLE_MAX));
     let (left_out, lines) = older.split_at(older.len().saturating_sub(LINES_MAX));
     html! {
-        @if all.is_empty() { p .empty { "There is none yet. An attempt is one launch by RunTask, with all that becomes of its task." } }
+        @if all.is_empty() { p .empty { "There is none. An attempt is one launch by RunTask, with all that becomes of its task." } }
         @if !left_out.is_empty() {
             p .muted { (count(left_out.len(), "older attempt is", "older attempts are")) " in the JSON of this run only." }
         }

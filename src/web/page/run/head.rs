@@ -54,7 +54,7 @@ fn in_a_line(told: &Told) -> Markup {
             Status::Cancelled => { "Somebody or a rule ended it after " (attempts) "." },
             Status::Skipped if newest.is_some() => "Its task says that there was nothing to do.",
             Status::Skipped => "Nothing was launched: a rule left this instant out.",
-            Status::Missed => "Nothing was launched: the instant passed unattended.",
+            Status::Missed => "Nothing was launched: the instant was missed.",
             Status::Unknown => "Nobody knows whether its task was launched.",
         }
         @if let Some(covered) = summary.covers {

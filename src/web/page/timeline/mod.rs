@@ -13,18 +13,20 @@ mod tests;
 mod window;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use self::density::{Coming, Quota};
 use self::layout::{Bar, Group, Lanes};
 use self::marks::Mark;
 use self::window::{HOURS, Window};
-use super::parts::{Look, count, lasting, moment};
+use super::parts::{Look, count, lasting, moment, searched};
 use super::shell::{NoPage, Section, Viewer, page};
 use crate::daemon::driver::JobView;
 use crate::engine::job::JobName;
@@ -36,6 +38,11 @@ use crate::web::asked::Asked;
 
 /// How many jobs a page shows.
 const JOBS_MAX: usize = 50;
+/// How many timelines are computed at once, and how long one waits for its turn.
+static COMPUTING: Semaphore = Semaphore::const_new(1);
+const PLACE_WITHIN: Duration = Duration::from_secs(5);
+/// How soon after a change a page that is open asks again: it costs more than others, and shows minutes.
+const PACE_MILLIS: u32 = 15_000;
 /// How many runs of a job are drawn, the newest.
 const RUNS_MAX: usize = 400;
 /// How many launches that were are counted, the newest.
@@ -69,10 +76,17 @@ pub(super) async fn timeline<S: Store>(
         let shown = sources.shown.borrow();
         Quota { rate: shown.launch_rate, burst: shown.launch_burst }
     };
-    let (q, nth) = (ask.q.trim().to_owned(), ask.page.unwrap_or(1));
+    let (q, nth) = (searched(&ask.q), ask.page.unwrap_or(1));
+    // Whoever asks for many must not take the daemon's own threads and cores.
+    let place = tokio::time::timeout(PLACE_WITHIN, COMPUTING.acquire()).await.ok().and_then(Result::ok);
+    let place =
+        place.ok_or_else(|| Problem::unavailable("other timelines are being computed: try again in a while"))?;
     let computed = tokio::task::spawn_blocking({
         let q = q.clone();
-        move || Computed::new(views, &window, quota, &q, nth)
+        move || {
+            let _place = place;
+            Computed::new(views, &window, quota, &q, nth)
+        }
     });
     let computed = computed.await.map_err(|_| Problem::unavailable("the firings to come could not be computed"))?;
     let seen = Seen::read(&sources.store, &computed, &window).await?;
@@ -183,7 +197,7 @@ fn body(window: &Window, q: &str, quota: Quota, computed: &Computed, seen: &Seen
         h1 { "Timeline" }
         (controls(window, q))
         (draw::fillings())
-        section #timeline data-live {
+        section #timeline data-live data-pace=(PACE_MILLIS) {
             @if computed.matching == 0 {
                 p .empty { "No job's name or schedule holds “" (q) "”. " a href=(window.on_page("", 1)) { "Show all jobs" } }
             } @else {
