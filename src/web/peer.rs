@@ -58,7 +58,7 @@ impl Peer {
             Peer::Port { address, holder: Some(_) } => format!("HTTP from {address} with a full token"),
             Peer::Unknown => "somebody on the control socket".to_owned(),
         };
-        Asker { by, reason: reason.map(|reason| kept(reason.trim())).filter(|reason| !reason.is_empty()) }
+        Asker { by, reason: reason.map(|reason| kept(&reason).trim().to_owned()).filter(|reason| !reason.is_empty()) }
     }
 }
 

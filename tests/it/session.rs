@@ -130,6 +130,10 @@ fn a_session_ends_with_its_token_and_not_with_the_daemon() {
     let Guarded { site, daemon, .. } = guarded;
     drop(daemon);
     let (daemon, address) = site.daemon_on_http(&["run", "--local"]);
+    // It listens on another port now, and each has a cookie of its own.
+    let (_, proof) = session.split_once('=').expect("a pair");
+    let (_, number) = address.split_once(':').expect("a port");
+    let session = format!("Cookie: tenacron_session_{number}={proof}");
     let port = Place::Port(address);
     assert_eq!(port.get("/runs", &[&session]).status, 200, "nothing of it was kept in memory");
     write_tokens(&site, "full", "ops: another-token-77665544332211");

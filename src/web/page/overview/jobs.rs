@@ -77,7 +77,7 @@ pub(super) struct Chosen<'a> {
 impl<'a> Chosen<'a> {
     /// Failing ones first, then those that are paused, then the others, each by name.
     pub(super) fn of(jobs: &'a [JobView], wanted: &Wanted) -> Chosen<'a> {
-        let part = wanted.q.to_lowercase();
+        let part = wanted.q.trim().to_lowercase();
         let fits = |view: &&JobView| {
             let has = |text: &str| text.to_lowercase().contains(&part);
             part.is_empty() || has(view.job.name.as_str()) || has(&view.job.schedule.text())

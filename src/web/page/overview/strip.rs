@@ -23,7 +23,7 @@ pub(super) fn strip(runs: &[RunSummary]) -> Markup {
     let mut looks: Vec<Look> = runs.iter().take(OUTCOMES_MAX).map(|run| Look::of(run.status)).collect();
     looks.reverse();
     html! {
-        svg .strip viewBox="0 0 197 18" role="img" aria-label=(label(runs)) {
+        svg .strip role="img" aria-label=(label(runs)) {
             // Most are good: that is what a mark is unless told.
             @for (look, path) in paths(&looks) { path class=[(look != Look::Good).then(|| look.class())] d=(path) {} }
         }

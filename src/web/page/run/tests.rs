@@ -241,7 +241,7 @@ fn what_ran_out_of_time_or_was_cancelled_says_so() {
 fn what_was_left_out_says_which_rule_and_for_how_many_instants_it_stands() {
     has(
         &shown(&skipped()),
-        &["Nothing was launched: a rule left this instant out.", "run nightly-0 still lives", "There is none yet."],
+        &["Nothing was launched: a rule left this instant out.", "run nightly-0 still lives", "There is none."],
     );
     let mut missed = story(Status::Missed, Vec::new(), 0);
     missed.summary.cause = Some("the daemon was away".into());
@@ -249,7 +249,7 @@ fn what_was_left_out_says_which_rule_and_for_how_many_instants_it_stands() {
     has(
         &shown(&told(missed)),
         &[
-            "Nothing was launched: the instant passed unattended.",
+            "Nothing was launched: the instant was missed.",
             "This row stands for 1441 instants that the same rule left out, from ",
             "retry it.",
         ],
