@@ -82,6 +82,8 @@ def violations(page, what):
         for one in found["violations"]
     ]
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    named = page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
+    told += [f"two elements are called {one}" for one in sorted(set(named)) if named.count(one) > 1]
     if wide > 0:
         told.append(f"it is {wide} pixels too wide")
     return [f"{what}: {one}" for one in told]
@@ -137,6 +139,14 @@ def a_run_is_cancelled(one):
     return one.at()
 
 
+def seen_again(page):
+    """Has the page ask anew, as when somebody comes back to it, and waits until what it got is shown."""
+    as_of = page.locator("#as-of time")
+    before = as_of.get_attribute("datetime")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(as_of).not_to_have_attribute("datetime", before)
+
+
 def a_run_fails_for_good(one):
     page = one.go("/jobs/hostile")
     deed(page, "Trigger", "<script>alert(1)</script>")
@@ -144,6 +154,10 @@ def a_run_fails_for_good(one):
     expect(page.locator("#status")).to_contain_text("failed")
     check("<script>alert(1)" not in page.content(), "what a person says is escaped")
     path = one.at()
+    page = one.go("/jobs/hostile")
+    expect(page.locator("#state")).to_contain_text("Failing")
+    seen_again(page)
+    expect(page.locator("#state")).to_contain_text("Failing")
     page = one.go("/")
     expect(page.locator("main")).to_contain_text("hostile")
     expect(page.locator("#failed")).to_contain_text("States.TaskFailed")
@@ -183,9 +197,7 @@ def what_is_open_stays_open(one):
     page = one.go("/jobs/slow")
     page.locator("summary", has_text=re.compile("^Pause$")).first.click()
     page.locator("details.deed[open]").get_by_label("Reason").fill("half a sen")
-    page.evaluate("dispatchEvent(new Event('visibilitychange')); document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_event("requestfinished", lambda request: request.url.endswith("/jobs/slow"))
-    page.wait_for_function("performance.getEntriesByType('resource').some((one) => one.name.endsWith('/jobs/slow'))")
+    seen_again(page)
     check(page.locator("details.deed[open]").get_by_label("Reason").input_value() == "half a sen", "a form keeps what is in it")
 
 
@@ -198,7 +210,10 @@ def the_keyboard_suffices(one):
     page = one.go("/jobs/slow")
     summary = page.locator("summary", has_text=re.compile("^Trigger$")).first
     summary.focus()
-    width = summary.evaluate("(node) => getComputedStyle(node).outlineStyle")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    outline = summary.evaluate("(node) => getComputedStyle(node).outlineStyle")
+    check(outline == "solid", f"what has the focus is seen to have it, not with an outline of {outline}")
     page.keyboard.press("Enter")
     expect(page.locator("details.deed[open]").first).to_be_visible()
 

@@ -95,7 +95,17 @@ fn an_absence_makes_one_notice_and_the_next_one_another() {
 #[test]
 fn a_job_fails_until_one_of_its_runs_succeeds_and_while_nothing_began_after_a_missed_instant() {
     let often = job("a", "*/5 * * * *", Overlap::Allow, Catchup::None, limits(None, None));
-    let mut world = healthy(vec![telling(&often, BAD, Repeat::First)]);
+    // Whether anybody is told makes no difference to how it stands.
+    let told = telling(&often, BAD, Repeat::First);
+    let untold = otherwise(&told, |job| {
+        job.definition = Arc::new(Definition { notify: Arc::default(), ..Definition::clone(&job.definition) });
+    });
+    for often in [told, untold] {
+        fails_and_recovers(healthy(vec![often]));
+    }
+}
+
+fn fails_and_recovers(mut world: World) {
     let view = |world: &World| (world.driver.jobs()[0].failing, world.driver.jobs()[0].living);
     for (exit_code, fails) in [(0, false), (1, true), (1, true), (0, false)] {
         end_next_with(&mut world, exit_code);

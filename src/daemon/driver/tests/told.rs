@@ -334,7 +334,7 @@ fn after(mut stands: Before, save: &RunSave) -> Before {
             stands.standing.left_out = LeftOut::NONE;
         }
         Status::Cancelled => stands.standing.left_out = LeftOut::NONE,
-        Status::Missed | Status::Skipped if by_wish(run) || (save.is_new && run.definition.notify.is_empty()) => {}
+        Status::Missed | Status::Skipped if by_wish(run) => {}
         Status::Missed => stands.standing.left_out.missed = true,
         Status::Skipped => stands.standing.left_out.skipped = true,
         Status::Due | Status::Launching | Status::Running | Status::Stopping | Status::Waiting => {}

@@ -20,7 +20,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::density::{Coming, Quota};
 use self::layout::{Bar, Group, Lanes};
@@ -77,10 +77,7 @@ pub(super) async fn timeline<S: Store>(
         Quota { rate: shown.launch_rate, burst: shown.launch_burst }
     };
     let (q, nth) = (searched(&ask.q), ask.page.unwrap_or(1));
-    // Whoever asks for many must not take the daemon's own threads and cores.
-    let place = tokio::time::timeout(PLACE_WITHIN, COMPUTING.acquire()).await.ok().and_then(Result::ok);
-    let place =
-        place.ok_or_else(|| Problem::unavailable("other timelines are being computed: try again in a while"))?;
+    let place = place().await?;
     let computed = tokio::task::spawn_blocking({
         let q = q.clone();
         move || {
@@ -92,6 +89,12 @@ pub(super) async fn timeline<S: Store>(
     let seen = Seen::read(&sources.store, &computed, &window).await?;
     let body = body(&window, &q, quota, &computed, &seen);
     Ok(page(&viewer, Section::Timeline, "Timeline", &body))
+}
+
+/// A turn to compute: whoever asks for many must not take the daemon's own threads and cores.
+async fn place() -> Result<SemaphorePermit<'static>, Problem> {
+    let place = tokio::time::timeout(PLACE_WITHIN, COMPUTING.acquire()).await.ok().and_then(Result::ok);
+    place.ok_or_else(|| Problem::unavailable("other timelines are being computed: try again in a while"))
 }
 
 /// What follows from the schedules.

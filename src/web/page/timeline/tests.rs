@@ -211,3 +211,12 @@ fn a_page_of_fifty_busy_jobs_is_light() {
     let html = page_of(views(), &spans, 24, "").html();
     assert!(html.contains("There is too much to link every run"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn timelines_are_computed_one_at_a_time_and_whoever_waits_long_is_told() {
+    let first = place().await.ok().unwrap();
+    let Problem(status, why) = place().await.err().unwrap();
+    assert_eq!((status.as_u16(), why.contains("try again")), (503, true), "{why}");
+    drop(first);
+    assert!(place().await.is_ok());
+}
