@@ -163,7 +163,8 @@ fn the_last_lines_of_a_failed_container_are_shown_with_its_attempt() {
     let events = json!([{ "message": "connecting\n" }, { "message": "secret: no route to db" }]);
     let (tail, text) = failed_with_log(200, json!({ "events": events }));
     let lines = ["connecting", "secret: no route to db"];
-    assert_eq!(tail, json!([{ "container": "app", "lines": lines, "note": null }]));
+    let stream = json!({ "group": "/ecs/nightly", "name": "ecs/app/0123456789abcdef0123456789abcdef" });
+    assert_eq!(tail, json!([{ "container": "app", "lines": lines, "note": null, "stream": stream }]));
     assert!(text.contains("  log of app\n    | connecting\n    | secret: no route to db\n"), "{text}");
 }
 
